@@ -1,0 +1,95 @@
+"""One call as the fence sees it, whatever front it came through."""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from modelfence.core.charge import Demand
+
+
+class CredentialState(StrEnum):
+    PRESENTED = "presented"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What the caller proved itself with. Only its digest is kept, never the secret."""
+
+    state: CredentialState
+    digest: str = ""
+    """`sha256:` and the hexadecimal digest of the API key, as the accounts file writes it."""
+
+    @classmethod
+    def of(cls, secret: str) -> "Credential":
+        """Return the credential of an API key."""
+        return cls(CredentialState.PRESENTED, key_digest(secret))
+
+
+def key_digest(secret: str) -> str:
+    """Return how the accounts file names an API key: `sha256:` and the digest of its UTF-8 bytes."""
+    return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a dialect read in a request. None is unknown; empty, zero or false where it makes no sense."""
+
+    operation: str
+    model: str | None = ""
+    stream: bool | None = False
+    logprobs: bool | None = False
+    logit_bias: int | None = 0
+    choices: int | None = 1
+    tools: int | None = 0
+    reasoning: bool | None = False
+    input_tokens: int | None = 0
+    output_tokens: int | None = None
+    """The most tokens the call says it may be answered with, over all its choices; None where it sets no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A request on its way in. Times are microseconds since the epoch."""
+
+    id: str
+    at_us: int
+    client_ip: str
+    credential: Credential
+    provider: str
+    method: str
+    path: str
+    bytes: int
+    reading: Reading
+    max_output_tokens: int | None = None
+    """The upstream's own limit, for calls that set none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What an answer cost, in tokens."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    """All tokens generated, reasoning included."""
+    cached_tokens: int = 0
+    """The part of the input that the provider read from its cache."""
+    reasoning_tokens: int = 0
+    """The part of the output that was reasoning."""
+    estimated: bool = False
+    """Counted by the fence from what passed, because the provider reported nothing."""
+
+    def demand(self) -> Demand:
+        """Return the usage in the form that charges settle to."""
+        return Demand(self.input_tokens, self.output_tokens)
+
+    def by_direction(self) -> Mapping[str, int]:
+        """Return the tokens by the directions that metrics name."""
+        return {
+            "input": self.input_tokens,
+            "output": self.output_tokens,
+            "cached": self.cached_tokens,
+            "reasoning": self.reasoning_tokens,
+        }

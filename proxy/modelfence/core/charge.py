@@ -1,0 +1,135 @@
+"""What a call takes from its buckets, and what the store says to it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelfence.core.bucket import Rate
+
+
+class Unit(StrEnum):
+    REQUESTS = "requests"
+    INPUT_TOKENS = "input_tokens"
+    OUTPUT_TOKENS = "output_tokens"
+    TOTAL_TOKENS = "total_tokens"
+
+
+class OnStoreFailure(StrEnum):
+    DENY = "deny"
+    ALLOW = "allow"
+    LOCAL = "local"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What a call is expected to use, in tokens: what is reserved before the answer is known."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def amount(self, unit: Unit) -> int:
+        """Return how many units of that kind it needs; every call is one request."""
+        match unit:
+            case Unit.REQUESTS:
+                return 1
+            case Unit.INPUT_TOKENS:
+                return self.input_tokens
+            case Unit.OUTPUT_TOKENS:
+                return self.output_tokens
+            case Unit.TOTAL_TOKENS:
+                return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One amount to take from one bucket, named by its throttle and key. `amount` is at most the burst."""
+
+    throttle: str
+    key: str
+    rate: Rate
+    amount: float = 1.0
+    unit: Unit = Unit.REQUESTS
+    weight: float = 1.0
+    """What one request or token costs, in units of the bucket."""
+    shadow: bool = False
+    """Taken by itself after all others, and never the reason for a refusal."""
+    on_store_failure: OnStoreFailure = OnStoreFailure.DENY
+
+    @property
+    def cost_us(self) -> int:
+        """Return the amount as microseconds of the bucket's flow; more than the burst counts as the burst."""
+        return min(self.rate.time_us(self.amount), self.rate.burst_us)
+
+    @property
+    def bucket(self) -> str:
+        """Return the name of the bucket, the same for every call that shares it."""
+        return f"{self.throttle}:{self.key}"
+
+    def owed_us(self, used: Demand) -> int:
+        """Return what settling to `used` still costs, in microseconds of flow; negative gives back.
+
+        A request is never given back: it was made.
+        """
+        if self.unit is Unit.REQUESTS:
+            return 0
+        return self.rate.time_us(used.amount(self.unit) * self.weight) - self.cost_us
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """What a call that ended still owes to one bucket, in microseconds of flow; negative gives back."""
+
+    charge: Charge
+    owed_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A charge that did not fit, and how long until it would."""
+
+    charge: Charge
+    wait_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """A bucket after the call: what it still holds and when it is full again, in microseconds of flow."""
+
+    charge: Charge
+    left_us: int
+
+    @property
+    def left(self) -> int:
+        """Return the whole units left, never below zero."""
+        return max(0, math.floor(self.charge.rate.units(self.left_us)))
+
+    @property
+    def full_in_us(self) -> int:
+        """Return the microseconds until the bucket is full."""
+        return self.charge.rate.burst_us - self.left_us
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The store's answer: every charge was taken (shadow ones each for itself), or none."""
+
+    refused: Sequence[Refused] = ()
+    shadow_refused: Sequence[Refused] = ()
+    balances: Sequence[Balance] = field(default=())
+    """One for each charge asked for, in that order."""
+
+    @property
+    def allowed(self) -> bool:
+        """Say whether the charges were taken."""
+        return not self.refused
+
+    @property
+    def longest(self) -> Refused | None:
+        """Return the refusal with the longest wait."""
+        return max(self.refused, key=lambda refused: refused.wait_us, default=None)
+
+    @property
+    def refused_by(self) -> Charge | None:
+        """Return the charge that refused, the one with the longest wait when there are several."""
+        return self.longest.charge if self.longest else None

@@ -1,0 +1,105 @@
+"""What the fence needs to know about one LLM API: how to read it, count it and refuse in its own words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from modelfence.core.call import Credential, Reading, Usage
+from modelfence.core.charge import Balance
+from modelfence.core.decision import Effect
+from modelfence.core.policy import Reshaping
+
+type Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
+type Headers = Sequence[tuple[str, str]]
+"""Names in lower case, in the order received; a name may stand more than once."""
+
+
+class MalformedRequestError(Exception):
+    """The request can't be read without doubt: it is refused with this status and sentence before it is judged."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a dialect reads: the path without the upstream's prefix and query, and the body decoded and parsed."""
+
+    method: str
+    path: str
+    headers: Headers
+    body: bytes = b""
+    """Decoded text of the body."""
+    json: Json = None
+    """The body parsed, where it is JSON."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call is refused, for a dialect to say in its API's own shape."""
+
+    effect: Effect
+    status: int
+    """400, 401, 403, 413, 429, 431, 502, 503 …"""
+    message: str
+    call_id: str
+    help_url: str | None = None
+    retry_after_us: int | None = None
+    balance: Balance | None = None
+    """The bucket that refused, for the API's rate-limit headers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response the fence itself gives."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = field(default=b"")
+
+
+class UsageReader(Protocol):
+    """Counts one answer while it streams through. Never raises on what an upstream sends."""
+
+    def feed(self, data: bytes) -> None:
+        """Take the next bytes of the body, decoded."""
+        ...
+
+    def usage(self) -> Usage | None:
+        """Return what is known by now: reported, else estimated from what passed, else None."""
+        ...
+
+
+class Dialect(Protocol):
+    """One LLM API."""
+
+    @property
+    def name(self) -> str:
+        """Return the name settings use."""
+        ...
+
+    def operation(self, method: str, path: str) -> str:
+        """Return the operation a path stands for, `unknown` when it is none."""
+        ...
+
+    def credential(self, headers: Headers) -> Credential:
+        """Return the caller's credential. Raises MalformedRequestError when two different ones are given."""
+        ...
+
+    def read(self, request: Request) -> Reading:
+        """Return what the facts need. Raises MalformedRequestError when the upstream might read it otherwise."""
+        ...
+
+    def reshape(self, request: Request, reshaping: Reshaping) -> Json:
+        """Return the body with fields removed and limits lowered; the given one is left as it was."""
+        ...
+
+    def usage_reader(self, operation: str, content_type: str) -> UsageReader:
+        """Return a counter for an answer of that kind."""
+        ...
+
+    def refuse(self, refusal: Refusal) -> Answer:
+        """Return the refusal in the API's own shape."""
+        ...

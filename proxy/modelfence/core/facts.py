@@ -1,0 +1,87 @@
+"""What a condition may name: one table, read by the policy compiler, the loop and the reference.
+
+Facts are a plain mapping from dotted name to value. A name that is absent is *unknown*, which is not
+the same as not applicable: where a fact makes no sense it is empty, zero or false.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+type FactValue = str | int | float | bool | datetime | list[str] | Mapping[str, str] | Mapping[str, float]
+type Facts = Mapping[str, FactValue]
+
+
+class FactType(StrEnum):
+    STRING = "string"
+    INT = "int"
+    DOUBLE = "double"
+    BOOL = "bool"
+    TIMESTAMP = "timestamp"
+    STRINGS = "list(string)"
+    TEXT_BY_NAME = "map(string, string)"
+    SHARE_BY_COUNTRY = "map(string, double)"
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One name a condition may use. `always` means that it is known for every call."""
+
+    name: str
+    type: FactType
+    description: str
+    always: bool = False
+    measured: bool = True
+    """False while nothing measures it: it then keeps its empty value, and a policy that reads it is warned."""
+
+
+FACTS: tuple[Fact, ...] = (
+    Fact("client.ip", FactType.STRING, "the caller's address, after trusted proxies", always=True),
+    Fact("client.country", FactType.STRING, "where the address is, ISO 3166-1 alpha-2"),
+    Fact("client.continent", FactType.STRING, "two-letter continent: AF, AN, AS, EU, NA, OC or SA"),
+    Fact("client.asn", FactType.INT, "number of the autonomous system the address belongs to"),
+    Fact("client.network", FactType.STRING, "the organisation behind that autonomous system"),
+    Fact("client.anonymous", FactType.BOOL, "the address is a VPN, an open proxy or a Tor exit"),
+    Fact("client.hosting", FactType.BOOL, "the address belongs to a data centre"),
+    Fact("account.id", FactType.STRING, "the account that owns the credential"),
+    Fact("account.labels", FactType.TEXT_BY_NAME, "free labels of the account's record"),
+    Fact("kyc.tier", FactType.INT, "how far the account is verified, to be compared with `tier.NAME`", always=True),
+    Fact("kyc.status", FactType.STRING, "active, suspended, closed, or unknown without an account", always=True),
+    Fact("kyc.country", FactType.STRING, "country of incorporation"),
+    Fact("kyc.ownership", FactType.SHARE_BY_COUNTRY, "share owned from each country, direct and indirect, 0 to 1"),
+    Fact("kyc.screening", FactType.STRING, "result of sanctions screening: clear, hit or pending"),
+    Fact("kyc.expired", FactType.BOOL, "the verification has run out, so the tier is the lowest"),
+    Fact("kyc.purpose", FactType.STRING, "what the account said it uses the models for"),
+    Fact("request.provider", FactType.STRING, "name of the upstream the call is for", always=True),
+    Fact(
+        "request.operation",
+        FactType.STRING,
+        "chat, responses, completion, embeddings, image, audio, batch, files, models, realtime or unknown",
+        always=True,
+    ),
+    Fact("request.model", FactType.STRING, "the model asked for, as the upstream will read it"),
+    Fact("request.stream", FactType.BOOL, "the answer is asked for as a stream"),
+    Fact("request.logprobs", FactType.BOOL, "token probabilities are asked for"),
+    Fact("request.logit_bias", FactType.INT, "entries of `logit_bias`"),
+    Fact("request.choices", FactType.INT, "answers asked for in one call (`n`)"),
+    Fact("request.tools", FactType.INT, "tools offered to the model"),
+    Fact("request.reasoning", FactType.BOOL, "reasoning is asked for"),
+    Fact("request.input_tokens", FactType.INT, "estimate of the tokens sent"),
+    Fact("request.output_tokens", FactType.INT, "the most tokens the call may be answered with"),
+    Fact("request.path", FactType.STRING, "path as the upstream will receive it, without the query", always=True),
+    Fact("request.method", FactType.STRING, "HTTP method", always=True),
+    Fact("request.bytes", FactType.INT, "size of the body, decoded", always=True),
+    Fact("extraction.score", FactType.DOUBLE, "how much this looks like model extraction, 0 to 1", True, False),
+    Fact("extraction.signals", FactType.STRINGS, "names of the signals that fired", True, False),
+    Fact("extraction.cohort", FactType.STRING, "accounts that share this call's template; empty in none", True, False),
+    Fact("extraction.cohort_accounts", FactType.INT, "accounts in that cohort", True, False),
+    Fact("now", FactType.TIMESTAMP, "time of the call", always=True),
+)
+
+FACTS_BY_NAME: Mapping[str, Fact] = {fact.name: fact for fact in FACTS}
+
+OPERATIONS: tuple[str, ...] = (
+    "chat", "responses", "completion", "embeddings", "image", "audio",
+    "batch", "files", "models", "realtime", "unknown",
+)  # fmt: skip

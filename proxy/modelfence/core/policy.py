@@ -1,0 +1,153 @@
+"""The compiled policy: a value. How text becomes one is `modelfence.policy`'s work."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from modelfence.core.bucket import Rate
+from modelfence.core.charge import OnStoreFailure, Unit
+from modelfence.core.facts import Facts
+
+UNKNOWN_KEY = "(unknown)"
+"""The bucket shared by all calls whose key could not be found. No fact holds parentheses of its own accord."""
+
+
+class Mode(StrEnum):
+    ENFORCE = "enforce"
+    SHADOW = "shadow"
+
+
+class RuleKind(StrEnum):
+    DENY = "deny"
+    ALLOW = "allow"
+    RESHAPE = "reshape"
+    THROTTLE = "throttle"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """The value of an expression that could not be found out: the facts it lacked, and the reason in words."""
+
+    facts: tuple[str, ...]
+    reason: str
+
+
+class Expression[T](Protocol):
+    """A compiled expression. `bound` is what the policy's `bind` made of the facts."""
+
+    @property
+    def source(self) -> str:
+        """Return the text as the author wrote it."""
+        ...
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Return the facts it reads."""
+        ...
+
+    def evaluate(self, bound: object) -> T | Unknown:
+        """Return its value; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What rules of every kind carry."""
+
+    id: str
+    kind: RuleKind
+    shadow: bool = False
+    message: str | None = None
+    help_url: str | None = None
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccessRule:
+    rule: Rule
+    condition: Expression[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Reshaping:
+    """What is changed in a call that is let through."""
+
+    remove: frozenset[str] = frozenset()
+    """Names of section "facts": logprobs, logit_bias."""
+    cap: Mapping[str, int] = field(default_factory=dict)
+    """The most a call may ask for: output_tokens, choices."""
+
+    def __or__(self, other: "Reshaping") -> "Reshaping":
+        """Return both together: all removals, and the lower of two caps."""
+        caps = dict(self.cap)
+        for name, most in other.cap.items():
+            caps[name] = min(most, caps.get(name, most))
+        return Reshaping(self.remove | other.remove, caps)
+
+    def __bool__(self) -> bool:
+        return bool(self.remove or self.cap)
+
+
+REMOVABLE = ("logprobs", "logit_bias")
+CAPPABLE = ("output_tokens", "choices")
+
+
+@dataclass(frozen=True, slots=True)
+class ReshapeRule:
+    rule: Rule
+    when: Expression[bool] | None
+    reshaping: Reshaping
+
+
+@dataclass(frozen=True, slots=True)
+class ThrottleRule:
+    rule: Rule
+    when: Expression[bool] | None
+    key: Expression[str]
+    rate: Rate
+    unit: Unit = Unit.REQUESTS
+    cost: Expression[float] | None = None
+    """What one request or token costs; one when left out."""
+    on_store_failure: OnStoreFailure = OnStoreFailure.DENY
+
+
+@dataclass(frozen=True, slots=True)
+class DenyGroup:
+    """Some denies, and one expression that is true when any of them is: plainly false settles them all at once."""
+
+    any: Expression[bool]
+    rules: Sequence[AccessRule]
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything a decision needs, compiled. `bind` prepares facts once for all expressions of one decision."""
+
+    hash: str
+    """The first 16 hexadecimal digits of the SHA-256 over the policy and all it includes."""
+    mode: Mode
+    tiers: Sequence[str]
+    lists: Mapping[str, Sequence[str]]
+    denies: Sequence[DenyGroup]
+    allows: Sequence[AccessRule]
+    reshapes: Sequence[ReshapeRule]
+    throttles: Sequence[ThrottleRule]
+    names: frozenset[str]
+    """Every fact that some expression reads."""
+    owned_by: Sequence[str]
+    """The lists for which a condition reads `kyc.owned_by.LIST`."""
+    bind: Callable[[Facts], object]
+
+    def tier(self, name: str) -> int:
+        """Return the place of a tier, 0 for the lowest and for a name the policy does not know."""
+        return self.tiers.index(name) if name in self.tiers else 0
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Return every rule, denies first."""
+        access = (*(deny for group in self.denies for deny in group.rules), *self.allows)
+        return (
+            *(entry.rule for entry in access),
+            *(entry.rule for entry in self.reshapes),
+            *(entry.rule for entry in self.throttles),
+        )

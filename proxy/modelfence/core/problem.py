@@ -1,0 +1,59 @@
+"""What is wrong with a file somebody wrote, and how it is shown.
+
+A problem has a stable code, one sentence (lower case, no full stop, the author's words in backticks),
+the place where the offending token begins, and a hint only when a near match exists.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend. `line` and `column` count from one, in the file that holds the token."""
+
+    file: str
+    line: int
+    column: int
+    code: str
+    message: str
+    length: int = 1
+    excerpt: str = ""
+    """The whole line of the file, without its end."""
+    hint: str | None = None
+    severity: Severity = Severity.ERROR
+
+    def render(self) -> str:
+        """Return the problem as text: head, excerpt with the token underlined, hint."""
+        warning = "warning: " if self.severity is Severity.WARNING else ""
+        parts = [f"{self.file}:{self.line}:{self.column}: {warning}{self.message} [{self.code}]"]
+        if self.excerpt:
+            gutter = " " * len(str(self.line))
+            excerpt = self.excerpt.replace("\t", " ")
+            width = max(1, min(self.length, len(excerpt) - self.column + 1))
+            parts += [
+                f"{gutter} |",
+                f"{self.line} | {excerpt}",
+                f"{gutter} | {' ' * (self.column - 1)}{'^' * width}",
+            ]
+            if self.hint:
+                parts.append(f"{gutter} = {self.hint}")
+        elif self.hint:
+            parts.append(f" = {self.hint}")
+        return "\n".join(parts)
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the problems once each, by file, line and column."""
+    return tuple(sorted(set(problems), key=lambda p: (p.file, p.line, p.column, p.code, p.message)))
+
+
+def errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the problems that stop a file from being used; the rest are warnings."""
+    return tuple(problem for problem in problems if problem.severity is Severity.ERROR)

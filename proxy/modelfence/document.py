@@ -1,0 +1,281 @@
+"""YAML files people write: nodes with their positions, and every problem instead of the first.
+
+Files are composed, never loaded: `safe_load` reads the country code NO as false and keeps the last of two equal
+keys. With the base loader every scalar stays the text its author wrote.
+
+Rule: reading a node never raises; what is wrong goes to the document's `problems` and the reader returns None.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from modelfence.core.problem import Problem, Severity
+
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+_NULLS = ("", "~", "null", "Null", "NULL")
+_KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
+
+
+@dataclass(slots=True)
+class Document:
+    """One file: its text, its root node, and what was found wrong with it so far."""
+
+    path: str
+    text: str
+    problems: list[Problem] = field(default_factory=list)
+    lines: Sequence[str] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
+        self.lines = re.split(r"\r\n|[\n\r\x85\u2028\u2029]", self.text)
+
+    def compose(self) -> "Node | None":
+        """Return the root node, or None with the syntax problem noted."""
+        try:
+            for token in yaml.scan(self.text, Loader=yaml.CBaseLoader):
+                if isinstance(token, yaml.AliasToken):
+                    self._at_mark(token.start_mark, "yaml-alias", "aliases are not supported; write the value out")
+                    return None
+            root = yaml.compose(self.text, Loader=yaml.CBaseLoader)
+        except yaml.MarkedYAMLError as error:
+            words = " ".join(filter(None, (error.context, error.problem)))
+            mark = error.problem_mark or error.context_mark
+            self._at_mark(mark, "yaml-syntax", f"this is not YAML: {words}")
+            return None
+        except (yaml.YAMLError, RecursionError) as error:
+            self._at_mark(None, "yaml-syntax", f"this is not YAML: {str(error).splitlines()[0]}")
+            return None
+        if root is None:
+            self._at_mark(None, "empty-document", "the file is empty")
+            return None
+        return Node(self, root)
+
+    def _at_mark(self, mark: yaml.Mark | None, code: str, message: str) -> None:
+        line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        self.problem(code, message, line=line, column=column)
+
+    def problem(  # noqa: PLR0913 - the fields of a Problem, by keyword
+        self,
+        code: str,
+        message: str,
+        *,
+        line: int,
+        column: int,
+        length: int = 1,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
+        """Note a problem at a place of this file."""
+        excerpt = self.lines[line - 1] if line <= len(self.lines) else ""
+        self.problems.append(Problem(self.path, line, column, code, message, length, excerpt, hint, severity))
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A YAML node. The readers return None after noting a problem."""
+
+    document: Document
+    yaml: yaml.Node
+
+    @property
+    def line(self) -> int:
+        """Return the line the node begins in, from one."""
+        return int(self.yaml.start_mark.line) + 1
+
+    @property
+    def column(self) -> int:
+        """Return the column the node begins at, from one."""
+        return int(self.yaml.start_mark.column) + 1
+
+    @property
+    def length(self) -> int:
+        """Return how much of the first line the node takes."""
+        start, end = self.yaml.start_mark, self.yaml.end_mark
+        if start.line == end.line:
+            return max(1, int(end.column - start.column))
+        return max(1, len(self.document.lines[start.line].rstrip()) - int(start.column))
+
+    @property
+    def is_null(self) -> bool:
+        """Say whether the value is left empty or written as null."""
+        node = self.yaml
+        return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
+
+    @property
+    def is_mapping(self) -> bool:
+        """Say whether this is a mapping."""
+        return isinstance(self.yaml, yaml.MappingNode)
+
+    def problem(self, code: str, message: str, *, hint: str | None = None, severity: Severity = Severity.ERROR) -> None:
+        """Note a problem with this node."""
+        self.document.problem(
+            code, message, line=self.line, column=self.column, length=self.length, hint=hint, severity=severity
+        )
+
+    def problem_within(self, offset: int, code: str, message: str, *, length: int = 1, hint: str | None = None) -> None:
+        """Note a problem with the part of this text that begins at `offset` characters of its value."""
+        line, column = self._place_of(offset)
+        self.document.problem(code, message, line=line, column=column, length=length, hint=hint)
+
+    def _place_of(self, offset: int) -> tuple[int, int]:
+        """Return line and column of a character of a scalar's value, as it stands in the file.
+
+        Folding and indentation change only white space, so the place is found by counting the other characters.
+        """
+        node = self.yaml
+        if not isinstance(node, yaml.ScalarNode):
+            return self.line, self.column
+        source = self.document.text
+        at = int(node.start_mark.index)
+        if node.style in ("|", ">"):
+            at = source.index("\n", at) + 1
+        elif node.style in ("'", '"'):
+            at += 1
+        wanted = sum(not c.isspace() for c in node.value[:offset])
+        while at < node.end_mark.index and (wanted or source[at].isspace()):
+            if not source[at].isspace():
+                wanted -= 1
+                # An escape stands for one character of the value: '' in single quotes, \x in double ones.
+                at += (node.style == "'" and source.startswith("''", at)) or (node.style == '"' and source[at] == "\\")
+            at += 1
+        before = source[: min(at, len(source))]
+        line = node.start_mark.line + len(re.findall(r"\r\n|[\n\r\x85\u2028\u2029]", before[node.start_mark.index :]))
+        column = at - (max(before.rfind("\n"), before.rfind("\r")) + 1)
+        return int(line) + 1, int(column) + 1
+
+    def entries(self, known: Iterable[str], *, required: Iterable[str] = (), what: str = "key") -> "dict[str, Node]":
+        """Return a mapping's values by key. Unknown, repeated and missing keys are problems."""
+        known = tuple(known)
+        found = self.free_entries()
+        if found is None:
+            return {}
+        for key in [key for key in found if key not in known]:
+            name = self.key_node(key)
+            name.problem(f"unknown-{what.replace(' ', '-')}", f"unknown {what} `{key}`", hint=did_you_mean(key, known))
+            del found[key]
+        for key in required:
+            if key not in found:
+                self.problem(f"missing-{what.replace(' ', '-')}", f"`{key}` is missing")
+        return found
+
+    def free_entries(self) -> "dict[str, Node] | None":
+        """Return a mapping's values by any key; a repeated key is a problem, and the first one stays."""
+        if not isinstance(self.yaml, yaml.MappingNode):
+            self.problem("wrong-type", f"a mapping is expected here, not {_KINDS[type(self.yaml)]}")
+            return None
+        found: dict[str, Node] = {}
+        for key_node, value_node in self.yaml.value:
+            key = Node(self.document, key_node)
+            name = key.text()
+            if name is None:
+                continue
+            if name in found:
+                key.problem("duplicate-key", f"`{name}` is given twice")
+                continue
+            found[name] = Node(self.document, value_node)
+        return found
+
+    def key_node(self, key: str) -> "Node":
+        """Return the node of a mapping's key, for pointing at it."""
+        return next(Node(self.document, k) for k, _ in self.yaml.value if getattr(k, "value", None) == key)
+
+    def items(self) -> "list[Node]":
+        """Return a list's items."""
+        if not isinstance(self.yaml, yaml.SequenceNode):
+            self.problem("wrong-type", f"a list is expected here, not {_KINDS[type(self.yaml)]}")
+            return []
+        return [Node(self.document, item) for item in self.yaml.value]
+
+    def text(self) -> str | None:
+        """Return a scalar as it was written."""
+        if not isinstance(self.yaml, yaml.ScalarNode):
+            self.problem("wrong-type", f"a text is expected here, not {_KINDS[type(self.yaml)]}")
+            return None
+        return str(self.yaml.value)
+
+    def filled_text(self) -> str | None:
+        """Return a scalar that must not be empty."""
+        value = self.text()
+        if value is not None and not value.strip():
+            self.problem("empty-value", "a value is expected here")
+            return None
+        return value
+
+    def choice(self, options: Sequence[str]) -> str | None:
+        """Return a text that is one of the options."""
+        value = self.text()
+        if value is None or value in options:
+            return value
+        hint = did_you_mean(value, options) or f"one of {', '.join(f'`{option}`' for option in options)}"
+        self.problem("unknown-value", f"`{value}` is not possible here", hint=hint)
+        return None
+
+    def boolean(self) -> bool | None:
+        """Return true or false."""
+        value = self.choice(("true", "false"))
+        return None if value is None else value == "true"
+
+    def integer(self, *, minimum: int, maximum: int) -> int | None:
+        """Return a whole number within bounds, both included."""
+        value = self.text()
+        if value is None:
+            return None
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}", value):
+            self.problem("wrong-type", f"a whole number is expected here, not `{value}`")
+            return None
+        if not minimum <= int(value) <= maximum:
+            self.problem("out-of-range", f"`{value}` is not between {minimum} and {maximum}")
+            return None
+        return int(value)
+
+    def number(self, *, minimum: float, maximum: float) -> float | None:
+        """Return a number within bounds, both included."""
+        value = self.text()
+        if value is None:
+            return None
+        if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.[0-9]{1,18})?", value):
+            self.problem("wrong-type", f"a number is expected here, not `{value}`")
+            return None
+        if not minimum <= float(value) <= maximum:
+            self.problem("out-of-range", f"`{value}` is not between {minimum:g} and {maximum:g}")
+            return None
+        return float(value)
+
+    def date_us(self) -> int | None:
+        """Return a date written as 2026-01-31 as the microsecond of its UTC midnight."""
+        value = self.text()
+        if value is None:
+            return None
+        try:
+            day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            day = None
+        if day is None or day.strftime("%Y-%m-%d") != value:
+            self.problem("wrong-type", f"a date like 2026-01-31 is expected here, not `{value}`")
+            return None
+        return int(day.timestamp()) * 1_000_000
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Return a hint when a near match exists."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean `{near[0]}`?" if near else None
+
+
+def read(path: Path, *, shown_as: str | None = None) -> Document:
+    """Return a file as a document. Raises OSError, and ValueError for one that is too large or not UTF-8."""
+    data = path.read_bytes()
+    if len(data) > MAX_DOCUMENT_BYTES:
+        message = f"larger than {MAX_DOCUMENT_BYTES >> 20} MB"
+        raise ValueError(message)
+    try:
+        return Document(shown_as or str(path), data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        message = f"not UTF-8 at byte {error.start}"
+        raise ValueError(message) from None

@@ -1,0 +1,1 @@
+"""The loop: gather facts, decide, charge, observe, settle. Rule: nothing here knows mitmproxy or any adapter."""

@@ -1,0 +1,104 @@
+"""What the loop needs from outside, as small protocols it owns. Adapters raise `Unavailable` and nothing else."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from modelfence.core.account import Account
+from modelfence.core.call import Call, Usage
+from modelfence.core.charge import Adjustment, Charge, Taken
+from modelfence.core.decision import Decision, Effect
+
+
+class UnavailableError(Exception):
+    """The outside thing did not answer in time, or not at all. Anything else an adapter raises is a bug."""
+
+
+class AccountDirectory(Protocol):
+    """The KYC directory."""
+
+    async def find(self, key_digest: str) -> Account | None:
+        """Return the account that owns the API key of that digest, or None. Raises UnavailableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """What is known of an address. None is unknown."""
+
+    country: str | None = None
+    continent: str | None = None
+    asn: int | None = None
+    network: str | None = None
+    anonymous: bool | None = None
+    hosting: bool | None = None
+
+
+class GeoDatabase(Protocol):
+    """Address to location, from files held in memory: it never waits, so it is not async."""
+
+    def locate(self, ip: str) -> Location:
+        """Return what is known of an address; an empty location for one that is in no database."""
+        ...
+
+
+class BucketStore(Protocol):
+    """Token buckets. One answer for all charges of a call: every charge is taken, or none."""
+
+    async def take(self, charges: Sequence[Charge]) -> Taken:
+        """Take all enforced charges or none, then each shadow charge that fits. Raises UnavailableError."""
+        ...
+
+    async def settle(self, adjustments: Sequence[Adjustment]) -> None:
+        """Charge what is still owed, even into debt, and give back what was not used. Raises UnavailableError."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One call judged: what the watchers see."""
+
+    call: Call
+    decision: Decision
+    account: Account | None
+    country: str | None
+    tier: str
+    taken: Taken
+    took_us: int
+    """Time from the call's arrival at the loop to its decision."""
+    decided_us: int = 0
+    """The part of it that was the decision itself, from facts to `Decision`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One admitted call that has ended. `usage` is None when nothing was served."""
+
+    judged: Judged
+    usage: Usage | None
+    status: int | None
+    """The upstream's status; None when it could not be reached."""
+
+
+class Observer(Protocol):
+    """A watcher of the loop: metrics, audit, recording. It must not wait and must not raise."""
+
+    def judged(self, judged: Judged) -> None:
+        """See a call judged."""
+        ...
+
+    def settled(self, settled: Settled) -> None:
+        """See an admitted call end."""
+        ...
+
+    def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
+        """See a call refused without a judgement: malformed, over a limit, or by a fault of the fence."""
+        ...
+
+    def store_failed(self, throttle: str, outcome: str) -> None:
+        """See a throttle whose store did not answer, and what was done: deny, allow or local."""
+        ...
+
+    def store_answered(self, took_us: int) -> None:
+        """See how long the store took."""
+        ...

@@ -1,0 +1,65 @@
+"""The architecture, enforced: dependencies point one way."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "proxy" / "modelfence"
+
+# What each part may import of ours, besides itself.
+MAY_IMPORT = {
+    "core": set(),
+    "document": {"core"},
+    "policy": {"core", "document"},
+    "dialects": {"core"},
+    "enforcement": {"core"},
+    "adapters": {"core", "document", "enforcement"},
+    "wire": {"core", "enforcement"},
+    "settings": {"core", "document"},
+    "wiring": {"core", "document", "policy", "dialects", "enforcement", "adapters", "wire", "settings"},
+    "cli": {"core", "document", "policy", "settings", "wiring"},
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
+
+
+def imported_names(path: Path) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are written out in full"
+            names.add(node.module or "")
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def part_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_a_module_imports_only_what_its_part_may(path):
+    part = part_of(path)
+    ours = {name.split(".")[1] for name in imported_names(path) if name.startswith("modelfence.")}
+    assert ours - {part} <= MAY_IMPORT[part]
+
+
+@pytest.mark.parametrize("path", [p for p in modules() if part_of(p) == "core"], ids=lambda path: path.name)
+def test_core_knows_only_pure_parts_of_the_standard_library(path):
+    pure = {
+        "collections", "dataclasses", "datetime", "enum", "functools", "hashlib", "ipaddress", "json", "math", "re",
+        "typing", "modelfence",
+    }  # fmt: skip
+    assert {name.split(".")[0] for name in imported_names(path)} <= pure
+
+
+def test_only_the_wire_touches_mitmproxy():
+    touching = {
+        part_of(path) for path in modules() if any(n.split(".")[0] == "mitmproxy" for n in imported_names(path))
+    }
+    assert touching <= {"wire"}
