@@ -56,6 +56,11 @@ class Document:
             return None
         return Node(self, root)
 
+    def scalar(self) -> "Node":
+        """Return the whole text as one value, as an environment variable or a flag gives it."""
+        start, end = yaml.Mark("", 0, 0, 0, None, 0), yaml.Mark("", len(self.text), 0, len(self.text), None, 0)
+        return Node(self, yaml.ScalarNode("", self.text, start, end))
+
     def _at_mark(self, mark: yaml.Mark | None, code: str, message: str) -> None:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         self.problem(code, message, line=line, column=column)
@@ -70,9 +75,10 @@ class Document:
         length: int = 1,
         hint: str | None = None,
         severity: Severity = Severity.ERROR,
+        quote: bool = True,
     ) -> None:
-        """Note a problem at a place of this file."""
-        excerpt = self.lines[line - 1] if line <= len(self.lines) else ""
+        """Note a problem at a place of this file. `quote=False` leaves the line out: it may hold a secret."""
+        excerpt = self.lines[line - 1] if quote and line <= len(self.lines) else ""
         self.problems.append(Problem(self.path, line, column, code, message, length, excerpt, hint, severity))
 
 
@@ -112,10 +118,30 @@ class Node:
         """Say whether this is a mapping."""
         return isinstance(self.yaml, yaml.MappingNode)
 
-    def problem(self, code: str, message: str, *, hint: str | None = None, severity: Severity = Severity.ERROR) -> None:
-        """Note a problem with this node."""
+    @property
+    def is_list(self) -> bool:
+        """Say whether this is a list."""
+        return isinstance(self.yaml, yaml.SequenceNode)
+
+    def problem(
+        self,
+        code: str,
+        message: str,
+        *,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+        quote: bool = True,
+    ) -> None:
+        """Note a problem with this node. `quote=False` leaves its line out: it may hold a secret."""
         self.document.problem(
-            code, message, line=self.line, column=self.column, length=self.length, hint=hint, severity=severity
+            code,
+            message,
+            line=self.line,
+            column=self.column,
+            length=self.length,
+            hint=hint,
+            severity=severity,
+            quote=quote,
         )
 
     def problem_within(self, offset: int, code: str, message: str, *, length: int = 1, hint: str | None = None) -> None:

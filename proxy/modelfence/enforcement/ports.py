@@ -64,9 +64,13 @@ class Judged:
     country: str | None
     tier: str
     taken: Taken
+    held: tuple[Charge, ...]
+    """The charges that were taken, to be settled when the answer has ended."""
+    held_locally: bool
+    """They were taken from this process, because the store did not answer."""
     took_us: int
     """Time from the call's arrival at the loop to its decision."""
-    decided_us: int = 0
+    decided_us: int
     """The part of it that was the decision itself, from facts to `Decision`."""
 
 
@@ -96,7 +100,7 @@ class Observer(Protocol):
         ...
 
     def store_failed(self, throttle: str, outcome: str) -> None:
-        """See a throttle whose store did not answer, and what was done: deny, allow or local."""
+        """See a throttle whose store did not answer, and what came of it: deny, allow, local or unsettled."""
         ...
 
     def store_answered(self, took_us: int) -> None:

@@ -1,0 +1,44 @@
+"""The LLM APIs behind the fence, and which of them a path is for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """One API. `prefix` and `base_path` are empty or begin with a slash and end without one."""
+
+    name: str
+    dialect: str
+    scheme: str
+    host: str
+    port: int
+    base_path: str = ""
+    """Path of the API's own address, put before every path sent to it."""
+    prefix: str = ""
+    """Path under which callers reach it; removed on the way up."""
+    secret: str | None = field(default=None, repr=False)
+    """The fence's own API key, which replaces the caller's; the caller's passes through when None."""
+    max_output_tokens: int | None = None
+
+    @property
+    def authority(self) -> str:
+        """Return host and port for the Host header, without the scheme's own port."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == {"http": 80, "https": 443}[self.scheme] else f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Return the API's address."""
+        return f"{self.scheme}://{self.authority}{self.base_path}"
+
+
+def choose(upstreams: Sequence[Upstream], path: str) -> tuple[Upstream, str] | None:
+    """Return the upstream a path is for, and the path without its prefix; None when it is for none.
+
+    A prefix matches whole segments, and the longest one that matches wins.
+    """
+    for upstream in sorted(upstreams, key=lambda upstream: -len(upstream.prefix)):
+        if path == upstream.prefix or path.startswith(upstream.prefix + "/"):
+            return upstream, path[len(upstream.prefix) :] or "/"
+    return None

@@ -1,0 +1,109 @@
+"""From a call, its account and its place to the facts a policy reads. What is not known is left out."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from modelfence.core.account import Account
+from modelfence.core.call import Call
+from modelfence.core.charge import Demand
+from modelfence.core.facts import Facts, FactValue
+from modelfence.core.policy import Policy
+from modelfence.enforcement.ports import Location
+
+# Nothing measures extraction yet; these are its facts for a call in no cohort.
+_NO_EXTRACTION: Mapping[str, FactValue] = {
+    "extraction.score": 0.0,
+    "extraction.signals": [],
+    "extraction.cohort": "",
+    "extraction.cohort_accounts": 0,
+}
+
+
+def gather(call: Call, account: Account | None, location: Location, policy: Policy) -> Facts:
+    """Return the facts of a call. A name that is absent is unknown."""
+    known: dict[str, FactValue | None] = {
+        "now": datetime.fromtimestamp(call.at_us / 1_000_000, UTC),
+        **_of_client(call, location),
+        **_of_account(call, account, policy),
+        **_of_request(call),
+        **_NO_EXTRACTION,
+    }
+    return {name: value for name, value in known.items() if value is not None}
+
+
+def tier_of(call: Call, account: Account | None, policy: Policy) -> str:
+    """Return the name of the tier that counts: the lowest without an account, and once it has expired."""
+    if account is None or account.expired(call.at_us) or account.tier not in policy.tiers:
+        return policy.tiers[0]
+    return account.tier
+
+
+def _of_client(call: Call, location: Location) -> dict[str, FactValue | None]:
+    return {
+        "client.ip": call.client_ip,
+        "client.country": location.country,
+        "client.continent": location.continent,
+        "client.asn": location.asn,
+        "client.network": location.network,
+        "client.anonymous": location.anonymous,
+        "client.hosting": location.hosting,
+    }
+
+
+def _of_account(call: Call, account: Account | None, policy: Policy) -> dict[str, FactValue | None]:
+    tier = policy.tier(tier_of(call, account, policy))
+    if account is None:
+        return {"kyc.tier": tier, "kyc.status": "unknown"}
+    facts: dict[str, FactValue | None] = {
+        "account.id": account.id,
+        "account.labels": account.labels,
+        "kyc.tier": tier,
+        "kyc.status": account.status,
+        "kyc.country": account.country,
+        "kyc.ownership": account.ownership,
+        "kyc.screening": account.screening,
+        "kyc.expired": account.expired(call.at_us),
+        "kyc.purpose": account.purpose,
+    }
+    if account.ownership is not None:
+        for name in policy.owned_by:
+            shares = (account.ownership.get(country, 0.0) for country in set(policy.lists[name]))
+            facts[f"kyc.owned_by.{name}"] = float(sum(shares))
+    return facts
+
+
+def _of_request(call: Call) -> dict[str, FactValue | None]:
+    reading = call.reading
+    limit = call.max_output_tokens if reading.output_tokens is None else reading.output_tokens
+    return {
+        "request.provider": call.provider,
+        "request.operation": reading.operation,
+        "request.model": reading.model,
+        "request.stream": reading.stream,
+        "request.logprobs": reading.logprobs,
+        "request.logit_bias": reading.logit_bias,
+        "request.choices": reading.choices,
+        "request.tools": reading.tools,
+        "request.reasoning": reading.reasoning,
+        "request.input_tokens": reading.input_tokens,
+        "request.output_tokens": limit,
+        "request.path": call.path,
+        "request.method": call.method,
+        "request.bytes": call.bytes,
+    }
+
+
+def demand_of(call: Call, *, step_tokens: int, assumed_tokens: int) -> Demand:
+    """Return what to reserve before the answer is known, in tokens.
+
+    A stream can be looked at on its way, so it reserves one step, or less where it says that it wants less. A plain
+    answer reserves the limit the call names, and `assumed_tokens` where it names none. What more is used is charged
+    when the answer has ended.
+    """
+    reading = call.reading
+    stated = reading.output_tokens
+    if reading.stream:
+        output = step_tokens if stated is None else min(step_tokens, stated)
+    else:
+        output = assumed_tokens if stated is None else stated
+    return Demand(input_tokens=reading.input_tokens or 0, output_tokens=output)
