@@ -5,9 +5,11 @@ uses it: a bucket that was never touched needs no state, and time is an argument
 `take` and `settle` line by line.
 
 Why integers: both implementations must answer alike, so every amount is turned into whole microseconds here, once.
-Amounts are rounded down and so is the capacity; `burst` calls of one unit are then exactly what a full bucket
-admits while burst x (fraction of a microsecond lost per unit) stays below one unit's time, which holds for every
-rate up to 1,000 a second with a burst of a thousand periods, and for rates that divide a second at any speed.
+Amounts are rounded down, and so is the capacity: `burst` calls of one unit always fit into a full bucket, and one
+more does not while burst x (fraction of a microsecond lost per unit) stays below one unit's time. That holds for
+every rate up to 1,000 a second with a burst of up to 1,000, and at any burst for rates whose unit takes whole
+microseconds (1,000,000 per second, 60 per minute, 90 per hour). Elsewhere a call is cheaper by less than a microsecond.
+Nothing but zero units is free: what is faster than a unit a microsecond is taken as one unit a microsecond.
 """
 
 import math
@@ -20,6 +22,9 @@ PERIODS_US = {
     "hour": 3_600 * SECOND_US,
     "day": 86_400 * SECOND_US,
 }
+MOST_US = 2**51
+"""No bucket takes longer than this to fill, and none is deeper in debt: 71 years. Today's microseconds, a full bucket
+and one more settlement then stay below 2**53, up to which the doubles of Lua count exactly, until the year 2112."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +36,18 @@ class Rate:
     burst: float
 
     def time_us(self, units: float) -> int:
-        """Return how long that many units take to flow back, in whole microseconds."""
-        return math.floor(units * self.period_us / self.amount)
+        """Return how long that many units take to flow back, in whole microseconds.
+
+        Anything above zero takes one at least; what is not a number takes the most there is.
+        """
+        if units <= 0:
+            return 0
+        return max(1, math.floor(min(MOST_US, units * self.period_us / self.amount)))
 
     @property
     def burst_us(self) -> int:
         """Return how long an empty bucket takes to fill, in microseconds; at least one."""
-        return max(1, self.time_us(self.burst))
+        return self.time_us(self.burst)
 
     def units(self, time_us: int) -> float:
         """Return how many units flow back in that time."""
@@ -45,7 +55,10 @@ class Rate:
 
 
 def take(full_at_us: int, *, now_us: int, cost_us: int, burst_us: int) -> tuple[int, int]:
-    """Return the new state and 0, or the old state and the microseconds to wait until `cost_us` would be there."""
+    """Return the new state and 0, or the old state and the microseconds to wait until `cost_us` would be there.
+
+    `cost_us` is at most `burst_us`; more would never be there.
+    """
     would_be_full_at_us = max(full_at_us, now_us) + cost_us
     wait_us = would_be_full_at_us - now_us - burst_us
     if wait_us > 0:
@@ -54,8 +67,11 @@ def take(full_at_us: int, *, now_us: int, cost_us: int, burst_us: int) -> tuple[
 
 
 def settle(full_at_us: int, *, now_us: int, owed_us: int) -> int:
-    """Return the state after charging `owed_us` more, even into debt, or giving back when it is negative."""
-    return max(full_at_us, now_us) + owed_us
+    """Return the state after charging `owed_us` more, even into debt, or giving back when it is negative.
+
+    A state in the past is a full bucket, so nothing can be given back beyond it.
+    """
+    return min(max(full_at_us, now_us) + owed_us, now_us + MOST_US)
 
 
 def left_us(full_at_us: int, *, now_us: int, burst_us: int) -> int:

@@ -1,11 +1,15 @@
 """What a call takes from its buckets, and what the store says to it."""
 
+import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from modelfence.core.bucket import Rate
+
+_PLAIN_KEY = re.compile(r"[A-Za-z0-9_.:@/+()-]{1,128}")
 
 
 class Unit(StrEnum):
@@ -63,8 +67,16 @@ class Charge:
 
     @property
     def bucket(self) -> str:
-        """Return the name of the bucket, the same for every call that shares it."""
-        return f"{self.throttle}:{self.key}"
+        """Return the name of the bucket, the same for every call that shares it.
+
+        The key stands in braces, so that throttles with the same key share a slot of a Redis Cluster. Keys come from
+        callers: one that is long, or holds anything but the letters of ordinary identifiers (a brace, say, which
+        would move the slot), is named by its SHA-256. `#` is in no plain key, so none can pose as another's hash.
+        """
+        key = self.key
+        if not _PLAIN_KEY.fullmatch(key):
+            key = "#" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{{{key}}}:{self.throttle}"
 
     def owed_us(self, used: Demand) -> int:
         """Return what settling to `used` still costs, in microseconds of flow; negative gives back.
