@@ -8,7 +8,7 @@ Rule: reading a node never raises; what is wrong goes to the document's `problem
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +18,22 @@ import yaml
 from modelfence.core.problem import Problem, Severity
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+MAX_DEPTH = 100
+"""Nesting beyond it is refused: libyaml composes by recursion in C and would crash the process."""
 _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
+# Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
+_LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_OPENING = (
+    yaml.BlockSequenceStartToken,
+    yaml.BlockMappingStartToken,
+    yaml.FlowSequenceStartToken,
+    yaml.FlowMappingStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
+# The escapes of double-quoted texts that take digits, and those that stand for white space.
+_ESCAPE_DIGITS = {"x": 2, "u": 4, "U": 8}
+_BLANK_ESCAPES = "tnvfr \tN_LP"
 
 
 @dataclass(slots=True)
@@ -32,29 +46,50 @@ class Document:
     lines: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
-        self.lines = re.split(r"\r\n|[\n\r\x85\u2028\u2029]", self.text)
+        self.lines = _LINE_END.split(self.text)
 
     def compose(self) -> "Node | None":
         """Return the root node, or None with the syntax problem noted."""
         try:
-            for token in yaml.scan(self.text, Loader=yaml.CBaseLoader):
-                if isinstance(token, yaml.AliasToken):
-                    self._at_mark(token.start_mark, "yaml-alias", "aliases are not supported; write the value out")
-                    return None
+            if not self._is_plain():
+                return None
             root = yaml.compose(self.text, Loader=yaml.CBaseLoader)
         except yaml.MarkedYAMLError as error:
-            words = " ".join(filter(None, (error.context, error.problem)))
-            mark = error.problem_mark or error.context_mark
-            self._at_mark(mark, "yaml-syntax", f"this is not YAML: {words}")
+            self._at_mark(error.problem_mark or error.context_mark, "yaml-syntax", self._words(error))
             return None
-        except (yaml.YAMLError, RecursionError) as error:
-            self._at_mark(None, "yaml-syntax", f"this is not YAML: {str(error).splitlines()[0]}")
+        except (yaml.YAMLError, UnicodeError) as error:
+            at = getattr(error, "position", None) or getattr(error, "start", None) or 0
+            line, column = self.place_of(at)
+            self.problem("yaml-syntax", "YAML does not admit this character", line=line, column=column)
             return None
         if root is None:
             self._at_mark(None, "empty-document", "the file is empty")
             return None
         return Node(self, root)
+
+    def _is_plain(self) -> bool:
+        """Say whether the file has no aliases and is not nested too deep; the first such place is a problem."""
+        depth = 0
+        for token in yaml.scan(self.text, Loader=yaml.CBaseLoader):
+            if isinstance(token, yaml.AliasToken):
+                self._at_mark(token.start_mark, "yaml-alias", "aliases are not supported; write the value out")
+                return False
+            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+            if depth > MAX_DEPTH:
+                self._at_mark(token.start_mark, "yaml-depth", f"this is nested deeper than {MAX_DEPTH} levels")
+                return False
+        return True
+
+    def _words(self, error: yaml.MarkedYAMLError) -> str:
+        mark = error.problem_mark
+        if mark and self.lines[mark.line][mark.column : mark.column + 1] == "\t":
+            return "this is not YAML: lines are indented with spaces, not with a tab"
+        return f"this is not YAML: {' '.join(filter(None, (error.context, error.problem)))}"
+
+    def place_of(self, at: int) -> tuple[int, int]:
+        """Return line and column of a character of the file, both from one."""
+        before = _LINE_END.split(self.text[:at])
+        return len(before), len(before[-1]) + 1
 
     def scalar(self) -> "Node":
         """Return the whole text as one value, as an environment variable or a flag gives it."""
@@ -144,36 +179,36 @@ class Node:
             quote=quote,
         )
 
-    def problem_within(self, offset: int, code: str, message: str, *, length: int = 1, hint: str | None = None) -> None:
+    def problem_within(  # noqa: PLR0913 - the fields of a Problem, by keyword
+        self,
+        offset: int,
+        code: str,
+        message: str,
+        *,
+        length: int = 1,
+        hint: str | None = None,
+        severity: Severity = Severity.ERROR,
+    ) -> None:
         """Note a problem with the part of this text that begins at `offset` characters of its value."""
         line, column = self._place_of(offset)
-        self.document.problem(code, message, line=line, column=column, length=length, hint=hint)
+        self.document.problem(code, message, line=line, column=column, length=length, hint=hint, severity=severity)
 
     def _place_of(self, offset: int) -> tuple[int, int]:
         """Return line and column of a character of a scalar's value, as it stands in the file.
 
-        Folding and indentation change only white space, so the place is found by counting the other characters.
+        Folding and indentation change only white space, so the place is found by counting the other characters;
+        white space is placed at what follows it, and the end of the value right after its last character.
         """
         node = self.yaml
         if not isinstance(node, yaml.ScalarNode):
             return self.line, self.column
-        source = self.document.text
-        at = int(node.start_mark.index)
-        if node.style in ("|", ">"):
-            at = source.index("\n", at) + 1
-        elif node.style in ("'", '"'):
-            at += 1
         wanted = sum(not c.isspace() for c in node.value[:offset])
-        while at < node.end_mark.index and (wanted or source[at].isspace()):
-            if not source[at].isspace():
-                wanted -= 1
-                # An escape stands for one character of the value: '' in single quotes, \x in double ones.
-                at += (node.style == "'" and source.startswith("''", at)) or (node.style == '"' and source[at] == "\\")
-            at += 1
-        before = source[: min(at, len(source))]
-        line = node.start_mark.line + len(re.findall(r"\r\n|[\n\r\x85\u2028\u2029]", before[node.start_mark.index :]))
-        column = at - (max(before.rfind("\n"), before.rfind("\r")) + 1)
-        return int(line) + 1, int(column) + 1
+        end = int(node.start_mark.index)
+        for count, (start, after) in enumerate(_inked(self.document.text, node)):
+            if count == wanted:
+                return self.document.place_of(start)
+            end = after
+        return self.document.place_of(end)
 
     def entries(self, known: Iterable[str], *, required: Iterable[str] = (), what: str = "key") -> "dict[str, Node]":
         """Return a mapping's values by key. Unknown, repeated and missing keys are problems."""
@@ -288,6 +323,34 @@ class Node:
         return int(day.timestamp()) * 1_000_000
 
 
+def _inked(source: str, node: yaml.ScalarNode) -> Iterator[tuple[int, int]]:
+    """Yield where each character of the value that is not white space begins and ends in the file."""
+    end = int(node.end_mark.index)
+    at = int(node.start_mark.index)
+    if node.style in ("|", ">"):
+        header = _LINE_END.search(source, at)
+        at = header.end() if header else end
+    elif node.style in ("'", '"'):
+        at, end = at + 1, end - 1
+    while at < end:
+        length, blank = 1, source[at].isspace()
+        if node.style == "'" and source[at] == "'":
+            length = 2
+        elif node.style == '"' and source[at] == "\\":
+            length, blank = _escape(source, at)
+        if not blank:
+            yield at, at + length
+        at += length
+
+
+def _escape(source: str, at: int) -> tuple[int, bool]:
+    """Return how long an escape of a double-quoted text is, and whether it stands for white space."""
+    letter = source[at + 1]
+    if digits := _ESCAPE_DIGITS.get(letter):
+        return 2 + digits, chr(int(source[at + 2 : at + 2 + digits], 16)).isspace()
+    return 2, letter in _BLANK_ESCAPES or letter.isspace()
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return a hint when a near match exists."""
     near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
@@ -296,7 +359,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
 
 def read(path: Path, *, shown_as: str | None = None) -> Document:
     """Return a file as a document. Raises OSError, and ValueError for one that is too large or not UTF-8."""
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read(MAX_DOCUMENT_BYTES + 1)
     if len(data) > MAX_DOCUMENT_BYTES:
         message = f"larger than {MAX_DOCUMENT_BYTES >> 20} MB"
         raise ValueError(message)
