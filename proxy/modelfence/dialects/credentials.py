@@ -1,0 +1,33 @@
+"""Finding the caller's API key, wherever an LLM API would look for it.
+
+Every API's header is read for every API: a second key in a header that the fence passed over would reach an upstream
+that might look there first, and the call would be judged as somebody else's.
+"""
+
+import re
+
+from modelfence.core.call import Credential, CredentialState
+from modelfence.core.dialect import Headers, MalformedRequestError
+
+KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
+_KEY = re.compile(r"[\x21-\x7e]{1,4096}")
+_BEARER = re.compile(r"(?i:bearer) +([\x21-\x7e]{1,4096})")
+
+
+def credential(headers: Headers) -> Credential:
+    """Return the one credential of a call. Raises MalformedRequestError when two that differ are given."""
+    found: set[str | None] = set()
+    for name, value in headers:
+        if name == "authorization":
+            bearer = _BEARER.fullmatch(value.strip(" \t"))
+            found.add(bearer[1] if bearer else None)
+        elif name in KEY_HEADERS:
+            key = value.strip(" \t")
+            found.add(key if _KEY.fullmatch(key) else None)
+    if len(found) > 1:
+        message = "Two different API keys were given in one request; send one."
+        raise MalformedRequestError(message)
+    if not found:
+        return Credential(CredentialState.MISSING)
+    secret = found.pop()
+    return Credential(CredentialState.MALFORMED) if secret is None else Credential.of(secret)

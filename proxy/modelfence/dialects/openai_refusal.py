@@ -1,0 +1,83 @@
+"""Refusing a call as OpenAI's API would, so that its SDKs raise what their users expect and wait as they are told.
+
+Shapes are those OpenAI answers with: `invalid_api_key` for 401, `request_forbidden` (its refusal of a region) for
+403, `rate_limit_exceeded` with what ran out as the type for 429, `server_error` for 5xx.
+
+Why `x-should-retry`: the SDKs wait as long as they are told up to 60 s (older ones) or 120 s, and beyond it fall back
+to their own half second to eight seconds: a caller with an hour to wait would hammer. They obey this header.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+
+from modelfence.core.bucket import SECOND_US
+from modelfence.core.charge import Balance, Unit
+from modelfence.core.dialect import Answer, Refusal
+
+MAX_WAIT_US = 60 * SECOND_US
+"""The longest wait that every version of the SDKs obeys."""
+
+
+def refuse(refusal: Refusal) -> Answer:
+    """Return the refusal as JSON, with the headers that OpenAI's SDKs read."""
+    kind, code = _kind(refusal)
+    error = {"message": _message(refusal), "type": kind, "param": None, "code": code}
+    return Answer(refusal.status, tuple(_headers(refusal)), json.dumps({"error": error}, ensure_ascii=False).encode())
+
+
+def _kind(refusal: Refusal) -> tuple[str, str | None]:
+    """Return the error's type and code."""
+    match refusal.status:
+        case 401:
+            return "invalid_request_error", "invalid_api_key"
+        case 403:
+            return "request_forbidden", "request_forbidden"
+        case 429:
+            return _resource(refusal.balance), "rate_limit_exceeded"
+        case status if status >= 500:  # noqa: PLR2004
+            return "server_error", "service_unavailable"
+        case _:
+            return "invalid_request_error", None
+
+
+def _message(refusal: Refusal) -> str:
+    parts = [refusal.message.strip()]
+    if refusal.help_url:
+        parts.append(f"See {refusal.help_url} for help.")
+    return " ".join((*parts, f"(request id {refusal.call_id})"))
+
+
+def _headers(refusal: Refusal) -> Iterator[tuple[str, str]]:
+    yield "content-type", "application/json"
+    yield "x-request-id", refusal.call_id
+    if refusal.status == 401:  # noqa: PLR2004
+        yield "www-authenticate", "Bearer"
+    if refusal.retry_after_us is not None:
+        yield "retry-after", str(max(1, -(-refusal.retry_after_us // SECOND_US)))
+        yield "retry-after-ms", str(max(1, -(-refusal.retry_after_us // 1000)))
+        if refusal.retry_after_us > MAX_WAIT_US:
+            yield "x-should-retry", "false"
+    if refusal.balance is not None:
+        resource = _resource(refusal.balance)
+        yield f"x-ratelimit-limit-{resource}", str(math.floor(refusal.balance.charge.rate.burst))
+        yield f"x-ratelimit-remaining-{resource}", str(refusal.balance.left)
+        yield f"x-ratelimit-reset-{resource}", _duration(refusal.balance.full_in_us)
+
+
+def _resource(balance: Balance | None) -> str:
+    """Return what ran out, in OpenAI's word."""
+    return "requests" if balance is None or balance.charge.unit is Unit.REQUESTS else "tokens"
+
+
+def _duration(time_us: int) -> str:
+    """Return a time as OpenAI writes it, which is Go's way: 20ms, 1s, 6m0s, 1h0m2.5s. Rounded up to a millisecond."""
+    time_ms = max(0, -(-time_us // 1000))
+    if time_ms < 1000:  # noqa: PLR2004
+        return f"{time_ms}ms"
+    minutes, rest_ms = divmod(time_ms, 60_000)
+    hours, minutes = divmod(minutes, 60)
+    text = f"{rest_ms / 1000:g}s"
+    if hours:
+        return f"{hours}h{minutes}m{text}"
+    return f"{minutes}m{text}" if minutes else text
