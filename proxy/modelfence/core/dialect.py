@@ -14,6 +14,10 @@ type Headers = Sequence[tuple[str, str]]
 """Names in lower case, in the order received; a name may stand more than once."""
 
 
+CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+"""Every header that some API reads a key from. With a credential of the fence's own, all of them are replaced."""
+
+
 class MalformedRequestError(Exception):
     """The request can't be read without doubt: it is refused with this status and sentence before it is judged."""
 
@@ -86,6 +90,10 @@ class Dialect(Protocol):
 
     def credential(self, headers: Headers) -> Credential:
         """Return the caller's credential. Raises MalformedRequestError when two different ones are given."""
+        ...
+
+    def credential_header(self, secret: str) -> tuple[str, str]:
+        """Return the header that carries an API key to this API."""
         ...
 
     def read(self, request: Request) -> Reading:

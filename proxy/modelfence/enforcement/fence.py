@@ -108,7 +108,9 @@ class Fence:
         return judged
 
     async def settle(self, judged: Judged, usage: Usage | None, *, status: int | None) -> None:
-        """Settle the reservations of an admitted call that has ended; None was served when `usage` is None."""
+        """Settle the reservations of an admitted call that has ended; nothing was served when `usage` is None."""
+        if usage is not None and usage.estimated:
+            usage = replace(usage, input_tokens=usage.input_tokens or judged.call.reading.input_tokens or 0)
         used = usage.demand() if usage else Demand()
         adjustments = [Adjustment(charge, charge.owed_us(used)) for charge in judged.held]
         owed = [adjustment for adjustment in adjustments if adjustment.owed_us]

@@ -1,0 +1,122 @@
+"""The proxy, embedded: mitmproxy's master with only the addons it needs, and a listening socket of our own."""
+
+import asyncio
+import logging
+import socket
+from typing import Any
+
+from mitmproxy import options
+from mitmproxy.addons.proxyserver import Proxyserver
+from mitmproxy.addons.tlsconfig import TlsConfig
+from mitmproxy.master import Master
+from mitmproxy.proxy import mode_specs
+
+from modelfence.wire.addon import FenceAddon
+from modelfence.wire.guard import Bounds, GuardedHandler, require_tested_version
+
+BACKLOG = 1024
+STOP_DEADLINE_S = 5.0
+"""How long connections get to close once the fence stops."""
+_MODE = mode_specs.ProxyMode.parse("reverse:http://upstream.invalid")
+
+
+class _UpstreamTls(TlsConfig):
+    """TLS towards the upstream, certificates verified. The rest of mitmproxy's addon makes a certificate authority."""
+
+    def configure(self, updated: Any) -> None: ...
+
+    def running(self) -> None: ...
+
+    def request(self, flow: Any) -> None: ...
+
+
+class _ProxyOptions:
+    """The options of mitmproxy's server, without the server: the runner owns the listening socket."""
+
+    def load(self, loader: Any) -> None:
+        Proxyserver().load(loader)
+
+
+class _Started:
+    """Tells when the master runs."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+
+    def running(self) -> None:
+        self.event.set()
+
+
+class Proxy:
+    """The fence on one listening socket. Use `start`, then `stop`; both once."""
+
+    def __init__(self, addon: FenceAddon, listening: socket.socket, *, bounds: Bounds, idle_s: int) -> None:
+        """Raises RuntimeError for a version of mitmproxy the guard was not tested with."""
+        require_tested_version()
+        self._addon = addon
+        self._socket = listening
+        self._bounds = bounds
+        self._idle_s = idle_s
+        self._handlers: set[GuardedHandler] = set()
+        self._server: asyncio.Server | None = None
+        self._master: Master | None = None
+        self._running: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start to serve; return when connections are accepted."""
+        # mitmproxy tells of every connection; what the fence refuses is in its own metrics.
+        logging.getLogger("mitmproxy").setLevel(logging.WARNING)
+        self._master = Master(options.Options())
+        started = _Started()
+        self._master.addons.add(_ProxyOptions(), _UpstreamTls(), self._addon, started)
+        self._master.options.update(
+            connection_strategy="lazy",
+            http2=False,
+            websocket=False,
+            rawtcp=False,
+            tcp_timeout=self._idle_s,
+            validate_inbound_headers=True,
+        )
+        self._running = asyncio.create_task(self._master.run())
+        await started.event.wait()
+        self._server = await asyncio.start_server(self._on_client, sock=self._socket, backlog=BACKLOG)
+
+    async def stop(self) -> None:
+        """Stop accepting, end the connections, and settle what was under way."""
+        if self._server is None or self._master is None or self._running is None:
+            return
+        self._server.close()
+        for handler in tuple(self._handlers):
+            handler.end()
+        try:
+            async with asyncio.timeout(STOP_DEADLINE_S):
+                await self._server.wait_closed()
+        except TimeoutError:
+            logging.getLogger(__name__).warning("connections did not end within %s s", STOP_DEADLINE_S)
+        self._master.shutdown()
+        await self._running
+
+    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._master is not None  # noqa: S101 - connections come only after start
+        refuse = self._addon.refusal_before_reading
+        handler = GuardedHandler(self._master, reader, writer, _MODE, self._bounds, refuse)
+        self._handlers.add(handler)
+        try:
+            await handler.handle_client()
+        finally:
+            self._handlers.discard(handler)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening TCP socket. Raises OSError when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
