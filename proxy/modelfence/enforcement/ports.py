@@ -84,8 +84,20 @@ class Settled:
     """The upstream's status; None when it could not be reached."""
 
 
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """How long an admitted call took, in seconds."""
+
+    overhead_s: float
+    """In the fence, before it was sent on."""
+    upstream_s: float
+    """From there to the end of the answer."""
+    first_byte_s: float | None
+    """From there to the first of the answer; None when none came."""
+
+
 class Observer(Protocol):
-    """A watcher of the loop: metrics, audit, recording. It must not wait and must not raise."""
+    """A watcher: metrics, audit, recording. It must not wait and must not raise."""
 
     def judged(self, judged: Judged) -> None:
         """See a call judged."""
@@ -105,4 +117,16 @@ class Observer(Protocol):
 
     def store_answered(self, took_us: int) -> None:
         """See how long the store took."""
+        ...
+
+    def answer_began(self) -> None:
+        """See an upstream's answer begin to stream through."""
+        ...
+
+    def passed(self, provider: str, passing: Passing) -> None:
+        """See how long an admitted call took; its answer has ended."""
+        ...
+
+    def hook_failed(self) -> None:
+        """See the fence itself fail: a bug, answered with 503."""
         ...

@@ -23,7 +23,7 @@ from modelfence.core.dialect import CREDENTIAL_HEADERS, Answer, Dialect, Malform
 from modelfence.core.strict_json import parse
 from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
-from modelfence.enforcement.ports import Judged, Observer
+from modelfence.enforcement.ports import Judged, Observer, Passing
 from modelfence.wire.bodies import check_encoding, decode
 from modelfence.wire.meter import Meter
 from modelfence.wire.sanitise import check_request, passed_on
@@ -37,22 +37,6 @@ _FAULT = "The service can't check this request right now; try again shortly."
 _FIRST_STATUS_THAT_COSTS_NOTHING = 300
 _CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS)
 _METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
-
-
-class WireObserver(Observer):
-    """What the wire itself has to tell, beside the loop."""
-
-    def hook_failed(self) -> None:
-        """See a hook raise: a bug, answered with 503."""
-
-    def passed(self, provider: str, *, overhead_s: float, upstream_s: float, first_byte_s: float) -> None:
-        """See how long an admitted call took, in seconds: in the fence, upstream, and until its first byte."""
-
-    def stream_opened(self) -> None:
-        """See an answer begin to stream through."""
-
-    def stream_closed(self) -> None:
-        """See it end."""
 
 
 @dataclass(slots=True)
@@ -98,7 +82,7 @@ class FenceAddon:
         dialects: Mapping[str, Dialect],
         trusted_proxies: Sequence[Network],
         max_request_bytes: int,
-        observers: Sequence[WireObserver],
+        observers: Sequence[Observer],
         clock_us: Callable[[], int],
     ) -> None:
         self._fence = fence
@@ -156,7 +140,7 @@ class FenceAddon:
         reader = passage.dialect.usage_reader(operation, flow.response.headers.get("content-type", ""))
         passage.meter = Meter(reader if plain else None, counts=passage.status < _FIRST_STATUS_THAT_COSTS_NOTHING)
         for observer in self._observers:
-            observer.stream_opened()
+            observer.answer_began()
         flow.response.stream = passage.meter
 
     @fail_closed
@@ -281,15 +265,10 @@ class FenceAddon:
         if passage is None:
             return
         now = time.monotonic()
+        first = passage.first_byte_at
+        passing = Passing(passage.overhead_s, now - passage.sent_at, None if first is None else first - passage.sent_at)
         for observer in self._observers:
-            if passage.first_byte_at is not None:
-                observer.stream_closed()
-            observer.passed(
-                passage.judged.call.provider,
-                overhead_s=passage.overhead_s,
-                upstream_s=now - passage.sent_at,
-                first_byte_s=(passage.first_byte_at or now) - passage.sent_at,
-            )
+            observer.passed(passage.judged.call.provider, passing)
         usage = passage.meter.usage() if passage.meter else None
         await self._fence.settle(passage.judged, usage, status=passage.status)
 

@@ -1,0 +1,42 @@
+# Everything here runs on a machine that has Python 3.12 or later, pip and make.
+VENV := .venv
+READY := $(VENV)/.ready
+
+.PHONY: help demo test check format bench lock clean
+
+help:                   ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+demo: $(READY)          ## run the fence, a stand-in API and sample callers on this machine
+	@$(VENV)/bin/modelfence demo
+
+test: $(READY)          ## run the tests
+	@$(VENV)/bin/python -m pytest
+
+check: $(READY)         ## check style and types
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/mypy
+
+format: $(READY)        ## put the code into its standard form
+	@$(VENV)/bin/ruff check --fix .
+	@$(VENV)/bin/ruff format .
+
+bench: $(READY)         ## measure decisions, the store and the proxy
+	@$(VENV)/bin/python bench/decision.py
+	@$(VENV)/bin/python bench/store.py
+	@$(VENV)/bin/python bench/proxy.py
+
+lock:                   ## resolve the dependencies anew (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12 \
+	    --group dev -o requirements.lock pyproject.toml
+
+clean:                  ## remove what was set up
+	rm -rf $(VENV)
+
+$(READY): requirements.lock pyproject.toml
+	@python=$$(tools/find-python) && echo "setting up $(VENV) with $$python (once; about a minute)" && \
+	    "$$python" -m venv --clear $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(READY)

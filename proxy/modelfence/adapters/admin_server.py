@@ -1,0 +1,85 @@
+"""The operators' port: is it alive, is it ready, what does it count. Never on the customers' port.
+
+It is served by the proxy's own event loop, so that a loop that hangs does not look alive.
+"""
+
+import json
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+
+from tornado.httpserver import HTTPServer
+from tornado.web import Application, RequestHandler
+
+from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+
+IDLE_S = 60.0
+MAX_REQUEST_BYTES = 16 << 10
+
+type Readiness = Callable[[], Awaitable[Mapping[str, str]]]
+"""Says what keeps the fence from serving, by part; nothing when it is ready."""
+
+
+class AdminServer:
+    """/livez, /readyz and /metrics on a listening socket."""
+
+    def __init__(self, listening: socket.socket, metrics: PrometheusMetrics, readiness: Readiness) -> None:
+        routes = [
+            ("/livez", _Live),
+            ("/readyz", _Ready, {"readiness": readiness}),
+            ("/metrics", _Metrics, {"metrics": metrics}),
+        ]
+        application = Application(routes, default_handler_class=_Nothing, log_function=lambda _: None)
+        self._socket = listening
+        self._server = HTTPServer(
+            application,
+            idle_connection_timeout=IDLE_S,
+            body_timeout=IDLE_S,
+            max_body_size=MAX_REQUEST_BYTES,
+            max_header_size=MAX_REQUEST_BYTES,
+        )
+
+    def start(self) -> None:
+        """Start to serve in the running event loop."""
+        self._server.add_socket(self._socket)
+
+    async def stop(self) -> None:
+        """Stop serving."""
+        self._server.stop()
+        await self._server.close_all_connections()
+
+
+class _Plain(RequestHandler):
+    def set_default_headers(self) -> None:
+        self.set_header("Content-Type", "text/plain; charset=utf-8")
+        self.clear_header("Server")
+
+
+class _Live(_Plain):
+    def get(self) -> None:
+        self.write("alive\n")
+
+
+class _Ready(_Plain):
+    def initialize(self, readiness: Readiness) -> None:
+        self._readiness = readiness
+
+    async def get(self) -> None:
+        missing = await self._readiness()
+        self.set_header("Content-Type", "application/json")
+        self.set_status(503 if missing else 200)
+        self.write(json.dumps({"ready": not missing, "missing": dict(missing)}) + "\n")
+
+
+class _Metrics(_Plain):
+    def initialize(self, metrics: PrometheusMetrics) -> None:
+        self._metrics = metrics
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.write(self._metrics.render())
+
+
+class _Nothing(_Plain):
+    def prepare(self) -> None:
+        self.set_status(404)
+        self.finish("There is /livez, /readyz and /metrics here.\n")

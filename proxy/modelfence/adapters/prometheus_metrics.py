@@ -1,0 +1,139 @@
+"""The loop's watcher that counts for Prometheus. Names and labels are those of the reference in docs/metrics.md.
+
+Rule: labels come from closed sets only. A model, key, account or address that a caller chose is never one.
+"""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from modelfence.core.charge import Unit
+from modelfence.core.decision import Effect
+from modelfence.core.policy import Mode, Policy, RuleKind
+from modelfence.enforcement.ports import Judged, Passing, Settled
+
+_FAST_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_SLOW_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_EFFECT_OF_KIND = {
+    RuleKind.DENY: Effect.DENY,
+    RuleKind.ALLOW: Effect.ALLOW,
+    RuleKind.RESHAPE: Effect.ALLOW,
+    RuleKind.THROTTLE: Effect.THROTTLE,
+}
+
+
+class PrometheusMetrics:
+    """All metrics of one process, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._mode = Mode.ENFORCE
+        self._requests = self._counter(
+            "requests", "Calls by what became of them.", "provider", "operation", "effect", "mode"
+        )
+        self._rules = self._counter("rule_matches", "Rules that applied to a call.", "rule", "effect", "mode")
+        self._countries = self._counter("requests_by_country", "Calls by the caller's country.", "country", "effect")
+        self._tiers = self._counter("requests_by_tier", "Calls by the account's KYC tier.", "tier", "effect")
+        self._tokens = self._counter("tokens", "Tokens served.", "provider", "direction", "tier")
+        self._throttled = self._counter("throttled", "Calls a throttle refused.", "throttle", "mode")
+        self._charged = self._counter("charged", "Units charged to a throttle's buckets.", "throttle", "unit")
+        self._store_failures = self._counter(
+            "store_failures", "Times a throttle's store did not answer, by what came of it.", "throttle", "outcome"
+        )
+        self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
+        self._hook_failures = self._counter("hook_failures", "Times the fence itself failed; each was refused.")
+        self._decision = self._histogram("decision", "From facts to a decision.", _FAST_S)
+        self._overhead = self._histogram("overhead", "Time an admitted call spent in the fence.", _FAST_S)
+        self._store = self._histogram("store", "Time the store took to answer.", _FAST_S)
+        self._upstream = self._histogram("upstream", "From sending a call on to the end of its answer.", _SLOW_S)
+        self._first_byte = self._histogram("first_byte", "From sending a call on to its first byte.", _SLOW_S)
+        self._open_streams = self._gauge("open_streams", "Answers that are streaming through.")
+        self._policy = self._gauge("policy_info", "The policy in force.", "hash", "mode")
+        self._policy_loaded = self._gauge("policy_loaded_timestamp_seconds", "When the policy was loaded.")
+        self._geo_built = self._gauge(
+            "geo_database_built_timestamp_seconds", "When a geo database was built.", "database"
+        )
+
+    def render(self) -> bytes:
+        """Return all metrics in the text format."""
+        return generate_latest(self.registry)
+
+    def started(self, policy: Policy, *, at_s: float, geo_built_s: Mapping[str, float]) -> None:
+        """Tell which policy and databases are in force; times are seconds since the epoch."""
+        self._mode = policy.mode
+        self._policy.clear()
+        self._policy.labels(policy.hash, policy.mode).set(1)
+        self._policy_loaded.set(at_s)
+        for database, built_s in geo_built_s.items():
+            self._geo_built.labels(database).set(built_s)
+
+    def judged(self, judged: Judged) -> None:
+        """Count a decision."""
+        call, decision = judged.call, judged.decision
+        effect = decision.effect
+        self._requests.labels(call.provider, call.reading.operation, effect, self._mode).inc()
+        self._countries.labels(judged.country or "unknown", effect).inc()
+        self._tiers.labels(judged.tier, effect).inc()
+        self._decision.observe(judged.decided_us / 1e6)
+        for fact in decision.unknown:
+            self._unknown_facts.labels(fact).inc()
+        for step in decision.trace:
+            if step.applied and step.rule.kind is not RuleKind.THROTTLE:
+                mode = Mode.SHADOW if step.rule.shadow else Mode.ENFORCE
+                self._rules.labels(step.rule.id, _EFFECT_OF_KIND[step.rule.kind], mode).inc()
+        for refused in (*judged.taken.refused, *judged.taken.shadow_refused):
+            mode = Mode.SHADOW if refused.charge.shadow else Mode.ENFORCE
+            self._throttled.labels(refused.charge.throttle, mode).inc()
+            self._rules.labels(refused.charge.throttle, Effect.THROTTLE, mode).inc()
+        for charge in judged.held:
+            if charge.unit is Unit.REQUESTS:
+                self._charged.labels(charge.throttle, charge.unit).inc(charge.amount)
+
+    def settled(self, settled: Settled) -> None:
+        """Count what an admitted call used."""
+        if settled.usage is None:
+            return
+        judged, used = settled.judged, settled.usage.demand()
+        for direction, tokens in settled.usage.by_direction().items():
+            if tokens:
+                self._tokens.labels(judged.call.provider, direction, judged.tier).inc(tokens)
+        for charge in judged.held:
+            if charge.unit is not Unit.REQUESTS:
+                self._charged.labels(charge.throttle, charge.unit).inc(used.amount(charge.unit) * charge.weight)
+
+    def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
+        """Count a call that was refused without a judgement."""
+        self._requests.labels(provider, operation, effect, self._mode).inc()
+
+    def store_failed(self, throttle: str, outcome: str) -> None:
+        """Count a store that did not answer."""
+        self._store_failures.labels(throttle, outcome).inc()
+
+    def store_answered(self, took_us: int) -> None:
+        """Count how long the store took."""
+        self._store.observe(took_us / 1e6)
+
+    def answer_began(self) -> None:
+        """Count an answer that streams through."""
+        self._open_streams.inc()
+
+    def passed(self, provider: str, passing: Passing) -> None:  # noqa: ARG002 - the histograms are for all upstreams
+        """Count how long an admitted call took."""
+        self._overhead.observe(passing.overhead_s)
+        self._upstream.observe(passing.upstream_s)
+        if passing.first_byte_s is not None:
+            self._open_streams.dec()
+            self._first_byte.observe(passing.first_byte_s)
+
+    def hook_failed(self) -> None:
+        """Count a failure of the fence itself."""
+        self._hook_failures.inc()
+
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
+        return Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
+        return Gauge(f"modelfence_{name}", help_text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
+        return Histogram(f"modelfence_{name}_seconds", help_text, registry=self.registry, buckets=buckets)
