@@ -90,7 +90,7 @@ def _decoder_for(body: bytes) -> json.JSONDecoder:
 
 def _deeper_than(levels: int, value: Json) -> bool:
     nested = [value]
-    for _ in range(levels + 1):
+    for _ in range(levels):
         nested = [
             child
             for parent in nested

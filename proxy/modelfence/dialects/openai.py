@@ -229,8 +229,13 @@ def _reasoning(body: Body) -> bool:
     """Say whether reasoning is asked for: by `reasoning_effort`, or by the object that the responses API takes."""
     effort = string(body, "reasoning_effort")
     reasoning = mapping(body, "reasoning")
-    by_object = reasoning is not None and string(reasoning, "effort") != "none"
-    return by_object or (effort is not None and effort != "none")
+    if reasoning is not None:
+        named = reasoning.get("effort")
+        if not isinstance(named, str | None):
+            raise wrong_type("reasoning.effort", "a string", named)
+        if named != "none":
+            return True
+    return effort is not None and effort != "none"
 
 
 _OTHER_TEXTS = ("output", "arguments", "input", "summary", "reasoning_content")

@@ -1,0 +1,240 @@
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from modelfence.core.call import Reading
+from modelfence.core.dialect import MalformedRequestError, Request
+from modelfence.core.policy import Reshaping
+from modelfence.core.strict_json import parse
+from modelfence.dialects.openai import OpenAI
+
+OPENAI = OpenAI()
+SAMPLES = Path(__file__).parent / "openai" / "requests"
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "completion": "/v1/completions",
+    "responses": "/v1/responses",
+    "embeddings": "/v1/embeddings",
+}
+OPERATIONS = {
+    ("POST", "/v1/chat/completions"): "chat",
+    ("POST", "/v1/completions"): "completion",
+    ("POST", "/v1/responses"): "responses",
+    ("POST", "/v1/embeddings"): "embeddings",
+    ("GET", "/v1/models"): "models",
+    ("GET", "/v1/models/gpt-4o"): "models",
+    ("GET", "/v1/models/ft:gpt-4o-mini:acme::B7xYz"): "models",
+    ("GET", "/v1/models/meta-llama%2FLlama-3.1-8B"): "models",
+    ("GET", "/v1/chat/completions"): "unknown",
+    ("post", "/v1/chat/completions"): "unknown",
+    ("POST", "/v1/chat/completions/"): "unknown",
+    ("POST", "/v1//chat/completions"): "unknown",
+    ("POST", "/V1/chat/completions"): "unknown",
+    ("POST", "/v1/chat%2Fcompletions"): "unknown",
+    ("POST", "/v1/chat/completions?n=5"): "unknown",
+    ("POST", "/v1/chat/completions\n"): "unknown",
+    ("POST", "/v1/chat/completions/chatcmpl-1"): "unknown",
+    ("GET", "/v1/responses/resp_1"): "unknown",
+    ("POST", "/v1/models"): "unknown",
+    ("DELETE", "/v1/models/ft:gpt-4o-mini:acme"): "unknown",
+    ("GET", "/v1/models/"): "unknown",
+    ("GET", "/v1/models/.."): "unknown",
+    ("GET", "/v1/models/%2e%2e%2ffiles"): "unknown",
+    ("GET", "/v1/models/a%2F..%2F..%2Ffiles"): "unknown",
+    ("GET", "/v1/models/meta-llama/Llama-3.1-8B"): "unknown",
+    ("POST", "/v1/images/generations"): "unknown",
+    ("GET", "/"): "unknown",
+    ("GET", ""): "unknown",
+}
+
+
+def samples():
+    return [
+        pytest.param(operation, sample, id=f"{operation}: {sample['name']}")
+        for operation in PATHS
+        for sample in json.loads((SAMPLES / f"{operation}.json").read_text())
+    ]
+
+
+def request(operation, body, *, content_type="application/json"):
+    headers = () if content_type is None else (("content-type", content_type),)
+    return Request("POST", PATHS[operation], headers, json.dumps(body).encode(), body)
+
+
+@pytest.mark.parametrize(("call", "operation"), OPERATIONS.items(), ids=str)
+def test_a_path_is_known_exactly_or_not_at_all(call, operation):
+    assert OPENAI.operation(*call) == operation
+
+
+@pytest.mark.parametrize(("operation", "sample"), samples())
+def test_a_request_is_read_as_its_sample_says(operation, sample):
+    call = request(operation, sample["body"])
+    if "refused" in sample:
+        with pytest.raises(MalformedRequestError) as refused:
+            OPENAI.read(call)
+        assert refused.value.message == sample["refused"]
+        assert refused.value.status == 400
+    else:
+        assert asdict(OPENAI.read(call)) == asdict(Reading(operation)) | sample["reading"]
+
+
+CONTENT_TYPES = {
+    None: True,
+    "application/json": True,
+    "Application/JSON": True,
+    "application/json; charset=utf-8": True,
+    'application/json;charset="UTF-8"': True,
+    "application/json; charset=utf-16": False,
+    "application/json, text/plain": False,
+    "text/plain": False,
+    "": False,
+    "multipart/form-data; boundary=x": False,
+    "application/x-www-form-urlencoded": False,
+    "application/vnd.api+json": False,
+}
+
+
+@pytest.mark.parametrize(("content_type", "accepted"), CONTENT_TYPES.items())
+def test_a_body_that_may_be_read_as_something_else_than_json_is_refused(content_type, accepted):
+    call = request("chat", {"model": "m"}, content_type=content_type)
+    if accepted:
+        assert OPENAI.read(call).model == "m"
+    else:
+        with pytest.raises(MalformedRequestError) as refused:
+            OPENAI.read(call)
+        assert refused.value.status == 415
+        assert refused.value.message == "The Content-Type of this request must be application/json in UTF-8."
+
+
+def test_one_content_type_of_several_that_is_not_json_is_enough_to_refuse():
+    headers = (("content-type", "application/json"), ("content-type", "text/plain"))
+    with pytest.raises(MalformedRequestError):
+        OPENAI.read(Request("POST", PATHS["chat"], headers, b"", {"model": "m"}))
+
+
+MODELS = {
+    "/v1/models": "",
+    "/v1/models/gpt-4o": "gpt-4o",
+    "/v1/models/ft%3Agpt-4o:acme": "ft:gpt-4o:acme",
+    "/v1/models/meta-llama%2FLlama-3.1-8B": "meta-llama/Llama-3.1-8B",
+}
+
+
+@pytest.mark.parametrize(("path", "model"), MODELS.items())
+def test_a_models_listing_asks_for_no_answer_and_for_the_model_of_its_path(path, model):
+    assert OPENAI.read(Request("GET", path, ())) == Reading("models", model=model, output_tokens=0)
+
+
+def test_nothing_is_known_of_an_unknown_operation_whatever_its_body():
+    reading = asdict(OPENAI.read(Request("POST", "/v1/files", (("content-type", "text/plain"),), b"\xff", None)))
+    assert reading.pop("operation") == "unknown"
+    assert set(reading.values()) == {None}
+
+
+RESHAPED = {
+    "nothing to do": ("chat", {"model": "m"}, Reshaping(), {"model": "m"}),
+    "probabilities in chat": (
+        "chat",
+        {"model": "m", "logprobs": True, "top_logprobs": 5, "prompt_logprobs": 1, "logit_bias": {"1": 1}},
+        Reshaping(remove=frozenset({"logprobs"})),
+        {"model": "m", "logit_bias": {"1": 1}},
+    ),
+    "probabilities and biases in completions": (
+        "completion",
+        {"model": "m", "logprobs": 5, "logit_bias": {"1": 1}},
+        Reshaping(remove=frozenset({"logprobs", "logit_bias"})),
+        {"model": "m"},
+    ),
+    "probabilities in responses": (
+        "responses",
+        {"model": "m", "top_logprobs": 5, "include": ["reasoning.encrypted_content", "message.output_text.logprobs"]},
+        Reshaping(remove=frozenset({"logprobs"})),
+        {"model": "m", "include": ["reasoning.encrypted_content"]},
+    ),
+    "both limits in chat are lowered": (
+        "chat",
+        {"model": "m", "max_tokens": 5000, "max_completion_tokens": 100},
+        Reshaping(cap={"output_tokens": 4096}),
+        {"model": "m", "max_tokens": 4096, "max_completion_tokens": 100},
+    ),
+    "a limit is added in the field that chat reads today": (
+        "chat",
+        {"model": "m", "max_tokens": None},
+        Reshaping(cap={"output_tokens": 4096}),
+        {"model": "m", "max_tokens": None, "max_completion_tokens": 4096},
+    ),
+    "a limit is added in the field that completions read": (
+        "completion",
+        {"model": "m"},
+        Reshaping(cap={"output_tokens": 4096}),
+        {"model": "m", "max_tokens": 4096},
+    ),
+    "a limit is added in the field that responses read": (
+        "responses",
+        {"model": "m"},
+        Reshaping(cap={"output_tokens": 4096}),
+        {"model": "m", "max_output_tokens": 4096},
+    ),
+    "fewer choices": (
+        "completion",
+        {"model": "m", "n": 8, "best_of": 20},
+        Reshaping(cap={"choices": 10}),
+        {"model": "m", "n": 8, "best_of": 10},
+    ),
+    "the default of one choice stays unsaid": ("chat", {"model": "m"}, Reshaping(cap={"choices": 1}), {"model": "m"}),
+    "the limit is shared by the choices that are left": (
+        "chat",
+        {"model": "m", "n": 8, "max_tokens": 1000},
+        Reshaping(cap={"choices": 4, "output_tokens": 1000}),
+        {"model": "m", "n": 4, "max_tokens": 250},
+    ),
+    "the limit is shared by the prompts of a batch": (
+        "completion",
+        {"model": "m", "prompt": ["a", "b"], "n": 5},
+        Reshaping(cap={"choices": 4, "output_tokens": 100}),
+        {"model": "m", "prompt": ["a", "b"], "n": 2, "max_tokens": 25},
+    ),
+    "each choice keeps a token": (
+        "chat",
+        {"model": "m", "n": 8},
+        Reshaping(cap={"output_tokens": 4}),
+        {"model": "m", "n": 8, "max_completion_tokens": 1},
+    ),
+    "embeddings have nothing to lower": (
+        "embeddings",
+        {"model": "m", "input": "a"},
+        Reshaping(frozenset({"logprobs"}), {"output_tokens": 1, "choices": 1}),
+        {"model": "m", "input": "a"},
+    ),
+}
+
+
+@pytest.mark.parametrize(("operation", "body", "reshaping", "expected"), RESHAPED.values(), ids=RESHAPED)
+def test_a_call_is_reshaped_and_the_given_body_left_as_it_was(operation, body, reshaping, expected):
+    before = copy.deepcopy(body)
+    assert OPENAI.reshape(request(operation, body), reshaping) == expected
+    assert body == before
+
+
+@pytest.mark.parametrize(("operation", "sample"), [s for s in samples() if "reading" in s.values[1]])
+def test_what_was_reshaped_reads_as_reshaped(operation, sample):
+    reshaping = Reshaping(frozenset({"logprobs", "logit_bias"}), {"choices": 1, "output_tokens": 12})
+    reading = OPENAI.read(request(operation, OPENAI.reshape(request(operation, sample["body"]), reshaping)))
+    prompts = len(sample["body"].get("prompt") or [1]) if reading.choices != 1 else 1
+    assert (reading.logprobs, reading.logit_bias, reading.choices) == (False, 0, prompts)
+    assert reading.output_tokens is not None
+    assert reading.output_tokens <= 12
+
+
+def test_an_unknown_operation_is_left_as_it_is():
+    body = {"max_tokens": 9}
+    assert OPENAI.reshape(Request("POST", "/v1/else", (), b"", body), Reshaping(cap={"output_tokens": 1})) is body
+
+
+def test_a_request_is_read_alike_whether_its_names_are_escaped_or_not():
+    body = b'{"mod\\u0065l": "gpt-4o", "messages": [], "\\u006e": 3}'
+    reading = OPENAI.read(Request("POST", PATHS["chat"], (), body, parse(body)))
+    assert (reading.model, reading.choices) == ("gpt-4o", 3)
