@@ -32,10 +32,12 @@ class Problem:
     def render(self) -> str:
         """Return the problem as text: head, excerpt with the token underlined, hint."""
         warning = "warning: " if self.severity is Severity.WARNING else ""
-        parts = [f"{self.file}:{self.line}:{self.column}: {warning}{self.message} [{self.code}]"]
+        # A file may hold what would break the line or steer a terminal.
+        message = "".join(c if c.isprintable() else repr(c)[1:-1] for c in self.message)
+        parts = [f"{self.file}:{self.line}:{self.column}: {warning}{message} [{self.code}]"]
         if self.excerpt:
             gutter = " " * len(str(self.line))
-            excerpt = self.excerpt.replace("\t", " ")
+            excerpt = "".join(c if c.isprintable() else " " for c in self.excerpt)
             width = max(1, min(self.length, len(excerpt) - self.column + 1))
             parts += [
                 f"{gutter} |",

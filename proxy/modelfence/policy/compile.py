@@ -1,0 +1,71 @@
+"""One policy file and all it includes -> a compiled policy, or every problem with its position."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelfence.core.policy import Mode, Policy
+from modelfence.core.problem import Problem, errors, in_order
+from modelfence.document import Document, read
+from modelfence.policy.cel import Language
+from modelfence.policy.conditions import Compiler
+from modelfence.policy.files import content_hash, load
+from modelfence.policy.names import defined_by
+from modelfence.policy.rules import Rules
+
+_OWNED_BY = "kyc.owned_by."
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What became of a policy. There is no policy when any problem is an error; warnings stop nothing."""
+
+    policy: Policy | None
+    problems: tuple[Problem, ...]
+    """All of them, errors and warnings, by file, line and column."""
+    files: tuple[Path, ...]
+    """Every file that was read, the root first: what to watch for changes."""
+
+
+def compile_policy(path: Path) -> Compiled:
+    """Compile a file. Raises OSError when it can't be read; an included one that can't be is a problem."""
+    try:
+        document = read(path)
+    except ValueError as error:
+        problem = Problem(str(path), 1, 1, "unreadable", f"this file can't be read: {error}")
+        return Compiled(None, (problem,), (path,))
+    return _compiled(document)
+
+
+def compile_text(text: str, *, path: str = "policy.yaml") -> Compiled:
+    """Compile a text as if it stood in a file at `path`, to which what it includes is relative. Never raises."""
+    return _compiled(Document(path, text))
+
+
+def _compiled(root: Document) -> Compiled:
+    files = load(root)
+    names = defined_by(files)
+    shadow = files[0].shadow
+    language = Language(names.lists, names.tiers)
+    compiler = Compiler(language)
+    rules = Rules(compiler)
+    for file in files:
+        rules.add(file, shadow=shadow)
+    problems = in_order(problem for file in files for problem in file.document.problems)
+    paths = tuple(file.path for file in files)
+    if errors(problems):
+        return Compiled(None, problems, paths)
+    read_names = frozenset(compiler.names)
+    policy = Policy(
+        hash=content_hash(files),
+        mode=Mode.SHADOW if shadow else Mode.ENFORCE,
+        tiers=names.tiers,
+        lists=names.lists,
+        denies=compiler.groups(rules.denies),
+        allows=tuple(rules.allows),
+        reshapes=tuple(rules.reshapes),
+        throttles=tuple(rules.throttles),
+        names=read_names,
+        owned_by=tuple(sorted(name.removeprefix(_OWNED_BY) for name in read_names if name.startswith(_OWNED_BY))),
+        bind=language.binder(read_names, frozenset(compiler.constants)),
+    )
+    return Compiled(policy, problems, paths)

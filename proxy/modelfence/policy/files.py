@@ -1,0 +1,80 @@
+"""The files of one policy: the root, and everything it includes."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelfence.document import Document, Node, read
+from modelfence.policy.keys import POLICY_KEYS, names, required
+
+VERSION = "1"
+MODES = ("enforce", "shadow")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyFile:
+    """One file, read and checked as far as its own keys go."""
+
+    document: Document
+    path: Path
+    entries: Mapping[str, Node]
+    shadow: bool
+    """Its own mode is shadow, which covers the rules it holds."""
+
+
+def load(root: Document) -> tuple[PolicyFile, ...]:
+    """Return the root and every file it includes, nearest first, each once. Problems are in their documents."""
+    files: list[PolicyFile] = []
+    waiting = [(root, Path(root.path))]
+    seen = {os.path.realpath(root.path)}
+    while waiting:
+        document, path = waiting.pop(0)
+        file = _checked(document, path)
+        files.append(file)
+        include = file.entries.get("include")
+        for item in [] if include is None or include.is_null else include.items():
+            included = _included(item, path, seen)
+            if included is not None:
+                waiting.append((included, Path(included.path)))
+    return tuple(files)
+
+
+def _checked(document: Document, path: Path) -> PolicyFile:
+    node = document.compose()
+    entries = {} if node is None else node.entries(names(POLICY_KEYS), required=required(POLICY_KEYS))
+    version = entries.get("version")
+    if version is not None:
+        version.choice([VERSION])
+    mode = entries.get("mode")
+    return PolicyFile(document, path, entries, shadow=mode is not None and mode.choice(MODES) == "shadow")
+
+
+def _included(item: Node, at: Path, seen: set[str]) -> Document | None:
+    """Return an included file that was not seen yet."""
+    name = item.filled_text()
+    if name is None:
+        return None
+    path = at.parent / name
+    try:
+        real = os.path.realpath(path)
+        if real in seen:
+            return None
+        seen.add(real)
+        return read(path)
+    except OSError as error:
+        item.problem("bad-include", f"`{name}` can't be read: {(error.strerror or str(error)).lower()}")
+    except ValueError as error:
+        item.problem("bad-include", f"`{name}` can't be read: {error}")
+    return None
+
+
+def content_hash(files: tuple[PolicyFile, ...]) -> str:
+    """Return the first 16 hexadecimal digits of a SHA-256 over what the files hold.
+
+    It is the digest of the root's digest and the sorted digests of the others: where a file lies and in which order
+    files are named changes no decision, and so not the hash.
+    """
+    root, *others = (hashlib.sha256(file.document.text.encode()).digest() for file in files)
+    return hashlib.sha256(b"".join((root, *sorted(others)))).hexdigest()[:16]

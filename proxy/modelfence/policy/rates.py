@@ -1,0 +1,51 @@
+"""Rates and bursts: `60 per minute`, `burst: 120`.
+
+Why these bounds: a bucket is one integer of microseconds (`core.bucket`), and in Redis that integer passes through
+doubles, exact to 2^53. A unit that takes less than a microsecond to flow back would cost nothing, and a bucket that
+takes more than a year to fill leaves no room for debts.
+"""
+
+import re
+
+from modelfence.core.bucket import PERIODS_US, SECOND_US, Rate
+from modelfence.document import Node, did_you_mean
+
+MAX_FILL_DAYS = 366
+MAX_PER_SECOND = 1_000_000
+MAX_BURST = 1_000_000_000_000
+
+_RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) +per +([a-z]+)")
+_WORDS = "a rate is written as `60 per minute`: an amount per second, minute, hour or day"
+
+
+def rate_of(rate: Node | None, burst: Node | None) -> Rate | None:
+    """Return the rate with its burst, the amount of one period by default; None after noting a problem."""
+    capacity = burst.number(minimum=1, maximum=MAX_BURST) if burst else None
+    amount_and_period = _amount_and_period(rate) if rate else None
+    if rate is None or amount_and_period is None or (burst and capacity is None):
+        return None
+    amount, period_us = amount_and_period
+    found = Rate(amount, period_us, capacity or amount)
+    days = found.burst_us / PERIODS_US["day"]
+    if days > MAX_FILL_DAYS:
+        words = f"at this rate the bucket takes {days:.0f} days to fill, more than {MAX_FILL_DAYS}"
+        (burst or rate).problem("out-of-range", words)
+    return found
+
+
+def _amount_and_period(node: Node) -> tuple[float, int] | None:
+    text = node.text()
+    if text is None:
+        return None
+    match = _RATE.fullmatch(text)
+    if match is None or match[2] not in PERIODS_US:
+        node.problem("bad-rate", _WORDS, hint=did_you_mean(match[2], PERIODS_US) if match else None)
+        return None
+    amount, period_us = float(match[1]), PERIODS_US[match[2]]
+    if amount == 0:
+        node.problem("out-of-range", "a rate of zero would never let anything through again; deny instead")
+        return None
+    if amount * SECOND_US > MAX_PER_SECOND * period_us:
+        node.problem("out-of-range", f"this is more than {MAX_PER_SECOND} per second")
+        return None
+    return amount, period_us

@@ -1,0 +1,168 @@
+"""From the rule mappings of one file to compiled rules. A rule with a problem is left out; the problem is noted.
+
+Rule: nothing here raises; whoever calls looks at the documents' problems.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from modelfence.core.charge import OnStoreFailure, Unit
+from modelfence.core.policy import (
+    CAPPABLE,
+    REMOVABLE,
+    AccessRule,
+    Expression,
+    ReshapeRule,
+    Reshaping,
+    Rule,
+    RuleKind,
+    ThrottleRule,
+)
+from modelfence.document import Node
+from modelfence.policy.conditions import Compiler
+from modelfence.policy.files import MODES, PolicyFile
+from modelfence.policy.keys import ACCESS_KEYS, RESHAPE_KEYS, THROTTLE_KEYS, Key, names, required
+from modelfence.policy.rates import rate_of
+
+MAX_ID = 64
+MAX_TEXT = 1_000
+"""Characters of a message, help_url or description; a message is sent with every refusal."""
+MAX_CAP = 1_000_000_000
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_URL = re.compile(r"https?://\S+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One rule as it is written."""
+
+    node: Node
+    keys: Mapping[str, Node]
+    shadow: bool
+    """The file that holds it, or the whole policy, is in shadow."""
+
+
+@dataclass(slots=True)
+class Rules:
+    """The compiled rules of a policy, as they are found."""
+
+    compiler: Compiler
+    denies: list[AccessRule] = field(default_factory=list)
+    allows: list[AccessRule] = field(default_factory=list)
+    reshapes: list[ReshapeRule] = field(default_factory=list)
+    throttles: list[ThrottleRule] = field(default_factory=list)
+    ids: dict[str, Node] = field(default_factory=dict)
+    """Where each id was given first."""
+
+    def add(self, file: PolicyFile, *, shadow: bool) -> None:
+        """Take in the rules of a file; all of them are in shadow with `shadow`, or when the file's mode says so."""
+        sections: Sequence[tuple[str, Sequence[Key], Callable[[_Entry], None]]] = (
+            ("access", ACCESS_KEYS, self._access),
+            ("reshape", RESHAPE_KEYS, self._reshape),
+            ("throttle", THROTTLE_KEYS, self._throttle),
+        )
+        for section, keys, read in sections:
+            node = file.entries.get(section)
+            for item in [] if node is None or node.is_null else node.items():
+                found = item.entries(names(keys), required=required(keys))
+                if item.is_mapping:
+                    read(_Entry(item, found, shadow=shadow or file.shadow))
+
+    def _access(self, entry: _Entry) -> None:
+        deny, allow = entry.keys.get("deny"), entry.keys.get("allow")
+        rule = self._rule(entry, RuleKind.DENY if deny else RuleKind.ALLOW)
+        denied, allowed = self._condition(entry, "deny"), self._condition(entry, "allow")
+        if deny and allow:
+            entry.node.key_node("allow").problem("deny-or-allow", "a rule either denies or allows; make two of it")
+        if not deny and not allow:
+            entry.node.problem("deny-or-allow", "a condition is missing: `deny` or `allow`")
+        if rule and denied:
+            self.denies.append(AccessRule(rule, denied))
+        if rule and allowed:
+            self.allows.append(AccessRule(rule, allowed))
+
+    def _reshape(self, entry: _Entry) -> None:
+        rule = self._rule(entry, RuleKind.RESHAPE)
+        when = self._condition(entry, "when")
+        if "remove" not in entry.keys and "cap" not in entry.keys:
+            entry.node.problem("missing-key", "nothing is changed: `remove` or `cap` is missing")
+        reshaping = Reshaping(_removed(entry.keys.get("remove")), _caps(entry.keys.get("cap")))
+        if rule:
+            self.reshapes.append(ReshapeRule(rule, when, reshaping))
+
+    def _throttle(self, entry: _Entry) -> None:
+        rule = self._rule(entry, RuleKind.THROTTLE)
+        when = self._condition(entry, "when")
+        key = self.compiler.key(entry.keys["key"]) if "key" in entry.keys else None
+        cost = self.compiler.cost(entry.keys["cost"]) if "cost" in entry.keys else None
+        rate = rate_of(entry.keys.get("rate"), entry.keys.get("burst"))
+        unit = _choice(entry.keys.get("unit"), Unit.REQUESTS)
+        on_store_failure = _choice(entry.keys.get("on_store_failure"), OnStoreFailure.DENY)
+        if rule and key and rate:
+            self.throttles.append(ThrottleRule(rule, when, key, rate, unit, cost, on_store_failure))
+
+    def _condition(self, entry: _Entry, key: str) -> Expression[bool] | None:
+        return self.compiler.condition(entry.keys[key]) if key in entry.keys else None
+
+    def _rule(self, entry: _Entry, kind: RuleKind) -> Rule | None:
+        """Return what rules of every kind carry, or None without an id of its own."""
+        mode = entry.keys.get("mode")
+        shadow = mode is not None and mode.choice(MODES) == "shadow"
+        message, description = _text(entry.keys.get("message")), _text(entry.keys.get("description"))
+        help_url = _url(entry.keys.get("help_url"))
+        name = self._id(entry.keys["id"]) if "id" in entry.keys else None
+        if name is None:
+            return None
+        return Rule(name, kind, shadow or entry.shadow, message, help_url, description)
+
+    def _id(self, node: Node) -> str | None:
+        name = node.filled_text()
+        if name is None:
+            return None
+        if not _ID.fullmatch(name) or len(name) > MAX_ID:
+            words = f"an id has letters, digits, `-`, `_` and `.`, no sign first, and at most {MAX_ID} of them"
+            node.problem("bad-name", words)
+            return None
+        first = self.ids.setdefault(name, node)
+        if first is not node:
+            words = f"`{name}` is already the id of the rule at {first.document.path}:{first.line}"
+            node.problem("duplicate-id", words)
+        return name
+
+
+def _text(node: Node | None) -> str | None:
+    text = node.filled_text() if node else None
+    if node and text and len(text) > MAX_TEXT:
+        node.problem("too-long", f"this is longer than {MAX_TEXT} characters")
+    return text
+
+
+def _url(node: Node | None) -> str | None:
+    url = _text(node)
+    if node and url and not _URL.fullmatch(url):
+        node.problem("bad-url", "a link begins with https:// or http:// and holds no white space")
+    return url
+
+
+def _choice[E: StrEnum](node: Node | None, default: E) -> E:
+    kind = type(default)
+    chosen = node.choice(tuple(kind)) if node else None
+    return kind(chosen) if chosen else default
+
+
+def _removed(node: Node | None) -> frozenset[str]:
+    items = node.items() if node else []
+    if node and node.yaml.value == []:
+        node.problem("empty-value", "nothing is listed here")
+    return frozenset(word for item in items if (word := item.choice(REMOVABLE)))
+
+
+def _caps(node: Node | None) -> dict[str, int]:
+    entries = node.entries(CAPPABLE) if node else {}
+    if node and node.yaml.value == []:
+        node.problem("empty-value", "no limit is given here")
+    caps = {name: entry.integer(minimum=1, maximum=MAX_CAP) for name, entry in entries.items()}
+    return {name: most for name, most in caps.items() if most is not None}
