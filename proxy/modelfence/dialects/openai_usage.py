@@ -14,7 +14,7 @@ from dataclasses import replace
 from modelfence.core.call import Usage
 from modelfence.core.dialect import UsageReader
 from modelfence.dialects.sse import EventParser
-from modelfence.dialects.tokens import size_of, size_of_content, size_of_json, tokens_in
+from modelfence.dialects.tokens import size_of, size_of_content, tokens_in
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
 MAX_TOKENS = 1_000_000_000
@@ -23,7 +23,7 @@ _REPORTS = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tok
 _TEXTS = ("content", "refusal", "text")
 _REASONING = ("reasoning_content", "reasoning")
 """vLLM sends the same text under both names."""
-_CALLS = ("tool_calls", "function_call")
+_CALL_TEXTS = ("name", "arguments", "input")
 _ITEM_TEXTS = ("content", "arguments", "input", "summary")
 
 
@@ -165,7 +165,15 @@ def _size_of_choice(choice: object) -> int:
         return 0
     size = sum(size_of_content(message.get(name)) for name in _TEXTS)
     size += size_of_content(next((text for name in _REASONING if (text := message.get(name))), None))
-    return size + sum(size_of_json(calls) for name in _CALLS if (calls := message.get(name)))
+    calls = message.get("tool_calls")
+    size += sum(map(_size_of_call, calls)) if isinstance(calls, list) else 0
+    return size + _size_of_call(message.get("function_call"))
+
+
+def _size_of_call(call: object) -> int:
+    """Return the text of a call of a tool; a stream gives its arguments in pieces, each in the same wrapping."""
+    called = (call.get("function") or call.get("custom") or call) if isinstance(call, dict) else None
+    return sum(size_of_content(called.get(name)) for name in _CALL_TEXTS) if isinstance(called, dict) else 0
 
 
 def _size_of_item(item: object) -> int:

@@ -1,0 +1,173 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelfence.core.call import Usage
+from modelfence.dialects.openai_usage import MAX_BODY_BYTES, MAX_TOKENS, usage_reader
+from modelfence.dialects.sse import MAX_BYTES
+
+ANSWERS = Path(__file__).parent / "openai" / "answers"
+EXPECTED = json.loads((ANSWERS / "usage.json").read_text())
+CONTENT_TYPES = {".json": "application/json", ".sse": "text/event-stream; charset=utf-8"}
+
+
+def usage_of(data, *, operation="chat", content_type="application/json"):
+    reader = usage_reader(operation, content_type)
+    reader.feed(data)
+    return reader.usage()
+
+
+def as_stream(message):
+    return b"data: " + json.dumps(message).encode() + b"\n\n"
+
+
+def test_every_sample_answer_has_its_usage_written_down():
+    assert {path.name for path in ANSWERS.iterdir()} - {"usage.json"} == set(EXPECTED)
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+@pytest.mark.parametrize("piece_bytes", [1, 7, 100_000])
+def test_an_answer_costs_what_its_sample_says_however_it_is_cut(name, piece_bytes):
+    path = ANSWERS / name
+    reader = usage_reader(path.stem.partition("-")[0], CONTENT_TYPES[path.suffix])
+    data = path.read_bytes()
+    for place in range(0, len(data), piece_bytes):
+        reader.feed(data[place : place + piece_bytes])
+    expected = EXPECTED[name]
+    assert reader.usage() == (None if expected is None else Usage(**expected))
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", "text/html", ""])
+def test_nothing_that_passed_is_no_usage(content_type):
+    assert usage_reader("chat", content_type).usage() is None
+    assert usage_of(b"", content_type=content_type) is None
+
+
+def test_a_plain_answer_that_was_cut_off_is_counted_as_if_all_of_it_were_text():
+    assert usage_of(b'{"choices": [{"message": {"content": "1234') == Usage(output_tokens=11, estimated=True)
+
+
+def test_a_plain_answer_of_embeddings_that_was_cut_off_has_no_output():
+    assert usage_of(b'{"data": [{"embedding": [0.0023, -0.00', operation="embeddings") is None
+
+
+def test_what_is_no_json_is_none_of_the_models_text():
+    assert usage_of(b"<html>Bad gateway</html>", content_type="text/html") is None
+
+
+def test_json_under_another_name_is_read_all_the_same():
+    answer = b'{"usage": {"prompt_tokens": 1, "completion_tokens": 2}}'
+    assert usage_of(answer, content_type="text/plain") == Usage(1, 2)
+
+
+def test_a_plain_answer_too_long_to_keep_is_estimated_from_its_size():
+    reader = usage_reader("chat", "application/json")
+    for _ in range(5):
+        reader.feed(b"x" * (MAX_BODY_BYTES // 4))
+    assert reader.usage() == Usage(output_tokens=5 * MAX_BODY_BYTES // 16, estimated=True)
+
+
+def test_an_event_too_long_to_keep_is_estimated_from_its_size():
+    reader = usage_reader("chat", "text/event-stream")
+    reader.feed(b"data: " + b"x" * MAX_BYTES + b"\n\n")
+    assert reader.usage() == Usage(output_tokens=(MAX_BYTES + 6 + 3) // 4, estimated=True)
+
+
+def test_the_usage_known_by_now_is_told_while_the_answer_streams():
+    reader = usage_reader("chat", "text/event-stream")
+    seen = []
+    for _ in range(3):
+        reader.feed(as_stream({"choices": [{"delta": {"content": "12345678"}}]}))
+        seen.append(reader.usage())
+    assert seen == [Usage(output_tokens=2 * n, estimated=True) for n in (1, 2, 3)]
+
+
+ESTIMATE = Usage(output_tokens=1, estimated=True)
+REPORTS = {
+    "nothing": (None, ESTIMATE),
+    "no object": ([1, 2], ESTIMATE),
+    "an empty object": ({}, ESTIMATE),
+    "negative numbers": ({"prompt_tokens": -1, "completion_tokens": -5}, ESTIMATE),
+    "flags": ({"prompt_tokens": True, "completion_tokens": False}, ESTIMATE),
+    "texts": ({"prompt_tokens": "1", "completion_tokens": "2"}, ESTIMATE),
+    "decimal numbers": ({"prompt_tokens": 1.0, "completion_tokens": 2.0}, ESTIMATE),
+    "more than any answer costs": ({"prompt_tokens": 10**30, "completion_tokens": MAX_TOKENS + 1}, ESTIMATE),
+    "an input without an output": ({"prompt_tokens": 7, "completion_tokens": -1}, Usage(7, 1, estimated=True)),
+    "an output without an input": ({"prompt_tokens": "7", "completion_tokens": 3}, Usage(0, 3)),
+    "details that are none": (
+        {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": 5, "completion_tokens_details": None},
+        Usage(7, 3),
+    ),
+    "unsound details": (
+        {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": -4}},
+        Usage(7, 3),
+    ),
+    "details larger than the whole": (
+        {
+            "prompt_tokens": 7,
+            "completion_tokens": 3,
+            "prompt_tokens_details": {"cached_tokens": 9},
+            "completion_tokens_details": {"reasoning_tokens": 9},
+        },
+        Usage(7, 3, cached_tokens=7, reasoning_tokens=3),
+    ),
+}
+
+
+@pytest.mark.parametrize(("report", "expected"), REPORTS.values(), ids=REPORTS)
+def test_a_report_that_cannot_be_is_ignored_for_an_estimate(report, expected):
+    message = {"choices": [{"message": {"content": "1234"}}], "usage": report}
+    assert usage_of(json.dumps(message).encode()) == expected
+    chunk = {"choices": [{"delta": {"content": "1234"}}], "usage": report}
+    assert usage_of(as_stream(chunk), content_type="text/event-stream") == expected
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.just("\ud800"),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "choices", "message", "delta", "content", "text", "tool_calls", "output", "response", "usage",
+                    "error", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens",
+                    "prompt_tokens_details", "output_tokens_details", "cached_tokens", "reasoning_tokens",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=30,
+)  # fmt: skip
+
+
+def assert_sound(usage):
+    if usage is not None:
+        assert all(type(value) is int and value >= 0 for value in usage.by_direction().values())
+
+
+@given(ANYTHING)
+def test_any_json_an_upstream_sends_is_counted_without_raising(message):
+    assert_sound(usage_of(json.dumps(message).encode()))
+    assert_sound(usage_of(as_stream(message), content_type="text/event-stream"))
+
+
+@given(st.lists(st.binary() | st.sampled_from([b"data: ", b"\n\n", b'{"choices":', b"[DONE]"])))
+def test_any_bytes_an_upstream_sends_are_counted_without_raising(pieces):
+    for content_type in ("application/json", "text/event-stream", "audio/mpeg"):
+        reader = usage_reader("chat", content_type)
+        for piece in pieces:
+            reader.feed(piece)
+            assert_sound(reader.usage())
+
+
+@pytest.mark.parametrize("levels", [500, 900, 1500, 100_000])
+def test_an_answer_nested_beyond_reading_is_counted_without_raising(levels):
+    nested = b'{"choices": [{"delta": {"content": ' + b"[" * levels + b"]" * levels + b', "tool_calls": '
+    nested += b"[" * levels + b"]" * levels + b"}}]}"
+    assert_sound(usage_of(nested))
+    assert_sound(usage_of(b"data: " + nested + b"\n\n", content_type="text/event-stream"))
