@@ -43,8 +43,12 @@ class RedisServer:
 
     def command(self, *words: str | int) -> Any:
         """Ask the server something, on a connection of its own."""
-        with redis.Redis(port=self.port, decode_responses=True) as client:
+        with self.client() as client:
             return client.execute_command(*words)
+
+    def client(self) -> redis.Redis:
+        """Return a connection to look at the server's keys and settings."""
+        return redis.Redis(port=self.port, decode_responses=True)
 
     def pause(self) -> None:
         """Stop the process where it stands; the system goes on accepting connections and bytes for it."""

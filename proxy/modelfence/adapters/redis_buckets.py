@@ -105,7 +105,7 @@ class RedisBuckets:
         try:
             async with asyncio.timeout_at(give_up_at_s), self._connections.one() as connection:
                 while True:
-                    latest_us = self._server_us(give_up_at_s)
+                    latest_us = self._server_us(give_up_at_s, now_s=loop.time())
                     now_us, in_time, *answer = await script.run(connection, keys, [latest_us, *arguments])
                     self.last_answer_us, self._last_answer_at_s = now_us, loop.time()
                     if in_time:
@@ -117,10 +117,11 @@ class RedisBuckets:
             message = f"Redis: {error}"
             raise UnavailableError(message) from error
 
-    def _server_us(self, at_s: float) -> int:
-        """Return the server's time at a moment of the event loop's time or a little earlier; 0 when unknown."""
-        age_s = at_s - self._last_answer_at_s
-        return self.last_answer_us + int(age_s * bucket.SECOND_US) if age_s < _ESTIMATE_HOLDS_S else 0
+    def _server_us(self, at_s: float, *, now_s: float) -> int:
+        """Return the server's time at a moment of the event loop's, or a little less; 0 when there is no telling."""
+        if now_s - self._last_answer_at_s > _ESTIMATE_HOLDS_S:
+            return 0
+        return self.last_answer_us + int((at_s - self._last_answer_at_s) * bucket.SECOND_US)
 
 
 @dataclass(frozen=True, slots=True)
