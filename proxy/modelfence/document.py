@@ -304,7 +304,7 @@ class Node:
             self.problem("wrong-type", f"a number is expected here, not `{value}`")
             return None
         if not minimum <= float(value) <= maximum:
-            self.problem("out-of-range", f"`{value}` is not between {minimum:g} and {maximum:g}")
+            self.problem("out-of-range", f"`{value}` is not between {minimum:.15g} and {maximum:.15g}")
             return None
         return float(value)
 

@@ -15,7 +15,7 @@ from cel_expr_python import cel
 
 from modelfence.core.facts import FACTS, Facts, FactType, FactValue
 from modelfence.core.policy import Unknown
-from modelfence.policy.complaints import Complaint, complaints
+from modelfence.policy.complaints import Complaint, complaints, with_article
 from modelfence.policy.tokens import Token, dotted_names, tokens
 
 _TYPES: Mapping[FactType, cel.Type] = {
@@ -145,7 +145,7 @@ class Language:
         except (RuntimeError, TypeError) as error:  # TypeError: half a surrogate pair
             return complaints(str(error), source, [*sorted(self._facts), *self._constants])
         if program.return_type() not in result.types:
-            words = f"this must be {result.words}, and is {_type_name(program.return_type())}"
+            words = f"this must be {result.words}, and is {with_article(_type_name(program.return_type()))}"
             return (Complaint(0, len(source), "wrong-result", words),)
         parts = tokens(source)
         if wrong := self._bad_constants(parts):

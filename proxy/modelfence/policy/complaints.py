@@ -69,10 +69,11 @@ def _complaint(sentence: str, parts: Sequence[Token], offset: int, known: Sequen
         return _mismatch(match[1], match[2], parts, offset)
     if match := re.match(r"expression of type '(.*)' cannot be the operand of a select operation", sentence):
         place = _around(parts, offset)
-        return Complaint(place.start, 1, "type-mismatch", f"{_article(match[1])} has no fields")
+        words = f"{with_article(match[1])} has no fields"
+        return Complaint(place.start, place.end - place.start, "type-mismatch", words)
     if match := re.match(r"expression of type '(.*)' cannot be the range of a comprehension", sentence):
         place = _around(parts, offset)
-        words = f"{_article(match[1])} has no items to look at"
+        words = f"{with_article(match[1])} has no items to look at"
         return Complaint(place.start, place.end - place.start, "type-mismatch", words)
     place = _around(parts, offset)
     words = sentence[:1].lower() + sentence[1:]
@@ -91,8 +92,10 @@ def _undeclared(name: str, parts: Sequence[Token], offset: int, known: Sequence[
     for prefix, kind in (("lists.", "list"), ("tier.", "tier"), ("kyc.owned_by.", "list")):
         if name.startswith(prefix):
             rest = name.removeprefix(prefix)
-            others = [one for one in known if one.startswith(prefix)]
-            return Complaint(place.start, length, f"unknown-{kind}", f"unknown {kind} `{rest}`", _near(name, others))
+            others = [one.removeprefix(prefix) for one in known if one.startswith(prefix)]
+            near = difflib.get_close_matches(rest, others, n=1)
+            hint = f"did you mean `{prefix}{near[0]}`?" if near else None
+            return Complaint(place.start, length, f"unknown-{kind}", f"unknown {kind} `{rest}`", hint)
     return Complaint(place.start, length, "unknown-fact", f"unknown fact `{name}`", _near(name, known))
 
 
@@ -127,17 +130,19 @@ def _listed(types: str) -> str:
     return " and ".join((", ".join(split[:-1]), split[-1])) if len(split) > 1 else split[0]
 
 
-def _article(type_name: str) -> str:
+def with_article(type_name: str) -> str:
+    """Return `an int`, `a string`."""
     return f"{'an' if type_name[:1] in 'aeiou' else 'a'} {type_name}"
 
 
 def _around(parts: Sequence[Token], offset: int) -> Place:
-    """Return the token at an offset; for the bracket of a call, the function's name before it."""
+    """Return the token at an offset; for the bracket of a call the name before it, for a dot the name after it."""
     for at, token in enumerate(parts):
         if token.start <= offset < token.end:
-            if token.text == "(" and at and parts[at - 1].kind == "name":
-                token = parts[at - 1]  # noqa: PLW2901 - the name stands for its bracket
-            return Place(token.start, token.end, called=False)
+            before, after = parts[max(0, at - 1)], parts[min(at + 1, len(parts) - 1)]
+            name = {"(": before, ".": after}.get(token.text, token)
+            found = name if name.kind == "name" else token
+            return Place(found.start, found.end, called=False)
     return Place(offset, offset + 1, called=False)
 
 

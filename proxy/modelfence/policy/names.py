@@ -43,11 +43,11 @@ def defined_by(files: Sequence[PolicyFile]) -> Names:
             found = _Definition(node, _tiers(node))
             tiers = tiers or found
             if found.items != tiers.items:
-                node.problem("conflicting-tiers", f"{_place(tiers.key)} has other tiers")
+                node.problem("conflicting-tiers", f"these tiers differ from those at {_place(tiers.key)}")
         for name, found in _lists(file):
             first = lists.setdefault(name, found)
             if found.items != first.items:
-                words = f"the list `{name}` holds other items in {_place(first.key)}"
+                words = f"the list `{name}` holds other items at {_place(first.key)}"
                 found.key.problem("conflicting-list", words)
     return Names(
         tiers.items if tiers and tiers.items else DEFAULT_TIERS,
