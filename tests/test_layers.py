@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "wire": {"core", "enforcement"},
     "settings": {"core", "document"},
     "wiring": {"core", "document", "policy", "dialects", "enforcement", "adapters", "wire", "settings"},
-    "cli": {"core", "document", "policy", "settings", "wiring"},
+    "demo": {"core", "enforcement"},
+    "cli": {"core", "document", "policy", "settings", "wiring", "demo"},
 }
 
 

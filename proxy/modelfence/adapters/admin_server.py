@@ -23,7 +23,7 @@ class AdminServer:
     """/livez, /readyz and /metrics on a listening socket."""
 
     def __init__(self, listening: socket.socket, metrics: PrometheusMetrics, readiness: Readiness) -> None:
-        routes = [
+        routes: list[tuple[str, type[RequestHandler]] | tuple[str, type[RequestHandler], dict[str, object]]] = [
             ("/livez", _Live),
             ("/readyz", _Ready, {"readiness": readiness}),
             ("/metrics", _Metrics, {"metrics": metrics}),

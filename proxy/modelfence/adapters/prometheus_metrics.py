@@ -5,7 +5,7 @@ Rule: labels come from closed sets only. A model, key, account or address that a
 
 from collections.abc import Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
@@ -26,6 +26,7 @@ class PrometheusMetrics:
     """All metrics of one process, in a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # a second series beside each, which nothing here reads
         self.registry = CollectorRegistry()
         self._mode = Mode.ENFORCE
         self._requests = self._counter(

@@ -115,6 +115,17 @@ def charged(decision: Decision, taken: Taken, policy: Policy) -> Decision:
     return decision
 
 
+def nobody_unknown_is_let_in(policy: Policy) -> bool:
+    """Say whether the policy plainly refuses every caller without an account, whatever else is true of the call.
+
+    Everything but the account is left unknown, so an allow that is false all the same is false for all such calls.
+    """
+    if policy.mode is Mode.SHADOW:
+        return False
+    bound = policy.bind({"kyc.tier": 0, "kyc.status": "unknown"})
+    return all(access.condition.evaluate(bound) is False for access in policy.allows if not access.rule.shadow)
+
+
 def _denies(policy: Policy, bound: object) -> list[Step]:
     steps = []
     for group in policy.denies:

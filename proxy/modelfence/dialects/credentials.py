@@ -7,9 +7,8 @@ that might look there first, and the call would be judged as somebody else's.
 import re
 
 from modelfence.core.call import Credential, CredentialState
-from modelfence.core.dialect import Headers, MalformedRequestError
+from modelfence.core.dialect import CREDENTIAL_HEADERS, Headers, MalformedRequestError
 
-KEY_HEADERS = ("x-api-key", "api-key", "x-goog-api-key")
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 _BEARER = re.compile(r"(?i:bearer) +([\x21-\x7e]{1,4096})")
 
@@ -21,7 +20,7 @@ def credential(headers: Headers) -> Credential:
         if name == "authorization":
             bearer = _BEARER.fullmatch(value.strip(" \t"))
             found.add(bearer[1] if bearer else None)
-        elif name in KEY_HEADERS:
+        elif name in CREDENTIAL_HEADERS:
             key = value.strip(" \t")
             found.add(key if _KEY.fullmatch(key) else None)
     if len(found) > 1:

@@ -103,6 +103,10 @@ class OpenAI:
         """Return the caller's credential. Raises MalformedRequestError when two different ones are given."""
         return credential(headers)
 
+    def credential_header(self, secret: str) -> tuple[str, str]:
+        """Return the header that carries an API key."""
+        return "authorization", f"Bearer {secret}"
+
     def read(self, request: Request) -> Reading:
         """Return what the facts need. Raises MalformedRequestError when the upstream might read it otherwise."""
         operation = self.operation(request.method, request.path)

@@ -17,7 +17,7 @@ _METHOD = re.compile(rb"[A-Z]{1,16}")
 _NAME = re.compile(_TOKEN)
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _LOOSE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\0")
-_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([^ \t]+) HTTP/1\.[01]")
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") (/[^ \t]*) HTTP/1\.[01]")
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x5b\x5d-\x7e]*")
 _DOT_SEGMENT = re.compile(rb"/\.{1,2}(/|\Z)")
 # Characters whose encoded form some parsers take for the plain one: unreserved ones, separators, controls.

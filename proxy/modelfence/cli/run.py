@@ -1,0 +1,92 @@
+"""`modelfence run`: start the fence and keep it up until it is told to stop."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from modelfence.core.problem import Problem
+from modelfence.settings import CONFIG_VARIABLE, Settings, load
+from modelfence.wiring import CannotStartError, Gateway
+
+DEFAULT_CONFIG = Path("modelfence.yaml")
+_FLAGS = {
+    "listen": "address and port for callers (default: 127.0.0.1:8080)",
+    "policy": "policy file (default: the one that comes with modelfence)",
+    "accounts": "accounts file: who is let in",
+    "store": "memory, or redis://…",
+    "workers": "processes that serve (default: 1)",
+}
+_EXAMPLE = "example:\n  modelfence run --upstream https://api.openai.com --accounts accounts.yaml"
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser."""
+    parser = commands.add_parser(
+        "run",
+        help="start the fence",
+        description="Start the fence. Flags go before environment variables (MODELFENCE_…), those before the file.",
+        epilog=_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help=f"settings (default: {DEFAULT_CONFIG}, where there is one)"
+    )
+    parser.add_argument("--upstream", metavar="URL", help="the one API to protect; it speaks OpenAI's dialect")
+    for flag, help_text in _FLAGS.items():
+        parser.add_argument(f"--{flag}", metavar=flag.upper(), help=help_text)
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM; 2 when the fence can't start."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = settings_of(options, os.environ)
+        asyncio.run(_serve(settings))
+    except CannotStartError as error:
+        complain(error.problems)
+        print(f"modelfence can't start: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+    """Return the settings of file, environment and flags. Raises CannotStartError."""
+    file = options.config or (Path(named) if (named := environment.get(CONFIG_VARIABLE)) else None)
+    if file is None and DEFAULT_CONFIG.is_file():
+        file = DEFAULT_CONFIG
+    flags = {flag: value for flag in _FLAGS if (value := getattr(options, flag)) is not None}
+    if options.upstream is not None:
+        flags["upstreams"] = options.upstream
+    settings, problems = load(file, environment, flags)
+    if settings is None:
+        raise CannotStartError("a setting is wrong; mend it and start again", problems)
+    complain(problems)
+    return settings
+
+
+def complain(problems: Iterable[Problem]) -> None:
+    """Print problems where complaints go."""
+    for problem in problems:
+        print(problem.render(), file=sys.stderr)
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    gateway = Gateway(settings)
+    complain(gateway.parts.warnings)
+    try:
+        await gateway.start()
+        print(gateway.banner(), file=sys.stderr, flush=True)
+        await stopping.wait()
+    finally:
+        await gateway.stop()

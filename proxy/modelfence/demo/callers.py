@@ -1,0 +1,116 @@
+"""The demo's callers: who they are, what they ask for, and what the shipped policy makes of it."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+
+from modelfence.core.call import key_digest
+from modelfence.core.decision import Effect
+
+DEADLINE_S = 20.0
+AT_ONCE = 8
+"""Calls one caller has under way at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One sample caller. The address is one that the bundled database places in the country."""
+
+    name: str
+    wants: str
+    address: str
+    country: str
+    tier: str | None
+    """None has no account."""
+    model: str = "gpt-4o"
+    stream: bool = False
+    calls: int = 6
+    fate: Effect = Effect.ALLOW
+    """What the policy makes of at least one of its calls, and of all of them unless it is over its rate."""
+    rule: str = "active-customers"
+    status: str = "active"
+
+    @property
+    def key(self) -> str:
+        """Return the API key the caller sends."""
+        return f"sk-demo-{self.name}"
+
+
+CALLERS: Sequence[Caller] = (
+    Caller("acme", "chats", "8.8.8.8", "US", "verified"),
+    Caller("berlin-labs", "streams answers", "91.0.0.7", "DE", "basic", stream=True),
+    Caller("sakura", "does research", "133.20.1.9", "JP", "enhanced", model="o3-deep-research"),
+    Caller(
+        "newcomer", "asks for a reserved model", "86.128.3.4", "GB", "basic", model="o3-deep-research",
+        fate=Effect.DENY, rule="deep-research-needs-verification",
+    ),
+    Caller(
+        "pyongyang", "calls from an embargoed region", "175.45.176.1", "KP", "verified",
+        fate=Effect.DENY, rule="embargoed-region",
+    ),
+    Caller(
+        "paused", "has a suspended account", "81.128.9.9", "GB", "verified", status="suspended",
+        fate=Effect.DENY, rule="",
+    ),
+    Caller("stranger", "has no account", "12.5.6.7", "US", None, fate=Effect.DENY, rule=""),
+    Caller(
+        "hasty", "calls without a pause", "177.8.1.2", "BR", "basic", calls=150,
+        fate=Effect.THROTTLE, rule="requests-per-account",
+    ),
+)  # fmt: skip
+
+
+def accounts_yaml(callers: Sequence[Caller]) -> str:
+    """Return the accounts file of the callers that have an account."""
+    lines = ["accounts:"]
+    for caller in callers:
+        if caller.tier is not None:
+            lines += [
+                f"  - id: {caller.name}",
+                f'    keys: ["{key_digest(caller.key)}"]',
+                f"    status: {caller.status}",
+                f"    tier: {caller.tier}",
+                f"    country: '{caller.country}'",
+                f"    owners: [{{country: '{caller.country}', share: 1.0}}]",
+            ]
+    return "\n".join(lines) + "\n"
+
+
+async def call_all(callers: Sequence[Caller], url: str) -> None:
+    """Send every caller's calls through the fence at `url`. Raises TimeoutError."""
+    client = AsyncHTTPClient(max_clients=AT_ONCE * len(callers), force_instance=True)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.gather(*(_call(client, caller, url) for caller in callers))
+    finally:
+        client.close()
+
+
+async def _call(client: AsyncHTTPClient, caller: Caller, url: str) -> None:
+    request = HTTPRequest(
+        f"{url}/v1/chat/completions",
+        method="POST",
+        headers={
+            "Authorization": f"Bearer {caller.key}",
+            "Content-Type": "application/json",
+            "X-Forwarded-For": caller.address,
+        },
+        body=json.dumps(
+            {
+                "model": caller.model,
+                "messages": [{"role": "user", "content": f"Hello from {caller.name}"}],
+                "stream": caller.stream,
+            }
+        ),
+    )
+    left = list(range(caller.calls))
+
+    async def one_after_the_other() -> None:
+        while left:
+            left.pop()
+            await client.fetch(request, raise_error=False)
+
+    await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))

@@ -1,0 +1,223 @@
+"""The composition root: the only module that names concrete adapters. Settings in, a fence that is ready to start out.
+
+Everything that can be wrong is found here, before a socket listens: a fence that starts is one that can do its work.
+"""
+
+import logging
+import random
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import Path
+
+from modelfence.adapters.accounts_file import AccountsFile, read_accounts
+from modelfence.adapters.admin_server import AdminServer
+from modelfence.adapters.geo_databases import GeoDatabases
+from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.adapters.redis_buckets import RedisBuckets
+from modelfence.core.decision import nobody_unknown_is_let_in
+from modelfence.core.policy import Policy
+from modelfence.core.problem import Problem, errors
+from modelfence.dialects.openai import OpenAI
+from modelfence.enforcement.fence import Fence, Patience
+from modelfence.enforcement.ports import Observer
+from modelfence.policy.compile import compile_policy
+from modelfence.settings import Address, GeoPaths, Settings
+from modelfence.wire.addon import FenceAddon
+from modelfence.wire.guard import Bounds
+from modelfence.wire.runner import Proxy, listen
+
+log = logging.getLogger(__name__)
+
+DIALECTS = {"openai": OpenAI()}
+
+
+def shipped_policy() -> Path:
+    """Return the path of the policy that comes with the fence."""
+    return Path(str(files("modelfence"))) / "policies" / "default.yaml"
+
+
+class CannotStartError(Exception):
+    """The fence can't do its work. The text says why and what to do; `problems` are those of files."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What was read from files: everything a fence needs that is not a connection."""
+
+    policy: Policy
+    policy_path: Path
+    accounts: AccountsFile
+    geo: GeoDatabases
+    warnings: tuple[Problem, ...]
+
+
+def read_parts(settings: Settings) -> Parts:
+    """Read policy, accounts and databases. Raises CannotStartError."""
+    path = settings.policy or shipped_policy()
+    try:
+        compiled = compile_policy(path)
+    except OSError as error:
+        raise CannotStartError(f"the policy {path} can't be read: {error.strerror}") from None
+    policy = compiled.policy
+    if policy is None:
+        raise CannotStartError(f"the policy {path} has problems; mend them and start again", compiled.problems)
+    accounts, problems = _accounts(settings.accounts, policy)
+    return Parts(policy, path, accounts, _geo(settings.geo), (*compiled.problems, *problems))
+
+
+def _accounts(path: Path | None, policy: Policy) -> tuple[AccountsFile, tuple[Problem, ...]]:
+    if path is None:
+        accounts, problems = AccountsFile(()), ()
+    else:
+        accounts, problems = read_accounts(path)
+        if accounts is None:
+            raise CannotStartError(f"the accounts file {path} has problems; mend them and start again", problems)
+        problems = (*problems, *accounts.check_tiers(policy.tiers))
+        if errors(problems):
+            raise CannotStartError(f"the accounts file {path} has problems; mend them and start again", problems)
+    if not len(accounts) and nobody_unknown_is_let_in(policy):
+        where = f"{path} holds none" if path else "give --accounts accounts.yaml"
+        raise CannotStartError(
+            f"nobody could ever be let in: the policy asks for accounts and there are none ({where})"
+        )
+    return accounts, problems
+
+
+def _geo(paths: GeoPaths) -> GeoDatabases:
+    try:
+        return GeoDatabases.open(country=paths.country, asn=paths.asn, anonymous=paths.anonymous)
+    except (OSError, ValueError) as error:
+        raise CannotStartError(f"a geo database can't be used: {error}") from None
+
+
+class Gateway:
+    """The whole fence on its two ports. `start` and `stop` once each, in one event loop."""
+
+    def __init__(self, settings: Settings, *, observers: Sequence[Observer] = ()) -> None:
+        """Raises CannotStartError."""
+        if not settings.upstreams:
+            raise CannotStartError(
+                "there is nothing to protect: give --upstream https://api.openai.com, or `upstreams:` in the settings"
+            )
+        self.settings = settings
+        self.parts = read_parts(settings)
+        self.metrics = PrometheusMetrics()
+        self._exits = AsyncExitStack()
+        self._buckets = self._store()
+        watching = (self.metrics, *observers)
+        self.fence = Fence(
+            self.parts.policy,
+            accounts=self.parts.accounts,
+            geo=self.parts.geo,
+            buckets=self._buckets,
+            local_buckets=self._buckets if isinstance(self._buckets, MemoryBuckets) else MemoryBuckets(now_us),
+            observers=watching,
+            clock_us=now_us,
+            jitter=random.random,
+            workers=settings.workers,
+            patience=Patience(
+                directory_s=settings.limits.directory_ms / 1000,
+                step_tokens=settings.limits.step_tokens,
+                assumed_tokens=settings.limits.assumed_tokens,
+            ),
+        )
+        self._addon = FenceAddon(
+            self.fence,
+            upstreams=settings.upstreams,
+            dialects=DIALECTS,
+            trusted_proxies=settings.trusted_proxies,
+            max_request_bytes=settings.limits.request_bytes,
+            observers=watching,
+            clock_us=now_us,
+        )
+        self.listen, self.admin = settings.listen, settings.admin
+
+    @property
+    def addon(self) -> FenceAddon:
+        """Return the addon, for the stock runner."""
+        return self._addon
+
+    async def start(self) -> None:
+        """Bind both ports and serve. Raises CannotStartError when an address can't be had."""
+        customers, operators = bind("listen", self.settings.listen), bind("admin", self.settings.admin)
+        self.listen, self.admin = _bound(customers), _bound(operators)
+        self._refuse_loops()
+        limits = self.settings.limits
+        bounds = Bounds(head_bytes=limits.head_bytes, request_bytes=limits.request_bytes)
+        proxy = Proxy(self._addon, customers, bounds=bounds, idle_s=limits.idle_s)
+        admin = AdminServer(operators, self.metrics, self.missing)
+        self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
+        await proxy.start()
+        self._exits.push_async_callback(proxy.stop)
+        admin.start()
+        self._exits.push_async_callback(admin.stop)
+
+    async def stop(self) -> None:
+        """Stop serving, settle what was under way and close what is open."""
+        await self._exits.aclose()
+
+    async def missing(self) -> Mapping[str, str]:
+        """Return what keeps the fence from serving, by part."""
+        if isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
+            return {"store": f"{self.settings.store_shown} does not answer"}
+        return {}
+
+    def banner(self) -> str:
+        """Return what an operator wants to know at the start."""
+        parts, settings = self.parts, self.settings
+        built = {name: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for name, at in parts.geo.built_s.items()}
+        lines = [
+            f"modelfence listens on http://{self.listen} and protects:",
+            *(f"  {upstream.prefix or '/'} -> {upstream.url} ({upstream.dialect})" for upstream in settings.upstreams),
+            f"  policy    {parts.policy_path} ({parts.policy.hash}, {parts.policy.mode})",
+            f"  accounts  {settings.accounts or 'none'} ({len(parts.accounts)})",
+            f"  geo       {', '.join(f'{name} of {day}' for name, day in built.items())}",
+            f"  store     {settings.store_shown}",
+            f"  admin     http://{self.admin}/metrics",
+        ]
+        return "\n".join(lines)
+
+    def _store(self) -> MemoryBuckets | RedisBuckets:
+        if self.settings.store == "memory":
+            return MemoryBuckets(now_us)
+        try:
+            redis = RedisBuckets(self.settings.store, deadline_s=self.settings.limits.store_ms / 1000)
+        except ValueError as error:
+            raise CannotStartError(f"the store {self.settings.store_shown} can't be used: {error}") from None
+        self._exits.push_async_callback(redis.close)
+        return redis
+
+    def _refuse_loops(self) -> None:
+        own = {(address.host, address.port) for address in (self.listen, self.admin)}
+        for upstream in self.settings.upstreams:
+            host = "127.0.0.1" if upstream.host == "localhost" else upstream.host
+            if (host, upstream.port) in own:
+                raise CannotStartError(f"the upstream `{upstream.name}` is this fence itself: {upstream.url}")
+
+
+def now_us() -> int:
+    """Return the time in microseconds since the epoch."""
+    return time.time_ns() // 1000
+
+
+def bind(key: str, address: Address) -> socket.socket:
+    """Return a listening socket; `key` is what to change when there is none to be had. Raises CannotStartError."""
+    try:
+        return listen(address.host, address.port)
+    except OSError as error:
+        raise CannotStartError(f"can't listen on {address} ({error.strerror}); choose another `{key}`") from None
+
+
+def _bound(listening: socket.socket) -> Address:
+    host, port = listening.getsockname()[:2]
+    return Address(host, port)
