@@ -1,7 +1,7 @@
 """The policy language: YAML with CEL conditions -> a compiled `Policy`, or every `Problem` with its position.
 
 `compile_policy(path)` and `compile_text(text, path=…)` return `Compiled(policy, problems, files)`; `policy` is None
-when `core.problem.errors(problems)` is not empty. `CODES` explains each problem's code; `keys` holds the keys of mappings.
+when `core.problem.errors(problems)` is not empty. `CODES` explains each code; `keys` holds the tables of keys.
 
 Rule: compiling is all that happens here; nothing is decided, and nothing but the policy's files is read.
 """
