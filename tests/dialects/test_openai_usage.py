@@ -51,7 +51,7 @@ def test_a_plain_answer_that_was_cut_off_is_counted_as_if_all_of_it_were_text():
 
 
 def test_a_plain_answer_of_embeddings_that_was_cut_off_has_no_output():
-    assert usage_of(b'{"data": [{"embedding": [0.0023, -0.00', operation="embeddings") is None
+    assert usage_of(b'{"data": [{"embedding": [0.0023, -0.00', operation="embeddings") == Usage(estimated=True)
 
 
 def test_what_is_no_json_is_none_of_the_models_text():

@@ -32,8 +32,7 @@ def usage_reader(operation: str, content_type: str) -> UsageReader:
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "text/event-stream":
         return _StreamReader()
-    # What embeddings consist of is no text, and a web page or a sound that is no JSON is none of the model's.
-    return _PlainReader(bytes_are_text=kind == "application/json" and operation != "embeddings")
+    return _PlainReader(is_json=kind == "application/json", is_text=operation != "embeddings")
 
 
 class _Tally:
@@ -42,18 +41,19 @@ class _Tally:
     def __init__(self) -> None:
         self.size = 0
         """Bytes of text that no report covers yet."""
-        self._served = False
+        self.served = False
+        """Something of an answer has passed, if only its beginning."""
         self._reported: Usage | None = None
 
     def take(self, message: Mapping[str, object]) -> None:
         """Count a plain answer, or one event of a stream."""
         response = message.get("response")
         if isinstance(response, dict):
-            self._served = True
+            self.served = True
             self._report(response.get("usage"))
             return
         choices, delta, output = message.get("choices"), message.get("delta"), message.get("output")
-        self._served = self._served or not (message.get("error") or message.get("type") == "error")
+        self.served = self.served or not (message.get("error") or message.get("type") == "error")
         if isinstance(choices, list):
             self.size += sum(map(_size_of_choice, choices))
         elif isinstance(delta, str):
@@ -65,7 +65,7 @@ class _Tally:
     def usage(self) -> Usage | None:
         """Return the last report and an estimate of what it does not cover; None when nothing was served."""
         if self._reported is None:
-            served = self._served or self.size
+            served = self.served or self.size
             return Usage(output_tokens=tokens_in(self.size), estimated=True) if served else None
         if not self.size:
             return self._reported
@@ -111,8 +111,10 @@ class _StreamReader:
 class _PlainReader:
     """Counts an answer that is one JSON object, kept until it is asked for."""
 
-    def __init__(self, *, bytes_are_text: bool) -> None:
-        self._bytes_are_text = bytes_are_text
+    def __init__(self, *, is_json: bool, is_text: bool) -> None:
+        """What is not called JSON, such as a web page or a sound, counts only if it is; embeddings are no text."""
+        self._is_json = is_json
+        self._is_text = is_text
         self._body = bytearray()
         self._size = 0
 
@@ -126,9 +128,10 @@ class _PlainReader:
     def usage(self) -> Usage | None:
         tally = _Tally()
         whole = self._body.rstrip().endswith(b"}") and _take(bytes(self._body), tally)
-        if not whole and self._bytes_are_text:
+        if not whole and self._is_json and self._size:
             # Cut off, or too long to keep: it is counted as if all of it were text.
-            tally.size = self._size
+            tally.served = True
+            tally.size = self._size if self._is_text else 0
         return tally.usage()
 
 

@@ -1,0 +1,183 @@
+"""What every dialect owes the loop, whatever its API: one row in `DIALECTS` and one in `PATHS` for each."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelfence.core.bucket import PERIODS_US, Rate
+from modelfence.core.charge import Balance, Charge, Unit
+from modelfence.core.decision import Effect
+from modelfence.core.dialect import Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.facts import OPERATIONS
+from modelfence.core.policy import Reshaping
+from modelfence.core.strict_json import parse
+from modelfence.dialects.openai import OpenAI
+
+DIALECTS: dict[str, Dialect] = {"openai": OpenAI()}
+PATHS = {
+    "openai": [
+        ("POST", "/v1/chat/completions"),
+        ("POST", "/v1/completions"),
+        ("POST", "/v1/responses"),
+        ("POST", "/v1/embeddings"),
+        ("GET", "/v1/models"),
+        ("POST", "/v1/files"),
+    ],
+}
+JSON_HEADERS = (("content-type", "application/json"), ("authorization", "Bearer sk-1"))
+CALLS = [pytest.param(name, call, id=f"{name} {call[1]}") for name in DIALECTS for call in PATHS[name]]
+
+FIELD_NAMES = st.sampled_from(
+    [
+        "model", "messages", "prompt", "input", "stream", "n", "best_of", "logprobs", "top_logprobs", "logit_bias",
+        "tools", "functions", "reasoning", "reasoning_effort", "effort", "max_tokens", "max_completion_tokens",
+        "max_output_tokens", "include", "instructions", "content", "role", "text", "type", "tool_calls", "Model", "N",
+    ]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-2, 10**18 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELD_NAMES, inner, max_size=4),
+    max_leaves=15,
+)
+BODIES = st.builds(
+    lambda likely, rest: rest | likely,
+    st.fixed_dictionaries(
+        {"model": st.text(min_size=1)},
+        optional={
+            "messages": st.lists(st.fixed_dictionaries({"content": VALUES}), max_size=3),
+            "prompt": st.text() | st.lists(st.text(), max_size=3) | st.lists(st.integers(0, 99), max_size=3),
+            "stream": st.booleans(),
+            "n": st.integers(1, 9),
+            "max_tokens": st.integers(1, 9),
+            "max_output_tokens": st.integers(1, 9),
+            "logit_bias": st.dictionaries(st.text(), st.integers(-100, 100), max_size=3),
+        },
+    ),
+    st.dictionaries(FIELD_NAMES, VALUES, max_size=3),
+)
+
+
+def reading_or_none(dialect, request):
+    try:
+        return dialect.read(request)
+    except MalformedRequestError:
+        return None
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+@given(body=VALUES | BODIES)
+def test_any_json_is_read_or_refused_as_malformed(name, call, body):
+    reading = reading_or_none(DIALECTS[name], Request(*call, JSON_HEADERS, b"", body))
+    if reading is None or reading.operation == "unknown":
+        return
+    counts = (reading.logit_bias, reading.choices, reading.tools, reading.input_tokens)
+    assert all(type(count) is int and 0 <= count < 2**63 for count in counts)
+    assert reading.output_tokens is None or 0 <= reading.output_tokens < 2**63
+    assert {type(reading.stream), type(reading.logprobs), type(reading.reasoning)} == {bool}
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+@given(body=BODIES)
+def test_the_model_is_the_one_that_a_plain_json_reader_reads(name, call, body):
+    raw = json.dumps(body).encode()
+    try:
+        request = Request(*call, JSON_HEADERS, raw, parse(raw))
+    except MalformedRequestError:
+        return
+    reading = reading_or_none(DIALECTS[name], request)
+    if reading is not None and reading.operation not in {"unknown", "models"}:
+        assert reading.model == json.loads(raw)["model"]
+
+
+@pytest.mark.parametrize(("name", "call"), CALLS)
+@given(body=BODIES, choices=st.integers(1, 5), output_tokens=st.integers(100, 10**6))
+def test_what_was_reshaped_keeps_to_it_and_stays_readable(name, call, body, choices, output_tokens):
+    dialect = DIALECTS[name]
+    before = reading_or_none(dialect, Request(*call, JSON_HEADERS, b"", body))
+    if before is None or before.operation == "unknown":
+        return
+    reshaping = Reshaping(frozenset({"logprobs", "logit_bias"}), {"choices": choices, "output_tokens": output_tokens})
+    unshaped = json.dumps(body)
+    reshaped = dialect.reshape(Request(*call, JSON_HEADERS, b"", body), reshaping)
+    assert json.dumps(body) == unshaped
+    after = dialect.read(Request(*call, JSON_HEADERS, b"", reshaped))
+    assert (after.model, after.stream, after.input_tokens) == (before.model, before.stream, before.input_tokens)
+    assert (after.logprobs, after.logit_bias) == (False, 0)
+    assert after.output_tokens is not None
+    assert after.output_tokens <= output_tokens
+    assert after.choices <= max(choices, before.choices)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(method=st.sampled_from(["GET", "POST", "PUT", ""]), path=st.text())
+def test_every_operation_is_one_that_facts_know(name, method, path):
+    assert DIALECTS[name].operation(method, path) in OPERATIONS
+    assert DIALECTS[name].operation(method, "/v1/" + path) in OPERATIONS
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "api-key", "x-goog-api-key"])
+@given(value=st.text())
+def test_any_header_value_is_a_credential_or_a_malformed_one(name, header, value):
+    found = DIALECTS[name].credential([(header, value)])
+    assert bool(found.digest) == (found.state == "presented")
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_the_header_that_carries_a_key_up_is_one_it_reads(name):
+    dialect = DIALECTS[name]
+    presented = dialect.credential([("authorization", "Bearer sk-1")])
+    assert dialect.credential([dialect.credential_header("sk-1")]) == presented
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(
+    status=st.sampled_from([400, 401, 403, 404, 408, 413, 415, 429, 431, 502, 503]),
+    message=st.text(min_size=1),
+    wait_us=st.none() | st.integers(0, 10**13),
+    left_us=st.integers(-(10**12), 10**9),
+)
+def test_a_refusal_is_json_that_says_its_message_but_not_the_rule(name, status, message, wait_us, left_us):
+    charge = Charge("rule-name", "bucket-key", Rate(1000, PERIODS_US["hour"], 1000), unit=Unit.TOTAL_TOKENS)
+    answer = DIALECTS[name].refuse(
+        Refusal(
+            Effect.DENY,
+            status,
+            message,
+            "0123abcd",
+            help_url="https://example.com/help",
+            retry_after_us=wait_us,
+            balance=Balance(charge, left_us),
+        )
+    )
+    assert answer.status == status
+    text = json.dumps(json.loads(answer.body), ensure_ascii=False)
+    assert "0123abcd" in text
+    assert "https://example.com/help" in text
+    assert json.dumps(message.strip(), ensure_ascii=False)[1:-1] in text
+    headers = dict(answer.headers)
+    assert headers["content-type"] == "application/json"
+    assert all(name == name.lower() and value.isascii() and value.isprintable() for name, value in answer.headers)
+    assert not {"rule-name", "bucket-key"} & set(text.split())
+    assert ("retry-after" in headers) == (wait_us is not None)
+    assert wait_us is None or int(headers["retry-after"]) >= max(1, wait_us / 1_000_000)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(
+    operation=st.sampled_from(OPERATIONS),
+    content_type=st.sampled_from(["application/json", "text/event-stream", "", "a/b;;"]),
+    pieces=st.lists(st.binary()),
+)
+def test_any_answer_is_counted_without_raising(name, operation, content_type, pieces):
+    reader = DIALECTS[name].usage_reader(operation, content_type)
+    for piece in pieces:
+        reader.feed(piece)
+    usage = reader.usage()
+    assert usage is None or min(usage.by_direction().values()) >= 0
