@@ -72,7 +72,10 @@ class UsageReader(Protocol):
         ...
 
     def usage(self) -> Usage | None:
-        """Return what is known by now: reported, else estimated from what passed, else None."""
+        """Return what is known by now: reported, else estimated from what passed, else None when nothing was served.
+
+        An estimate's input is zero: only the request knows it.
+        """
         ...
 
 
