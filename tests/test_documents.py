@@ -1,0 +1,69 @@
+"""The documents are held to the code: what they say exists does, and what exists they say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.cli import parser
+from modelfence.core.problem import errors
+from modelfence.policy.compile import compile_text
+from modelfence.settings import keys, load
+
+ROOT = Path(__file__).parent.parent
+
+
+def fenced(document: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
+
+
+def test_the_policy_reference_is_what_the_tables_say(tmp_path):
+    committed = (ROOT / "docs" / "policy.md").read_text()
+    script = "import sys; sys.path.insert(0, 'tools'); import write_reference; sys.stdout.write(write_reference.page())"
+    written = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert written.stdout == committed, "run tools/write_reference.py"
+
+
+def test_the_metrics_page_names_every_metric_with_its_labels():
+    documented = dict(re.findall(r"^\| `(modelfence_\w+)` \| ([\w, ]*) \|", (ROOT / "docs/metrics.md").read_text(), re.M))
+    exists = {}
+    for collector in PrometheusMetrics().registry._collector_to_names:
+        name = collector._name + ("_total" if collector._type == "counter" else "")
+        exists[name] = ", ".join(collector._labelnames)
+    assert {name: labels.strip() for name, labels in documented.items()} == exists
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/policy.md"])
+def test_the_policies_shown_have_no_problems(document):
+    shown = [text for text in fenced(document, "yaml") if text.startswith("version: 1")]
+    assert shown
+    for text in shown:
+        assert compile_text(text).problems == ()
+
+
+def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
+    (shown,) = fenced("docs/operating.md", "yaml")
+    (tmp_path / "modelfence.yaml").write_text(shown)
+    settings, problems = load(tmp_path / "modelfence.yaml", {"OPENAI_API_KEY": "sk-x"}, {})
+    assert settings is not None, [problem.render() for problem in problems]
+    assert not errors(problems)
+    for key in keys():
+        if not key.startswith(("tls.", "audit.")):
+            assert re.search(rf"^ *{key.rpartition('.')[2]}:", shown, re.MULTILINE), f"{key} is not shown"
+
+
+def test_the_make_targets_the_readme_names_exist():
+    targets = re.findall(r"^make (\w+)", "\n".join(fenced("README.md", "sh")), re.MULTILINE)
+    makefile = (ROOT / "Makefile").read_text()
+    assert targets == ["demo", "test"]
+    assert all(f"\n{target}:" in makefile for target in targets)
+
+
+def test_the_commands_shown_are_understood():
+    shown = re.findall(r"modelfence ((?:run|demo|policy check)\b[^`\n]*)", (ROOT / "README.md").read_text())
+    assert len(shown) >= 2
+    for command in shown:
+        parser().parse_args(command.split())
