@@ -63,6 +63,11 @@ BODIES = st.builds(
 )
 
 
+def request_of(call, body):
+    method, path = call
+    return Request(method, path, JSON_HEADERS, b"", body)
+
+
 def reading_or_none(dialect, request):
     try:
         return dialect.read(request)
@@ -73,7 +78,7 @@ def reading_or_none(dialect, request):
 @pytest.mark.parametrize(("name", "call"), CALLS)
 @given(body=VALUES | BODIES)
 def test_any_json_is_read_or_refused_as_malformed(name, call, body):
-    reading = reading_or_none(DIALECTS[name], Request(*call, JSON_HEADERS, b"", body))
+    reading = reading_or_none(DIALECTS[name], request_of(call, body))
     if reading is None or reading.operation == "unknown":
         return
     counts = (reading.logit_bias, reading.choices, reading.tools, reading.input_tokens)
@@ -87,7 +92,7 @@ def test_any_json_is_read_or_refused_as_malformed(name, call, body):
 def test_the_model_is_the_one_that_a_plain_json_reader_reads(name, call, body):
     raw = json.dumps(body).encode()
     try:
-        request = Request(*call, JSON_HEADERS, raw, parse(raw))
+        request = request_of(call, parse(raw))
     except MalformedRequestError:
         return
     reading = reading_or_none(DIALECTS[name], request)
@@ -99,14 +104,14 @@ def test_the_model_is_the_one_that_a_plain_json_reader_reads(name, call, body):
 @given(body=BODIES, choices=st.integers(1, 5), output_tokens=st.integers(100, 10**6))
 def test_what_was_reshaped_keeps_to_it_and_stays_readable(name, call, body, choices, output_tokens):
     dialect = DIALECTS[name]
-    before = reading_or_none(dialect, Request(*call, JSON_HEADERS, b"", body))
+    before = reading_or_none(dialect, request_of(call, body))
     if before is None or before.operation == "unknown":
         return
     reshaping = Reshaping(frozenset({"logprobs", "logit_bias"}), {"choices": choices, "output_tokens": output_tokens})
     unshaped = json.dumps(body)
-    reshaped = dialect.reshape(Request(*call, JSON_HEADERS, b"", body), reshaping)
+    reshaped = dialect.reshape(request_of(call, body), reshaping)
     assert json.dumps(body) == unshaped
-    after = dialect.read(Request(*call, JSON_HEADERS, b"", reshaped))
+    after = dialect.read(request_of(call, reshaped))
     assert (after.model, after.stream, after.input_tokens) == (before.model, before.stream, before.input_tokens)
     assert (after.logprobs, after.logit_bias) == (False, 0)
     assert after.output_tokens is not None

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.core.call import Reading
-from modelfence.core.dialect import MalformedRequestError, Request
+from modelfence.core.dialect import Json, MalformedRequestError, Request
 from modelfence.core.policy import Reshaping
 from modelfence.core.strict_json import parse
 from modelfence.dialects.openai import OpenAI
@@ -230,7 +230,7 @@ def test_what_was_reshaped_reads_as_reshaped(operation, sample):
 
 
 def test_an_unknown_operation_is_left_as_it_is():
-    body = {"max_tokens": 9}
+    body: Json = {"max_tokens": 9}
     assert OPENAI.reshape(Request("POST", "/v1/else", (), b"", body), Reshaping(cap={"output_tokens": 1})) is body
 
 

@@ -14,7 +14,7 @@ SECOND_US = 1_000_000
 @pytest.fixture
 def waits(monkeypatch):
     """Return what the SDK slept, in seconds, instead of sleeping."""
-    slept = []
+    slept: list[float] = []
     monkeypatch.setattr("openai._base_client.time.sleep", slept.append)
     return slept
 

@@ -1,0 +1,198 @@
+"""What a request to OpenAI's API asks for: its JSON body to the facts of a call.
+
+After OpenAI's API reference, with the fields that vLLM adds. Rule: a field is read where the operation's API reads
+it, so that a limit which the upstream would pass over is none here either.
+
+Why a model is always needed: a stored prompt of the responses API may name one, which the fence can't see; beside
+such a prompt the model is to be named in the call.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from modelfence.core.call import Reading
+from modelfence.core.dialect import Json
+from modelfence.dialects.fields import (
+    Body,
+    array,
+    boolean,
+    integer,
+    mapping,
+    model,
+    objects,
+    refuse_other_cases,
+    string,
+    wrong_type,
+)
+from modelfence.dialects.tokens import size_of, size_of_content, size_of_json, tokens_in
+
+_MOST_OUTPUT_TOKENS = 10**15
+"""Where limits times choices stop growing, so that the fact stays inside 64 bits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """The fields in which one operation is told something, where operations differ."""
+
+    limits: tuple[str, ...]
+    """Limits of the output; the first is the one that the API reads today."""
+    counts: tuple[str, ...] = ()
+    """Answers asked for."""
+    logprobs: tuple[str, ...] = ()
+
+
+FIELDS = {
+    "chat": Fields(
+        limits=("max_completion_tokens", "max_tokens"),
+        counts=("n", "best_of"),
+        logprobs=("logprobs", "top_logprobs", "prompt_logprobs"),
+    ),
+    "completion": Fields(limits=("max_tokens",), counts=("n", "best_of"), logprobs=("logprobs", "prompt_logprobs")),
+    "responses": Fields(limits=("max_output_tokens",), logprobs=("top_logprobs",)),
+}
+LOGPROBS_INCLUDE = "message.output_text.logprobs"
+_READ = frozenset(
+    (
+        "model", "stream", "logit_bias", "tools", "functions", "reasoning", "reasoning_effort", "include",
+        "messages", "prompt", "input", "instructions", "suffix",
+        *(name for fields in FIELDS.values() for name in (*fields.limits, *fields.counts, *fields.logprobs)),
+    )
+)  # fmt: skip
+
+
+def read_body(operation: str, body: Body) -> Reading:
+    """Return what a body asks for. Raises MalformedRequestError naming the field that is wrong."""
+    refuse_other_cases(body, _READ)
+    return _READERS[operation](body)
+
+
+def _read_chat(body: Body) -> Reading:
+    fields = FIELDS["chat"]
+    choices = choices_in(body, fields)
+    tools = [*array(body, "tools"), *array(body, "functions")]
+    top_logprobs = integer(body, "top_logprobs", least=-1)
+    prompt_logprobs = integer(body, "prompt_logprobs", least=-1)
+    return Reading(
+        "chat",
+        model=model(body),
+        stream=boolean(body, "stream"),
+        logprobs=boolean(body, "logprobs") or bool(top_logprobs) or prompt_logprobs is not None,
+        logit_bias=len(mapping(body, "logit_bias") or ()),
+        choices=choices,
+        tools=len(tools),
+        reasoning=_reasoning(body),
+        input_tokens=tokens_in(_size_of_messages(objects(body, "messages")) + _size_of_tools(tools)),
+        output_tokens=_output_tokens(body, fields, choices, least=1),
+    )
+
+
+def _read_completion(body: Body) -> Reading:
+    fields = FIELDS["completion"]
+    prompts, input_tokens = prompts_in(body, "prompt")
+    choices = prompts * choices_in(body, fields)
+    return Reading(
+        "completion",
+        model=model(body),
+        stream=boolean(body, "stream"),
+        # Here 0 asks for the probability of each token that was chosen.
+        logprobs=any(integer(body, name, least=-1) is not None for name in fields.logprobs),
+        logit_bias=len(mapping(body, "logit_bias") or ()),
+        choices=choices,
+        input_tokens=input_tokens + tokens_in(size_of(string(body, "suffix") or "")),
+        output_tokens=_output_tokens(body, fields, choices, least=0),
+    )
+
+
+def _read_responses(body: Body) -> Reading:
+    tools = array(body, "tools")
+    given = body.get("input")
+    size = size_of(given) if isinstance(given, str) else _size_of_messages(objects(body, "input"))
+    return Reading(
+        "responses",
+        model=model(body),
+        stream=boolean(body, "stream"),
+        logprobs=LOGPROBS_INCLUDE in array(body, "include") or bool(integer(body, "top_logprobs", least=-1)),
+        logit_bias=len(mapping(body, "logit_bias") or ()),
+        tools=len(tools),
+        reasoning=_reasoning(body),
+        input_tokens=tokens_in(size + size_of(string(body, "instructions") or "") + _size_of_tools(tools)),
+        output_tokens=_output_tokens(body, FIELDS["responses"], 1, least=1),
+    )
+
+
+def _read_embeddings(body: Body) -> Reading:
+    return Reading("embeddings", model=model(body), input_tokens=prompts_in(body, "input")[1], output_tokens=0)
+
+
+def choices_in(body: Body, fields: Fields) -> int:
+    """Return how many answers are asked for to each prompt."""
+    return max((integer(body, name, least=1) or 1 for name in fields.counts), default=1)
+
+
+def _output_tokens(body: Body, fields: Fields, choices: int, *, least: int) -> int | None:
+    limits = [limit for name in fields.limits if (limit := integer(body, name, least=least)) is not None]
+    return min(max(limits) * choices, _MOST_OUTPUT_TOKENS) if limits else None
+
+
+def _reasoning(body: Body) -> bool:
+    """Say whether reasoning is asked for: by `reasoning_effort`, or by the object that the responses API takes."""
+    effort = string(body, "reasoning_effort")
+    reasoning = mapping(body, "reasoning")
+    if reasoning is not None:
+        named = reasoning.get("effort")
+        if not isinstance(named, str | None):
+            raise wrong_type("reasoning.effort", "a string", named)
+        if named != "none":
+            return True
+    return effort is not None and effort != "none"
+
+
+_OTHER_TEXTS = ("output", "arguments", "input", "summary", "reasoning_content")
+_CALLS = ("tool_calls", "function_call")
+
+
+def _size_of_messages(messages: list[Body]) -> int:
+    size = 0
+    for message in messages:
+        size += size_of_content(message.get("content"))
+        # Most have only a role and a content.
+        if len(message) > 2:  # noqa: PLR2004
+            size += sum(size_of_content(message.get(name)) for name in _OTHER_TEXTS)
+            size += sum(size_of_json(calls) for name in _CALLS if (calls := message.get(name)))
+    return size
+
+
+def _size_of_tools(tools: list[Json]) -> int:
+    return size_of_json(tools) if tools else 0
+
+
+def prompts_in(body: Body, name: str) -> tuple[int, int]:
+    """Return how many prompts a field holds and their tokens: a text, texts, token ids or lists of token ids."""
+    value = body.get(name)
+    if value is None:
+        return 1, 0
+    if isinstance(value, str):
+        return 1, tokens_in(size_of(value))
+    if not isinstance(value, list):
+        raise wrong_type(name, "a string or an array", value)
+    if _are_token_ids(value):
+        return 1, len(value)
+    texts = [entry for entry in value if isinstance(entry, str)]
+    if texts and len(texts) == len(value):
+        return len(texts), tokens_in(sum(map(size_of, texts)))
+    lists = [entry for entry in value if isinstance(entry, list) and _are_token_ids(entry)]
+    if lists and len(lists) == len(value):
+        return len(lists), sum(map(len, lists))
+    raise wrong_type(name, "a string, or an array of strings, of token ids or of arrays of token ids", value)
+
+
+def _are_token_ids(value: list[Json]) -> bool:
+    return set(map(type, value)) == {int}
+
+
+_READERS: dict[str, Callable[[Body], Reading]] = {
+    "chat": _read_chat,
+    "completion": _read_completion,
+    "responses": _read_responses,
+    "embeddings": _read_embeddings,
+}
