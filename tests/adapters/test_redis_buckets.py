@@ -144,6 +144,16 @@ async def test_a_killed_server_is_unavailable_and_a_restarted_one_serves_again(s
     assert await buckets.ready()
 
 
+async def test_a_restart_between_calls_fails_none_of_them(server, patient):
+    await asyncio.gather(*(patient.take([charge("warm")]) for _ in range(10)))
+    server.kill()
+    server.start()
+    for _ in range(2):
+        await asyncio.sleep(0)  # a turn of the loop, in which it hears that its connections were closed
+    calls = await asyncio.gather(*(patient.take([charge(burst=3)]) for _ in range(10)))
+    assert sum(call.allowed for call in calls) == 3
+
+
 async def test_a_server_that_forgot_its_scripts_charges_once(server, buckets):
     calls = []
     for _ in range(4):

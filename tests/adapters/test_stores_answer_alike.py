@@ -41,7 +41,7 @@ adjustments = st.builds(
     ),
 )
 calls = st.one_of(
-    st.lists(charges, min_size=1, max_size=5), st.lists(charges, min_size=1, max_size=2), st.lists(adjustments)
+    st.lists(charges, min_size=1, max_size=5), st.lists(charges, min_size=3, max_size=9), st.lists(adjustments)
 )
 
 
@@ -95,7 +95,7 @@ def assert_redis_holds(client, prefix: str, model: Model) -> None:
 @settings(
     max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(traffic=st.lists(calls, min_size=1, max_size=25))
+@given(traffic=st.lists(calls, min_size=5, max_size=40))
 async def test_model_memory_and_redis_answer_alike(redis_server, traffic):
     prefix = f"alike-{uuid.uuid4()}"
     async with AsyncExitStack() as ending:
