@@ -82,7 +82,7 @@ class Document:
 
     def _words(self, error: yaml.MarkedYAMLError) -> str:
         mark = error.problem_mark
-        if mark and self.lines[mark.line][mark.column : mark.column + 1] == "\t":
+        if mark and self.text[mark.index : mark.index + 1] == "\t":
             return "this is not YAML: lines are indented with spaces, not with a tab"
         return f"this is not YAML: {' '.join(filter(None, (error.context, error.problem)))}"
 
@@ -98,6 +98,8 @@ class Document:
 
     def _at_mark(self, mark: yaml.Mark | None, code: str, message: str) -> None:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+        if line > len(self.lines):  # libyaml puts the end of a file without a last line end on a line of its own
+            line, column = len(self.lines), len(self.lines[-1]) + 1
         self.problem(code, message, line=line, column=column)
 
     def problem(  # noqa: PLR0913 - the fields of a Problem, by keyword
@@ -146,7 +148,7 @@ class Node:
     def is_null(self) -> bool:
         """Say whether the value is left empty or written as null."""
         node = self.yaml
-        return isinstance(node, yaml.ScalarNode) and node.style is None and node.value in _NULLS
+        return isinstance(node, yaml.ScalarNode) and not node.style and node.value in _NULLS
 
     @property
     def is_mapping(self) -> bool:
