@@ -2,9 +2,9 @@
 
 Rule: nothing here awaits, so each call is atomic.
 
-The table is bounded. Full buckets need no state and are dropped little by little: every charge looks at the next few
-names in turn, which is more than it can add, so no call ever waits for the whole table. When the bound is reached
-and those few were all still in use, a bucket that has no state yet is unavailable: doubt never opens the fence.
+The table is bounded. Full buckets need no state and are dropped little by little: every charge adds one name at most
+and looks at the next two in turn, so no call ever waits for the whole table. When the bound is reached and the next
+hundred too are all in use, a bucket that has no state yet is unavailable: doubt never opens the fence.
 """
 
 from collections import deque
@@ -14,7 +14,8 @@ from modelfence.core import bucket
 from modelfence.core.charge import Adjustment, Balance, Charge, Refused, Taken
 from modelfence.enforcement.ports import UnavailableError
 
-_LOOKS_PER_CHARGE = 8
+_LOOKS_PER_CHARGE = 2
+_LOOKS_AT_THE_BOUND = 100
 
 
 class MemoryBuckets:
@@ -72,14 +73,22 @@ class MemoryBuckets:
 
     def _write(self, changed: dict[str, int], now_us: int) -> None:
         self._drop_full(_LOOKS_PER_CHARGE * len(changed), now_us)
-        new = [name for name, full_at_us in changed.items() if name not in self._full_at_us and full_at_us > now_us]
-        if new and len(self._full_at_us) + len(new) > self._max_buckets:
+        if self._room_after(changed, now_us) < 0:
+            self._drop_full(_LOOKS_AT_THE_BOUND, now_us)
+        if self._room_after(changed, now_us) < 0:
             message = f"all {self._max_buckets} buckets are in use"
             raise UnavailableError(message)
-        self._in_turn.extend(new)
         for name, full_at_us in changed.items():
-            if name in self._full_at_us or full_at_us > now_us:
+            if name in self._full_at_us:
                 self._full_at_us[name] = full_at_us
+            elif full_at_us > now_us:
+                self._full_at_us[name] = full_at_us
+                self._in_turn.append(name)
+
+    def _room_after(self, changed: dict[str, int], now_us: int) -> int:
+        """Return how many more buckets would fit, were these kept; negative when they would not fit themselves."""
+        new = sum(name not in self._full_at_us and full_at_us > now_us for name, full_at_us in changed.items())
+        return self._max_buckets - len(self._full_at_us) - new
 
     def _drop_full(self, looks: int, now_us: int) -> None:
         for _ in range(min(looks, len(self._in_turn))):

@@ -46,11 +46,18 @@ class BucketStore(Protocol):
     """Token buckets. One answer for all charges of a call: every charge is taken, or none."""
 
     async def take(self, charges: Sequence[Charge]) -> Taken:
-        """Take all enforced charges or none, then each shadow charge that fits. Raises UnavailableError."""
+        """Take all enforced charges or none, then each shadow charge that fits.
+
+        When an enforced charge is refused nothing is taken, and no shadow charge is tried. Raises UnavailableError:
+        then nothing was taken, unless only the answer was lost; nothing is taken afterwards.
+        """
         ...
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
-        """Charge what is still owed, even into debt, and give back what was not used. Raises UnavailableError."""
+        """Charge what is still owed, even into debt, and give back what was not used.
+
+        Raises UnavailableError: the settlement may then be lost, and must not be tried again.
+        """
         ...
 
 
