@@ -6,7 +6,7 @@ Usage: python tools/write_reference.py (a test fails when the committed file is 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from modelfence.core.facts import FACTS, OPERATIONS
+from modelfence.core.facts import FACTS, OPERATIONS, Fact
 from modelfence.policy.codes import CODES
 from modelfence.policy.keys import ACCESS_KEYS, POLICY_KEYS, RESHAPE_KEYS, RULE_KEYS, THROTTLE_KEYS, Key
 
@@ -53,6 +53,18 @@ How a call is decided:
   as debt.
 """
 
+_ABOUT_FACTS = """\
+## Facts
+
+What a condition may name. Any may be unknown, unless it is marked *always*. Where a fact makes no sense for a call it
+is empty, zero or false, which is not the same as unknown.
+"""
+
+_MORE_FACTS = """\
+Also `lists.NAME` (a list of texts), `tier.NAME` (a whole number), `kyc.owned_by.LIST` (the share, 0 to 1, owned from
+the countries of that list) and CEL's standard functions and macros.
+"""
+
 
 def main() -> None:
     """Write the page."""
@@ -61,10 +73,7 @@ def main() -> None:
 
 def page() -> str:
     """Return the page's text."""
-    facts = (
-        (f"`{fact.name}`", fact.type, "*always*; " * fact.always + fact.description + "; not measured yet" * (not fact.measured))
-        for fact in FACTS
-    )
+    facts = ((f"`{fact.name}`", fact.type, _about(fact)) for fact in FACTS)
     parts = [
         _INTRODUCTION,
         "## Keys\n",
@@ -73,15 +82,18 @@ def page() -> str:
         _keys("A rule of `access`", _without_common(ACCESS_KEYS)),
         _keys("A rule of `reshape`", _without_common(RESHAPE_KEYS)),
         _keys("A rule of `throttle`", _without_common(THROTTLE_KEYS)),
-        "## Facts\n\nWhat a condition may name. Any may be unknown, unless it is marked *always*. Where a fact makes no sense"
-        " for a call it is\nempty, zero or false, which is not the same as unknown.\n",
+        _ABOUT_FACTS,
         _table(("fact", "type", ""), facts),
-        f"Also `lists.NAME` (a list of texts), `tier.NAME` (a whole number), `kyc.owned_by.LIST` (the share, 0 to 1, owned\nfrom "
-        f"the countries of that list) and CEL's standard functions and macros.\nOperations: {', '.join(OPERATIONS)}.\n",
+        _MORE_FACTS,
+        f"Operations: {', '.join(OPERATIONS)}.\n",
         "## Problems\n",
         _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items())),
     ]
     return "\n".join(parts)
+
+
+def _about(fact: Fact) -> str:
+    return "*always*; " * fact.always + fact.description + "; not measured yet" * (not fact.measured)
 
 
 def _without_common(keys: Sequence[Key]) -> list[Key]:

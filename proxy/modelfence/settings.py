@@ -37,12 +37,14 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class GeoPaths:
-    """Databases by path. The bundled one serves for countries when none is named."""
+class Geo:
+    """Where addresses are: databases by path. The bundled one serves for countries when none is named."""
 
     country: Path | None = None
     asn: Path | None = None
     anonymous: Path | None = None
+    private: str | None = None
+    """The country that private and loopback addresses count as; unknown when None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ class Settings:
     """None is the policy that comes with the fence."""
     accounts: Path | None = None
     store: str = field(default="memory", repr=False)
-    geo: GeoPaths = GeoPaths()
+    geo: Geo = Geo()
     trusted_proxies: tuple[Network, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     limits: Limits = Limits()
@@ -171,7 +173,7 @@ class _Reading:
         for key, value in self.values.items():
             group, _, name = key.rpartition(".")
             groups.get(group, flat)[name] = value
-        return Settings(geo=GeoPaths(**groups["geo"]), limits=Limits(**groups["limits"]), file=file, **flat)  # type: ignore[arg-type]
+        return Settings(geo=Geo(**groups["geo"]), limits=Limits(**groups["limits"]), file=file, **flat)  # type: ignore[arg-type]
 
     def _read_mapping(self, node: Node, prefix: str, folder: Path) -> None:
         known = dict.fromkeys(key.removeprefix(prefix).partition(".")[0] for key in _KEYS if key.startswith(prefix))
@@ -219,6 +221,14 @@ def _country(node: Node, folder: Path) -> Path | None:
     return None if node.text() == "bundled" else _path(node, folder)
 
 
+def _country_code(node: Node, _: Path) -> str | None:
+    value = node.text()
+    if value is None or re.fullmatch(r"[A-Z]{2}", value):
+        return value
+    node.problem("bad-country", f"a country code like US is expected here, not `{value}`")
+    return None
+
+
 def _workers(node: Node, _: Path) -> int | None:
     workers = node.integer(minimum=1, maximum=1024)
     if workers is not None and workers > 1:
@@ -237,13 +247,18 @@ def _store(node: Node, _: Path) -> str | None:
 
 
 def _networks(node: Node, _: Path) -> tuple[Network, ...]:
+    """Return the networks of a list, or of a text with commas, as a variable gives it."""
+    written = (
+        [(item, item.text() or "") for item in node.items()]
+        if node.is_list
+        else [(node, part.strip()) for part in (node.text() or "").split(",") if part.strip()]
+    )
     networks: list[Network] = []
-    for item in node.items():
-        value = item.text() or ""
+    for place, value in written:
         try:
             networks.append(ipaddress.ip_network(value))
         except ValueError:
-            item.problem("bad-network", f"a network like 10.0.0.0/8 is expected here, not `{value}`")
+            place.problem("bad-network", f"a network like 10.0.0.0/8 is expected here, not `{value}`")
     return tuple(networks)
 
 
@@ -344,6 +359,7 @@ _KEYS: Mapping[str, Reader] = {
     "geo.country": _country,
     "geo.asn": _path,
     "geo.anonymous": _path,
+    "geo.private": _country_code,
     "trusted_proxies": _networks,
     "upstreams": _upstreams,
     "tls.cert": _not_yet,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modelfence.adapters.accounts_file import AccountsFile, read_accounts
 from modelfence.adapters.admin_server import AdminServer
-from modelfence.adapters.geo_databases import GeoDatabases
+from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.adapters.redis_buckets import RedisBuckets
@@ -27,7 +27,7 @@ from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import Observer
 from modelfence.policy.compile import compile_policy
-from modelfence.settings import Address, GeoPaths, Settings
+from modelfence.settings import Address, Geo, Settings
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
 from modelfence.wire.runner import Proxy, listen
@@ -93,11 +93,11 @@ def _accounts(path: Path | None, policy: Policy) -> tuple[AccountsFile, tuple[Pr
     return accounts, problems
 
 
-def _geo(paths: GeoPaths) -> GeoDatabases:
+def _geo(geo: Geo) -> GeoDatabases:
     try:
-        return GeoDatabases.open(country=paths.country, asn=paths.asn, anonymous=paths.anonymous)
-    except (OSError, ValueError) as error:
-        raise CannotStartError(f"a geo database can't be used: {error}") from None
+        return GeoDatabases(country=geo.country, asn=geo.asn, anonymous=geo.anonymous, private=geo.private)
+    except GeoDatabaseError as error:
+        raise CannotStartError(str(error)) from None
 
 
 class Gateway:

@@ -38,8 +38,16 @@ class GeoDatabaseError(ValueError):
 class GeoDatabases:
     """The `GeoDatabase` port over files. Only the country database is needed; None for it is the bundled one."""
 
-    def __init__(self, *, country: Path | None = None, asn: Path | None = None, anonymous: Path | None = None) -> None:
-        """Open the files. Raises GeoDatabaseError."""
+    def __init__(
+        self,
+        *,
+        country: Path | None = None,
+        asn: Path | None = None,
+        anonymous: Path | None = None,
+        private: str | None = None,
+    ) -> None:
+        """Open the files. `private` is the country of addresses that are not public. Raises GeoDatabaseError."""
+        self._private = Location(private)
         self._country = _open("country", country or BUNDLED, _country_of)
         self._asn = asn and _open("asn", asn, _asn_of)
         self._anonymous = anonymous and _open("anonymous", anonymous, _anonymous_of)
@@ -52,7 +60,7 @@ class GeoDatabases:
         return {name: reader.metadata().build_epoch for name, reader in databases.items() if reader}
 
     def locate(self, ip: str) -> Location:
-        """Return what is known of an address: nothing of a private one, or of a text that is no address."""
+        """Return what is known of an address: nothing of a text that is no address."""
         return self._remembered(ip)
 
     def _look_up(self, ip: str) -> Location:
@@ -61,7 +69,7 @@ class GeoDatabases:
         except ValueError:
             return _NOWHERE
         if not address.is_global:
-            return _NOWHERE
+            return self._private
         country, continent = _country_of(_record(self._country, address)) or (None, None)
         asn, network = (self._asn and _asn_of(_record(self._asn, address))) or (None, None)
         anonymous = hosting = None

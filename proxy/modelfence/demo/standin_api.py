@@ -7,6 +7,7 @@ import json
 import socket
 import time
 from itertools import cycle, islice
+from typing import Any
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
@@ -19,11 +20,17 @@ _SENTENCE = "the fence lets in whom the policy names and tells the others why in
 
 
 class StandInApi:
-    """The API on a listening socket. `sent_tokens` counts the tokens that left, `requests` the calls that arrived."""
+    """The API on a listening socket.
+
+    `sent_tokens` counts the tokens that left, `requests` the calls that arrived; `last_headers` (names in lower case)
+    and `last_body` are of the last of them.
+    """
 
     def __init__(self, listening: socket.socket) -> None:
         self.sent_tokens = 0
         self.requests = 0
+        self.last_headers: dict[str, str] = {}
+        self.last_body: dict[str, Any] = {}
         routes = [("/v1/chat/completions", _Chat, {"api": self}), ("/v1/models", _Models, {"api": self})]
         self._socket = listening
         self._server = HTTPServer(Application(routes, log_function=lambda _: None))
@@ -50,6 +57,7 @@ class _Handler(RequestHandler):
 
     def prepare(self) -> None:
         self._api.requests += 1
+        self._api.last_headers = {name.lower(): value for name, value in self.request.headers.get_all()}
 
 
 class _Models(_Handler):
@@ -63,6 +71,7 @@ class _Chat(_Handler):
     async def post(self) -> None:
         try:
             body = json.loads(self.request.body)
+            self._api.last_body = body
             prompt = "".join(str(message["content"]) for message in body["messages"])
         except (ValueError, KeyError, TypeError):
             raise HTTPError(400) from None

@@ -1,0 +1,339 @@
+"""The loop over fakes of its ports: what it asks, what it decides, and what it does when a port fails."""
+
+import asyncio
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.core.account import Account
+from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
+from modelfence.core.decision import Effect
+from modelfence.enforcement.fence import Fence, Patience
+from modelfence.enforcement.ports import Judged, Location, Passing, Settled, UnavailableError
+from modelfence.policy.compile import compile_text
+
+NOON_US = 1_780_000_000_000_000
+ACME = Account("acme", "active", "basic")
+
+OPEN = """
+version: 1
+access:
+  - {id: everyone, allow: "true"}
+"""
+CUSTOMERS = """
+version: 1
+access:
+  - {id: customers, allow: kyc.status == "active"}
+"""
+
+
+class Directory:
+    def __init__(self, *accounts: Account, fails: Exception | None = None, hangs: bool = False) -> None:
+        self.accounts = {Credential.of(f"sk-{account.id}").digest: account for account in accounts}
+        self.fails = fails
+        self.hangs = hangs
+
+    async def find(self, key_digest: str) -> Account | None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fails:
+            raise self.fails
+        return self.accounts.get(key_digest)
+
+
+class Nowhere:
+    def locate(self, ip: str) -> Location:
+        return Location("US", "NA") if ip == "8.8.8.8" else Location()
+
+
+class NoStore:
+    async def take(self, charges):
+        raise UnavailableError
+
+    async def settle(self, adjustments):
+        raise UnavailableError
+
+
+@dataclass
+class Watcher:
+    seen: list[Judged] = field(default_factory=list)
+    ended: list[Settled] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+
+    def judged(self, judged: Judged) -> None:
+        self.seen.append(judged)
+
+    def settled(self, settled: Settled) -> None:
+        self.ended.append(settled)
+
+    def store_failed(self, throttle: str, outcome: str) -> None:
+        self.failures.append((throttle, outcome))
+
+    def unjudged(self, provider: str, operation: str, effect: Effect) -> None: ...
+    def store_answered(self, took_us: int) -> None: ...
+    def answer_began(self) -> None: ...
+    def passed(self, provider: str, passing: Passing) -> None: ...
+    def hook_failed(self) -> None: ...
+
+
+@dataclass
+class Clock:
+    now_us: int = NOON_US
+
+    def __call__(self) -> int:
+        return self.now_us
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    return Watcher()
+
+
+@pytest.fixture
+def fence(clock, watcher):
+    def make(policy: str, *, accounts=None, buckets=None, workers=1, jitter=0.0, patience=None) -> Fence:
+        compiled = compile_text(policy)
+        assert compiled.policy, [problem.render() for problem in compiled.problems]
+        local = MemoryBuckets(clock)
+        return Fence(
+            compiled.policy,
+            accounts=accounts or Directory(ACME),
+            geo=Nowhere(),
+            buckets=buckets or local,
+            local_buckets=local,
+            observers=[watcher],
+            clock_us=clock,
+            jitter=lambda: jitter,
+            workers=workers,
+            patience=patience or Patience(),
+        )
+
+    return make
+
+
+def call(key: str | None = "sk-acme", reading: Reading | None = None, **changes) -> Call:
+    given = Call(
+        id="c1",
+        at_us=NOON_US,
+        client_ip="8.8.8.8",
+        credential=Credential.of(key) if key else Credential(CredentialState.MISSING),
+        provider="openai",
+        method="POST",
+        path="/v1/chat/completions",
+        bytes=100,
+        reading=reading or Reading("chat", "gpt-4o", input_tokens=25, output_tokens=100),
+    )
+    return replace(given, **changes)
+
+
+def throttled(policy: str, **keys: object) -> str:
+    lines = "\n".join(f"    {name}: {value}" for name, value in keys.items())
+    return f"{policy}throttle:\n  - id: t\n    key: account.id\n{lines}\n"
+
+
+async def test_an_allowed_call_is_let_in_and_seen(fence, watcher):
+    judged = await fence(CUSTOMERS).judge(call())
+    assert judged.decision.effect is Effect.ALLOW
+    assert judged.decision.rules == ("customers",)
+    assert watcher.seen == [judged]
+    assert (judged.country, judged.tier, judged.account) == ("US", "basic", ACME)
+
+
+@pytest.mark.parametrize(
+    ("key", "status", "words"),
+    [
+        ("sk-closed", 403, "not allowed by the policy"),
+        ("sk-nobody", 401, "API key"),
+        (None, 401, "API key"),
+    ],
+)
+async def test_without_an_account_a_refusal_is_about_the_key_and_else_about_the_policy(fence, key, status, words):
+    closed = Account("closed", "closed", "basic")
+    made = fence(CUSTOMERS, accounts=Directory(closed))
+    refusal = made.refusal(await made.judge(call(key)))
+    assert (refusal.effect, refusal.status) == (Effect.DENY, status)
+    assert words in refusal.message
+
+
+async def test_the_refusal_says_what_the_rule_says(fence):
+    policy = (
+        CUSTOMERS
+        + "  - {id: no-us, deny: client.country == \"US\", message: Not here., help_url: 'https://x.org/why'}\n"
+    )
+    made = fence(policy)
+    refusal = made.refusal(await made.judge(call()))
+    assert (refusal.status, refusal.message, refusal.help_url) == (403, "Not here.", "https://x.org/why")
+
+
+async def test_an_expired_account_has_the_lowest_tier_from_that_moment_on(fence):
+    policy = "version: 1\naccess:\n  - {id: verified, allow: kyc.tier >= tier.basic && !kyc.expired}\n"
+    expiring = replace(ACME, expires_us=NOON_US)
+    made = fence(policy, accounts=Directory(expiring))
+    assert (await made.judge(call(at_us=NOON_US - 1))).decision.effect is Effect.ALLOW
+    late = await made.judge(call(at_us=NOON_US))
+    assert (late.decision.effect, late.tier) == (Effect.DENY, "none")
+
+
+@pytest.mark.parametrize("directory", [Directory(fails=UnavailableError()), Directory(hangs=True)])
+async def test_a_directory_that_does_not_answer_is_no_fault_of_the_callers(fence, directory):
+    made = fence(CUSTOMERS, accounts=directory, patience=Patience(directory_s=0.01))
+    judged = await made.judge(call())
+    refusal = made.refusal(judged)
+    assert (refusal.effect, refusal.status) == (Effect.ERROR, 503)
+    assert "API key" not in refusal.message
+
+
+async def test_a_directory_that_does_not_answer_keeps_nobody_out_whom_the_policy_lets_in_unknown(fence):
+    judged = await fence(OPEN, accounts=Directory(fails=UnavailableError())).judge(call())
+    assert judged.decision.effect is Effect.ALLOW
+
+
+async def test_a_bug_in_a_port_is_not_swallowed(fence):
+    with pytest.raises(ZeroDivisionError):
+        await fence(OPEN, accounts=Directory(fails=ZeroDivisionError())).judge(call())
+
+
+async def test_over_its_rate_a_caller_is_told_how_long_to_wait(fence, clock):
+    made = fence(throttled(CUSTOMERS, rate="1 per minute"))
+    assert (await made.judge(call())).decision.admitted
+    clock.now_us += 15_000_000
+    judged = await made.judge(call())
+    assert (judged.decision.effect, judged.decision.rules) == (Effect.THROTTLE, ("t",))
+    assert judged.decision.retry_after == 45.0
+    refusal = made.refusal(judged)
+    assert (refusal.status, refusal.retry_after_us) == (429, 45_000_000)
+    assert refusal.balance.charge.throttle == "t"
+    assert refusal.balance.left == 0
+
+
+@pytest.mark.parametrize(("waited_s", "longest_s"), [(50, 11.0), (0, 62.0)])
+async def test_the_wait_that_is_told_is_lengthened_by_a_tenth_and_two_seconds_at_most(
+    fence, clock, waited_s, longest_s
+):
+    made = fence(throttled(CUSTOMERS, rate="1 per minute"), jitter=1.0)
+    await made.judge(call())
+    clock.now_us += waited_s * 1_000_000
+    judged = await made.judge(call())
+    assert made.refusal(judged).retry_after_us == longest_s * 1_000_000
+    assert judged.decision.retry_after == 60 - waited_s
+
+
+async def test_what_was_reserved_and_not_used_comes_back(fence):
+    made = fence(throttled(CUSTOMERS, unit="output_tokens", rate="150 per day"))
+    first = await made.judge(call())
+    assert (await made.judge(call())).decision.effect is Effect.THROTTLE
+    await made.settle(first, Usage(25, 10), status=200)
+    second = await made.judge(call())
+    assert second.decision.admitted
+    assert second.taken.balances[0].left == 40
+
+
+async def test_what_was_used_beyond_the_reservation_is_owed(fence, clock):
+    made = fence(throttled(CUSTOMERS, unit="output_tokens", rate="100 per minute"))
+    judged = await made.judge(call())
+    await made.settle(judged, Usage(25, 250), status=200)
+    clock.now_us += 60_000_000
+    assert not (await made.judge(call())).decision.admitted
+    clock.now_us += 90_000_000
+    assert (await made.judge(call())).decision.admitted
+
+
+async def test_an_answer_that_never_came_costs_no_tokens_but_was_a_request(fence):
+    policy = (
+        throttled(CUSTOMERS, unit="output_tokens", rate="100 per day")
+        + "  - {id: r, key: account.id, rate: 2 per day}\n"
+    )
+    made = fence(policy)
+    for _ in range(2):
+        judged = await made.judge(call())
+        await made.settle(judged, None, status=502)
+    assert (await made.judge(call())).decision.rules == ("r",)
+
+
+async def test_an_estimated_answer_is_charged_with_the_estimated_question(fence, watcher):
+    made = fence(throttled(CUSTOMERS, unit="input_tokens", rate="100 per day"))
+    await made.settle(await made.judge(call()), Usage(output_tokens=9, estimated=True), status=200)
+    assert watcher.ended[0].usage == Usage(25, 9, estimated=True)
+    assert (await made.judge(call())).taken.balances[0].left == 50
+
+
+@pytest.mark.parametrize(
+    ("reading", "reserved"),
+    [
+        (Reading("chat", output_tokens=100), 100),
+        (Reading("chat", output_tokens=None), 1024),
+        (Reading("chat", stream=True, output_tokens=None), 256),
+        (Reading("chat", stream=True, output_tokens=5000), 256),
+        (Reading("chat", stream=True, output_tokens=10), 10),
+        (Reading("chat", output_tokens=10**9), 2000),
+    ],
+)
+async def test_a_call_reserves_what_it_may_use_and_a_stream_a_step(fence, reading, reserved):
+    made = fence(throttled(CUSTOMERS, unit="output_tokens", rate="2000 per day"))
+    judged = await made.judge(call(reading=reading))
+    assert judged.taken.balances[0].left == 2000 - reserved
+
+
+@pytest.mark.parametrize(
+    ("on_store_failure", "effect"), [("deny", Effect.ERROR), ("allow", Effect.ALLOW), ("local", Effect.ALLOW)]
+)
+async def test_a_store_that_does_not_answer_does_what_the_throttle_says(fence, watcher, on_store_failure, effect):
+    policy = throttled(CUSTOMERS, rate="4 per day", on_store_failure=on_store_failure)
+    made = fence(policy, buckets=NoStore())
+    judged = await made.judge(call())
+    assert judged.decision.effect is effect
+    assert watcher.failures == [("t", on_store_failure)]
+    if effect is Effect.ERROR:
+        refusal = made.refusal(judged)
+        assert (refusal.status, judged.decision.rules) == (503, ("t",))
+        assert judged.held == ()
+
+
+async def test_a_local_bucket_is_this_workers_share_of_the_rate(fence):
+    policy = throttled(CUSTOMERS, rate="4 per day", on_store_failure="local")
+    made = fence(policy, buckets=NoStore(), workers=2)
+    effects = [(await made.judge(call())).decision.effect for _ in range(3)]
+    assert effects == [Effect.ALLOW, Effect.ALLOW, Effect.THROTTLE]
+
+
+async def test_what_was_held_locally_is_settled_locally(fence, watcher):
+    policy = throttled(CUSTOMERS, unit="output_tokens", rate="150 per day", on_store_failure="local")
+    made = fence(policy, buckets=NoStore())
+    judged = await made.judge(call())
+    await made.settle(judged, Usage(0, 50), status=200)
+    assert (await made.judge(call())).taken.balances[0].left == 0
+    assert ("t", "unsettled") not in watcher.failures
+
+
+async def test_a_settlement_the_store_did_not_take_is_told(fence, watcher):
+    class TakesOnly(MemoryBuckets):
+        async def settle(self, adjustments):
+            raise UnavailableError
+
+    made = fence(throttled(CUSTOMERS, unit="output_tokens", rate="150 per day"), buckets=TakesOnly(Clock()))
+    judged = await made.judge(call())
+    await made.settle(judged, Usage(0, 50), status=200)
+    assert watcher.failures == [("t", "unsettled")]
+    assert len(watcher.ended) == 1
+
+
+async def test_a_throttle_in_shadow_refuses_nothing_and_says_so(fence):
+    made = fence(throttled(CUSTOMERS, rate="1 per day", mode="shadow"))
+    await made.judge(call())
+    judged = await made.judge(call())
+    assert judged.decision.effect is Effect.ALLOW
+    assert (judged.decision.would, judged.decision.shadow_rules) == (Effect.THROTTLE, ("t",))
+    assert judged.held == ()
+
+
+async def test_a_policy_in_shadow_lets_everyone_through(fence):
+    made = fence(throttled(CUSTOMERS.replace("version: 1", "version: 1\nmode: shadow"), rate="1 per day"))
+    judged = await made.judge(call(key=None))
+    assert judged.decision.effect is Effect.ALLOW
+    assert judged.decision.would is Effect.DENY

@@ -1,0 +1,81 @@
+"""From a call, its account and its place to facts: what is known is there, and what is not is left out."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from modelfence.core.account import Account
+from modelfence.core.call import Call, Credential, CredentialState, Reading
+from modelfence.core.facts import FACTS, FACTS_BY_NAME
+from modelfence.enforcement.gather import gather
+from modelfence.enforcement.ports import Location
+from modelfence.policy.compile import compile_text
+
+POLICY = compile_text("""
+version: 1
+lists:
+  embargoed: [CN, KP]
+  allies: [GB, CA]
+access:
+  - {id: owned, deny: kyc.owned_by.embargoed > 0.5}
+""").policy
+AT_US = 1_772_409_606_562_000
+BARE = Reading(
+    "unknown",
+    model=None,
+    stream=None,
+    logprobs=None,
+    logit_bias=None,
+    choices=None,
+    tools=None,
+    reasoning=None,
+    input_tokens=None,
+)
+
+
+def call(reading: Reading, max_output_tokens: int | None = None) -> Call:
+    missing = Credential(CredentialState.MISSING)
+    return Call("c", AT_US, "192.0.2.1", missing, "openai", "POST", "/v1/x", 7, reading, max_output_tokens)
+
+
+def test_of_a_bare_call_exactly_what_is_always_known_is_there():
+    facts = gather(call(BARE), None, Location(), POLICY)
+    assert set(facts) == {fact.name for fact in FACTS if fact.always}
+
+
+def test_everything_known_has_its_fact():
+    account = Account(
+        "acme", "active", "verified", "US", ownership={"HK": 0.6, "CN": 0.54}, screening="clear", purpose="support",
+        labels={"plan": "gold"},
+    )  # fmt: skip
+    location = Location("US", "NA", 15169, "Google", anonymous=False, hosting=True)
+    facts = gather(call(Reading("chat", "gpt-4o", output_tokens=10)), account, location, POLICY)
+    assert set(facts) - {"kyc.owned_by.embargoed"} == set(FACTS_BY_NAME)
+    assert facts["kyc.owned_by.embargoed"] == pytest.approx(0.54)
+    assert facts["kyc.tier"] == 2
+    assert facts["now"] == datetime(2026, 3, 2, 0, 0, 6, 562_000, UTC)
+    assert facts["account.labels"] == {"plan": "gold"}
+    assert facts["client.hosting"] is True
+
+
+def test_owners_never_stated_are_unknown_and_none_stated_are_none():
+    reading = Reading("chat")
+    unstated = gather(call(reading), Account("a", "active", "basic"), Location(), POLICY)
+    assert "kyc.owned_by.embargoed" not in unstated
+    none = gather(call(reading), Account("a", "active", "basic", ownership={}), Location(), POLICY)
+    assert none["kyc.owned_by.embargoed"] == 0.0
+
+
+def test_a_tier_the_policy_does_not_know_is_the_lowest():
+    facts = gather(call(Reading("chat")), Account("a", "active", "platinum"), Location(), POLICY)
+    assert facts["kyc.tier"] == 0
+
+
+@pytest.mark.parametrize(("stated", "upstreams", "expected"), [(5, 100, 5), (None, 100, 100), (0, 100, 0)])
+def test_a_call_that_sets_no_limit_has_the_upstreams(stated, upstreams, expected):
+    facts = gather(call(Reading("chat", output_tokens=stated), upstreams), None, Location(), POLICY)
+    assert facts["request.output_tokens"] == expected
+
+
+def test_without_any_limit_the_most_it_may_answer_is_unknown():
+    assert "request.output_tokens" not in gather(call(Reading("chat")), None, Location(), POLICY)

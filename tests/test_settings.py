@@ -1,0 +1,174 @@
+"""Settings from file, environment and flags."""
+
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from modelfence.core.problem import Severity
+from modelfence.settings import Address, Settings, load
+
+
+def read(text: str, tmp_path: Path, environment=None, flags=None):
+    file = tmp_path / "modelfence.yaml"
+    file.write_text(text)
+    return load(file, environment or {}, flags or {})
+
+
+def messages(problems) -> list[str]:
+    return [f"{problem.message} [{problem.code}]" for problem in problems]
+
+
+def test_nothing_given_is_a_secure_default():
+    settings, problems = load(None, {}, {})
+    assert settings == Settings()
+    assert problems == ()
+    assert settings.listen.host == settings.admin.host == "127.0.0.1"
+    assert settings.trusted_proxies == ()
+
+
+def test_flags_go_before_the_environment_and_that_before_the_file(tmp_path):
+    text = "listen: 127.0.0.1:1\nadmin: 127.0.0.1:2\nstore: redis://a\n"
+    environment = {"MODELFENCE_LISTEN": "127.0.0.1:3", "MODELFENCE_ADMIN": "127.0.0.1:4"}
+    settings, _ = read(text, tmp_path, environment, {"listen": "127.0.0.1:5"})
+    assert (settings.listen.port, settings.admin.port, settings.store) == (5, 4, "redis://a")
+
+
+def test_paths_of_a_file_are_relative_to_it_and_others_to_the_current_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "etc").mkdir()
+    file = tmp_path / "etc" / "modelfence.yaml"
+    file.write_text("policy: p.yaml\n")
+    settings, _ = load(file, {"MODELFENCE_ACCOUNTS": "a.yaml"}, {})
+    assert settings.policy == tmp_path / "etc" / "p.yaml"
+    assert settings.accounts == tmp_path / "a.yaml"
+
+
+def test_a_nested_key_has_a_variable_and_a_key_set_to_null_keeps_its_default(tmp_path):
+    text = "geo: {country: bundled, asn: null}\nlimits: {store_ms: 20}\ntls: {cert: null}\naudit: {path: null}\n"
+    settings, problems = read(
+        text, tmp_path, {"MODELFENCE_LIMITS_REQUEST_BYTES": "2MB", "MODELFENCE_GEO_PRIVATE": "DE"}
+    )
+    assert problems == ()
+    assert settings.geo.country is None
+    assert settings.geo.private == "DE"
+    assert settings.limits.store_ms == 20
+    assert settings.limits.request_bytes == 2 << 20
+
+
+@pytest.mark.parametrize("written", ["10.0.0.0/8, fd00::/8", "[10.0.0.0/8, 'fd00::/8']"])
+def test_trusted_proxies_in_a_variable_are_a_list_or_a_text_with_commas(written):
+    settings, _ = load(None, {"MODELFENCE_TRUSTED_PROXIES": written}, {})
+    assert settings.trusted_proxies == (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
+
+
+def test_an_upstream_takes_its_key_from_the_variable_its_credential_names(tmp_path):
+    text = """
+upstreams:
+  - {name: openai, dialect: openai, url: https://api.openai.com, credential: {env: UP_KEY}}
+  - {name: local, dialect: openai, url: "http://[::1]:8000/base/", prefix: /local, max_output_tokens: 4096}
+"""
+    settings, problems = read(text, tmp_path, {"UP_KEY": "sk-1"})
+    assert problems == ()
+    openai, local = settings.upstreams
+    assert (openai.secret, openai.scheme, openai.host, openai.port, openai.prefix) == (
+        "sk-1",
+        "https",
+        "api.openai.com",
+        443,
+        "",
+    )
+    assert (local.secret, local.url, local.prefix, local.max_output_tokens) == (
+        None,
+        "http://[::1]:8000/base",
+        "/local",
+        4096,
+    )
+
+
+def test_one_upstream_can_be_given_by_its_url_alone():
+    settings, _ = load(None, {}, {"upstreams": "https://api.openai.com"})
+    (upstream,) = settings.upstreams
+    assert (upstream.name, upstream.dialect, upstream.url, upstream.secret) == (
+        "openai",
+        "openai",
+        "https://api.openai.com",
+        None,
+    )
+
+
+def test_an_unknown_variable_is_a_warning_with_a_suggestion():
+    settings, (warning,) = load(None, {"MODELFENCE_STOR": "memory", "MODELFENCE_CONFIG": "x", "OTHER": "y"}, {})
+    assert settings is not None
+    assert warning.severity is Severity.WARNING
+    assert warning.hint == "did you mean `MODELFENCE_STORE`?"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("listne: 127.0.0.1:1", "unknown setting `listne` [unknown-setting]"),
+        ("geo: {county: bundled}", "unknown setting `county` [unknown-setting]"),
+        ("listen: 8080", "an address and port like 127.0.0.1:8080 is expected here, not `8080` [bad-address]"),
+        ("listen: example.com:1", "an address and port like 127.0.0.1:8080 is expected here, not `example.com:1` [bad-address]"),
+        ("listen: 127.0.0.1:65536", "an address and port like 127.0.0.1:8080 is expected here, not `127.0.0.1:65536` [bad-address]"),
+        ("workers: 4", "several workers are not supported yet; leave `workers` at 1 [not-supported]"),
+        ("workers: none", "a whole number is expected here, not `none` [wrong-type]"),
+        ("store: sqlite", "a store is `memory`, or begins with redis:// or rediss:// [bad-store]"),
+        ("trusted_proxies: [10.0.0.0/33]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.0/33` [bad-network]"),
+        ("trusted_proxies: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),
+        ("tls: {cert: cert.pem}", "this is not supported yet; leave it null [not-supported]"),
+        ("audit: {path: audit.log}", "this is not supported yet; leave it null [not-supported]"),
+        ("limits: {request_bytes: 20 apples}", "a size like 20MB is expected here, not `20 apples` [wrong-type]"),
+        ("limits: {store_ms: 0}", "`0` is not between 1 and 60000 [out-of-range]"),
+        ("accounts: redis://x", "accounts are read from a file; other directories are not supported yet [not-supported]"),
+        ("geo: {private: Germany}", "a country code like US is expected here, not `Germany` [bad-country]"),
+        ("upstreams: [{name: a, dialect: openai}]", "`url` is missing [missing-setting]"),
+        ("upstreams: [{name: a, dialect: opnai, url: https://x}]", "`opnai` is not possible here [unknown-value]"),
+        ("upstreams: [{name: a, dialect: gemini, url: https://x}]", "the dialect `gemini` is not supported yet [not-supported]"),
+        ("upstreams: [{name: a, dialect: openai, url: ftp://x}]", "a URL like https://api.openai.com is expected here [bad-url]"),
+        ("upstreams: [{name: a, dialect: openai, url: 'https://x', prefix: a/}]", "a prefix like /openai is expected here, not `a/` [bad-prefix]"),
+        (
+            "upstreams: [{name: a, dialect: openai, url: 'https://x', credential: {env: NOT_SET}}]",
+            "`a` takes its key from NOT_SET, which is not set [no-credential]",
+        ),
+        (
+            "upstreams:\n- {name: a, dialect: openai, url: 'https://x'}\n- {name: b, dialect: openai, url: 'https://y'}",
+            "two upstreams have the prefix `` [duplicate-upstream]",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_one_sentence(text, expected, tmp_path):
+    settings, problems = read(text, tmp_path)
+    assert settings is None
+    assert messages(problems) == [expected]
+
+
+def test_a_missing_file_is_a_problem(tmp_path):
+    settings, (problem,) = load(tmp_path / "none.yaml", {}, {})
+    assert settings is None
+    assert problem.message == "can't read the settings: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    "text", ["store: rediss:/user:hunter2@host", "upstreams: [{name: a, dialect: openai, url: 'https://u:hunter2@x'}]"]
+)
+def test_a_problem_never_shows_a_password(text, tmp_path):
+    _, problems = read(text, tmp_path)
+    assert problems
+    assert "hunter2" not in "".join(problem.render() for problem in problems)
+
+
+def test_secrets_are_not_in_what_settings_print(tmp_path):
+    text = "upstreams: [{name: a, dialect: openai, url: 'https://x', credential: {env: UP_KEY}}]\nstore: redis://u:hunter2@host:1/0"
+    settings, _ = read(text, tmp_path, {"UP_KEY": "sk-secret"})
+    assert settings.store_shown == "redis://host:1/0"
+    assert not {"hunter2", "sk-secret"} & set(
+        repr(settings).replace("'", " ").replace("@", " ").replace(":", " ").split()
+    )
+
+
+def test_an_ipv6_address_is_written_in_brackets():
+    settings, _ = load(None, {}, {"listen": "[::1]:8080"})
+    assert settings.listen == Address("::1", 8080)
+    assert str(settings.listen) == "[::1]:8080"
