@@ -7,11 +7,14 @@ Rule: reading a node never raises; what is wrong goes to the document's `problem
 """
 
 import difflib
+import gc
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,21 +22,36 @@ from modelfence.core.problem import Problem, Severity
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
-"""Nesting beyond it is refused: libyaml composes by recursion in C and would crash the process."""
+"""Nesting beyond it is refused: nobody writes it, and what walks the nodes by recursion is safe."""
 _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
 _LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
-_OPENING = (
-    yaml.BlockSequenceStartToken,
-    yaml.BlockMappingStartToken,
-    yaml.FlowSequenceStartToken,
-    yaml.FlowMappingStartToken,
-)
-_CLOSING = (yaml.BlockEndToken, yaml.FlowSequenceEndToken, yaml.FlowMappingEndToken)
 # The escapes of double-quoted texts that take digits, and those that stand for white space.
 _ESCAPE_DIGITS = {"x": 2, "u": 4, "U": 8}
 _BLANK_ESCAPES = "tnvfr \tN_LP"
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Let no collection run meanwhile: over the millions of marks of a large file they take as long as the reading."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+class _RefusedError(Exception):
+    """YAML that is not supported here, and where it stands."""
+
+    def __init__(self, code: str, message: str, mark: yaml.Mark) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.mark = mark
 
 
 @dataclass(slots=True)
@@ -51,9 +69,11 @@ class Document:
     def compose(self) -> "Node | None":
         """Return the root node, or None with the syntax problem noted."""
         try:
-            if not self._is_plain():
-                return None
-            root = yaml.compose(self.text, Loader=yaml.CBaseLoader)
+            with _uncollected():
+                root = self._root()
+        except _RefusedError as error:
+            self._at_mark(error.mark, error.code, error.message)
+            return None
         except yaml.MarkedYAMLError as error:
             self._at_mark(error.problem_mark or error.context_mark, "yaml-syntax", self._words(error))
             return None
@@ -67,18 +87,46 @@ class Document:
             return None
         return Node(self, root)
 
-    def _is_plain(self) -> bool:
-        """Say whether the file has no aliases and is not nested too deep; the first such place is a problem."""
-        depth = 0
-        for token in yaml.scan(self.text, Loader=yaml.CBaseLoader):
-            if isinstance(token, yaml.AliasToken):
-                self._at_mark(token.start_mark, "yaml-alias", "aliases are not supported; write the value out")
-                return False
-            depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
-            if depth > MAX_DEPTH:
-                self._at_mark(token.start_mark, "yaml-depth", f"this is nested deeper than {MAX_DEPTH} levels")
-                return False
-        return True
+    def _root(self) -> yaml.Node | None:
+        """Return the root node, or None for an empty file. Raises YAMLError and _RefusedError.
+
+        The events are put together here and without recursion: libyaml's own composer crashes the process on deep
+        nesting, and looking for that beforehand takes as long again.
+        """
+        root: yaml.Node | None = None
+        outer: list[tuple[yaml.CollectionNode, list[yaml.Node]]] = []
+        for event in yaml.parse(self.text, Loader=yaml.CBaseLoader):
+            start: Any = event.start_mark
+            end: Any = event.end_mark
+            match event:
+                case yaml.ScalarEvent():
+                    node: yaml.Node = yaml.ScalarNode("", event.value, start, end, event.style)
+                case yaml.CollectionStartEvent():
+                    if len(outer) == MAX_DEPTH:
+                        raise _RefusedError("yaml-depth", f"this is nested deeper than {MAX_DEPTH} levels", start)
+                    kind = yaml.MappingNode if isinstance(event, yaml.MappingStartEvent) else yaml.SequenceNode
+                    outer.append((kind("", [], start, None), []))
+                    continue
+                case yaml.CollectionEndEvent():
+                    node, parts = outer.pop()
+                    node.end_mark = end
+                    paired = isinstance(node, yaml.MappingNode)
+                    node.value = list(zip(parts[::2], parts[1::2], strict=True)) if paired else parts
+                case yaml.AliasEvent():
+                    raise _RefusedError("yaml-alias", "aliases are not supported; write the value out", start)
+                case yaml.DocumentStartEvent() if root is not None:
+                    raise _RefusedError(
+                        "yaml-syntax",
+                        "this is not YAML: expected a single document in the stream but found another document",
+                        start,
+                    )
+                case _:
+                    continue
+            if outer:
+                outer[-1][1].append(node)
+            else:
+                root = node
+        return root
 
     def _words(self, error: yaml.MarkedYAMLError) -> str:
         mark = error.problem_mark

@@ -227,7 +227,8 @@ PIECES = st.sampled_from(
     [
         "client.country", "client.contry", "lists.a", "tier.none", "kyc.tier", "==", "&&", "||", "!", "(", ")", "[",
         "]", "{", "}", ".", ",", "?", ":", "in", '"a"', "'", '"', "\\", "\\n", "1", "2.0", "3u", "has", "size",
-        "matches", ".matches(", "timestamp(", "b'x'", "`a`", "//", "\n", "\t", "é", "😀", "\u2028", "\x85", "all(x, x)", "-",
+        "matches",
+        ".matches(", "timestamp(", "b'x'", "`a`", "//", "\n", "\t", "é", "😀", "\u2028", "\x85", "all(x, x)", "-",
     ]
 )  # fmt: skip
 

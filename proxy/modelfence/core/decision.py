@@ -183,18 +183,23 @@ def _with_consequences(decision: Decision, policy: Policy, *, bound: object, dem
 
 
 def _charge(throttle: ThrottleRule, bound: object, demand: Demand) -> tuple[Charge | None, Unknown | None]:
-    """Return what a throttle takes from which bucket, or None where it does not apply; and what it did not know."""
+    """Return what a throttle takes from which bucket, or None where it does not apply; and what it did not know.
+
+    A cost that is unknown or no finite number takes the whole burst for what is expected; its weight is that burst
+    spread over the expected units, so that settling to a little more owes a little more.
+    """
     when = True if throttle.when is None else throttle.when.evaluate(bound)
     key = "" if when is False else throttle.key.evaluate(bound)
     if key == "":
         return None, None
     weight = 1.0 if throttle.cost is None else throttle.cost.evaluate(bound)
     doubts = [value for value in (when, key, weight) if isinstance(value, Unknown)]
-    if isinstance(weight, Unknown) or math.isnan(weight):
-        amount, weight = throttle.rate.burst, throttle.rate.burst
+    units, burst = demand.amount(throttle.unit), throttle.rate.burst
+    if isinstance(weight, Unknown) or not math.isfinite(weight):
+        amount, weight = burst, burst / max(1, units)
     else:
-        weight = max(0.0, weight)
-        amount = min(weight * demand.amount(throttle.unit), throttle.rate.burst)
+        weight = min(max(0.0, weight), burst)
+        amount = min(weight * units, burst)
     charge = Charge(
         throttle=throttle.rule.id,
         key=UNKNOWN_KEY if isinstance(key, Unknown) else key,
