@@ -23,6 +23,7 @@ from modelfence.core.problem import Problem, Severity
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 MAX_DEPTH = 100
 """Nesting beyond it is refused: nobody writes it, and what walks the nodes by recursion is safe."""
+_SECOND_DOCUMENT = "this is not YAML: expected a single document in the stream but found another document"
 _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
@@ -115,11 +116,7 @@ class Document:
                 case yaml.AliasEvent():
                     raise _RefusedError("yaml-alias", "aliases are not supported; write the value out", start)
                 case yaml.DocumentStartEvent() if root is not None:
-                    raise _RefusedError(
-                        "yaml-syntax",
-                        "this is not YAML: expected a single document in the stream but found another document",
-                        start,
-                    )
+                    raise _RefusedError("yaml-syntax", _SECOND_DOCUMENT, start)
                 case _:
                     continue
             if outer:
