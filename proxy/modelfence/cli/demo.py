@@ -105,8 +105,7 @@ def _summary(scoreboard: Scoreboard, api: StandInApi, surprises: list[str]) -> s
     lines = [
         "",
         f"{totals.total()} calls: {let_in} let in, {refused} refused, {throttled} throttled.",
-        f"The API behind the fence saw {api.requests} of them and sent {api.sent_tokens} tokens;"
-        f" the fence counted {scoreboard.tokens}.",
+        f"The API saw {api.requests} and sent {api.sent_tokens} tokens; the fence counted {scoreboard.tokens}.",
     ]
     if surprises:
         lines += ["Not what the policy says:", *(f"  {surprise}" for surprise in surprises)]
