@@ -185,10 +185,7 @@ class Language:
     def _failure_of(self, function: str, constant: str) -> str | None:
         if function not in _CONSTANTS:
             return None
-        try:
-            value = self._env.compile(_CONSTANTS[function].format(constant)).eval()
-        except RuntimeError:  # bytes, where a text would be read
-            return None
+        value = self._env.compile(_CONSTANTS[function].format(constant)).eval()
         if value.type() != cel.Type.ERROR:
             return None
         detail = str(value.value()).partition("regular expression")[2]
