@@ -19,7 +19,7 @@ class Account:
     expires_us: int | None = None
     """Microsecond since the epoch from which the tier is the lowest; `None` never expires."""
     ownership: Mapping[str, float] | None = None
-    """Share owned from each country, 0 to 1, direct and indirect; see `ownership`."""
+    """Share owned from each country, 0 to 1, direct and indirect; see `ownership` below."""
     screening: str | None = None
     purpose: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -47,31 +47,31 @@ class Entity:
     owners: Sequence[Owner] = ()
 
 
-def ownership(owners: Sequence[Owner], entities: Mapping[str, Entity]) -> dict[str, float]:
-    """Return the share owned from each country, chain-multiplied along every path of owners.
+def ownership(owners: Sequence[Owner], behind: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return the share owned from each country, chain-multiplied along every path of owners; see `countries_behind`."""
+    shares: dict[str, float] = {}
+    for owner in owners:
+        countries = {owner.country or "": 1.0} if owner.entity is None else behind[owner.entity]
+        for country, share in countries.items():
+            shares[country] = shares.get(country, 0.0) + owner.share * share
+    return shares
+
+
+def countries_behind(entities: Mapping[str, Entity]) -> dict[str, Mapping[str, float]]:
+    """Return for each entity the share of it that counts for each country: all of it for its own.
 
     The graph has no cycles and every entity named is in `entities`: the directory's reader has checked both.
     Along one chain a country counts once, where it is met first: a US company wholly owned by a US parent is
     owned from the US by its share, not twice, so that no country's share passes the sum of the direct shares.
-    Entities are memoised, so a deep diamond costs one visit per entity.
+    Each entity is summed up once, after its owners, so a deep diamond or chain costs no more than its entities.
     """
-    through: dict[str, dict[str, float]] = {}
-
-    def sum_up(held: Sequence[Owner]) -> dict[str, float]:
-        total: dict[str, float] = {}
-        for owner in held:
-            for country, share in countries_behind(owner).items():
-                total[country] = total.get(country, 0.0) + owner.share * share
-        return total
-
-    def countries_behind(owner: Owner) -> dict[str, float]:
-        if owner.entity is None:
-            return {owner.country or "": 1.0}
-        if owner.entity not in through:
-            entity = entities[owner.entity]
-            shares = sum_up(entity.owners)
-            shares[entity.country] = 1.0
-            through[owner.entity] = shares
-        return through[owner.entity]
-
-    return sum_up(owners)
+    behind: dict[str, Mapping[str, float]] = {}
+    waiting = list(entities)
+    while waiting:
+        entity = entities[waiting[-1]]
+        named = [owner.entity for owner in entity.owners if owner.entity is not None]
+        if unknown := [name for name in named if name not in behind]:
+            waiting += unknown
+        elif waiting.pop() not in behind:
+            behind[entity.id] = {**ownership(entity.owners, behind), entity.country: 1.0}
+    return behind

@@ -1,0 +1,172 @@
+"""From the text of an accounts file to its records, or to every problem with its place.
+
+Rule: what may be an API key is never shown. Somebody will put one where its digest belongs, so no problem quotes a line
+in which that could have happened, whatever the problem is about.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import yaml
+
+from modelfence.adapters.owners_reader import Entities, declared_twice, read_country, read_entities
+from modelfence.core.account import SCREENINGS, STATUSES, Account, countries_behind, ownership
+from modelfence.core.problem import Problem, errors
+from modelfence.document import Document, Node
+
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_REQUIRED = ("id", "status", "tier")
+_OPTIONAL = ("keys", "country", "verified", "expires", "owners", "screening", "purpose", "labels")
+# What stands under these is no API key; anywhere else a text of that length may be one.
+_OPEN = frozenset({*_REQUIRED, *_OPTIONAL, "entity", "share"} - {"keys", "owners", "labels"})
+_NAMES = _OPEN | {"accounts", "entities", "keys", "owners", "labels"}
+_SHORTEST_SECRET = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An account, the digests of its keys, and what is wrong should the policy have no such tier."""
+
+    account: Account
+    keys: tuple[str, ...]
+    tier_unknown: Problem
+
+
+def read_records(document: Document) -> tuple[list[Record], list[Problem]]:
+    """Return the records, and everything that is wrong; with errors the records are of no use."""
+    root = document.compose()
+    if root is None:
+        # Where a text can't be understood, nobody knows what is a key.
+        return [], [replace(problem, excerpt="") for problem in document.problems]
+    entries = root.entries(("accounts", "entities"), required=("accounts",))
+    lists = {name: [] if node.is_null else node.items() for name, node in entries.items()}
+    entities = read_entities(lists.get("entities", []))
+    reading = _Accounts(document, entities)
+    records = [record for node in lists.get("accounts", []) if (record := reading.read(node)) is not None]
+    return records, _without_secrets(document.problems, root)
+
+
+@dataclass(slots=True)
+class _Accounts:
+    """Reads one account after the other, and knows those before it."""
+
+    document: Document
+    entities: Entities
+    behind: Mapping[str, Mapping[str, float]] = field(init=False)
+    declared: dict[str, Node] = field(default_factory=dict)
+    holders: dict[str, tuple[str, int]] = field(default_factory=dict)
+    """By digest, the account that has the key, and the line it stands in."""
+
+    def __post_init__(self) -> None:
+        sound = not errors(self.document.problems)
+        self.behind = countries_behind(self.entities.read) if sound else {}
+
+    def read(self, node: Node) -> Record | None:
+        """Return a record, or None after noting what is wrong."""
+        before = len(self.document.problems)
+        entries = node.entries((*_REQUIRED, *_OPTIONAL), required=_REQUIRED)
+        for name in [name for name, value in entries.items() if value.is_null]:
+            if name in _REQUIRED:
+                entries[name].problem("empty-value", "a value is expected here")
+            del entries[name]
+        id_node, tier_node = entries.get("id"), entries.get("tier")
+        name = (id_node.filled_text() if id_node else None) or ""
+        if id_node and name:
+            declared_twice("accounts", id_node, self.declared)
+        keys = self._keys(name, entries["keys"]) if "keys" in entries else ()
+        account = self._account(name, entries)
+        if tier_node is None or len(self.document.problems) > before:
+            return None
+        return Record(account, keys, _tier_unknown(tier_node))
+
+    def _account(self, name: str, entries: Mapping[str, Node]) -> Account:
+        account = Account(
+            id=name,
+            status=_read(entries, "status", lambda node: node.choice(STATUSES)) or "",
+            tier=_read(entries, "tier", Node.filled_text) or "",
+            country=_read(entries, "country", read_country),
+            verified_us=_read(entries, "verified", Node.date_us),
+            expires_us=_read(entries, "expires", Node.date_us),
+            ownership=_read(entries, "owners", self._ownership),
+            screening=_read(entries, "screening", lambda node: node.choice(SCREENINGS)),
+            purpose=_read(entries, "purpose", Node.filled_text),
+            labels=_read(entries, "labels", _labels) or {},
+        )
+        verified_us, expires_us = account.verified_us, account.expires_us
+        if verified_us is not None and expires_us is not None and expires_us < verified_us:
+            entries["expires"].problem("expires-early", "this is before the day the account was verified")
+        return account
+
+    def _ownership(self, node: Node) -> dict[str, float] | None:
+        owners = self.entities.owners(node)
+        return None if self.document.problems else ownership(owners, self.behind)
+
+    def _keys(self, name: str, node: Node) -> tuple[str, ...]:
+        keys = [(item, item.text()) for item in node.items()]
+        for item, key in keys:
+            if key is None:
+                continue
+            if not _DIGEST.fullmatch(key):
+                item.problem("bad-key", "a key stands here as `sha256:` and the 64 digits 0-9a-f of its digest")
+            elif key in self.holders:
+                holder, line = self.holders[key]
+                item.problem("shared-key", f"this is a key of `{holder}` as well, in line {line}; a key has one owner")
+            else:
+                self.holders[key] = name, item.line
+        return tuple(key for _item, key in keys if key is not None)
+
+
+def _read[T](entries: Mapping[str, Node], key: str, read: Callable[[Node], T | None]) -> T | None:
+    return read(entries[key]) if key in entries else None
+
+
+def _labels(node: Node) -> dict[str, str] | None:
+    entries = node.free_entries()
+    if entries is None:
+        return None
+    return {name: value.text() or "" for name, value in entries.items()}
+
+
+def _tier_unknown(node: Node) -> Problem:
+    excerpt = node.document.lines[node.line - 1]
+    message = f"the policy has no tier `{node.text()}`"
+    return Problem(node.document.path, node.line, node.column, "unknown-tier", message, node.length, excerpt)
+
+
+def _without_secrets(problems: Sequence[Problem], root: Node) -> list[Problem]:
+    """Return the problems without the lines, and the words, that may be API keys."""
+    if not problems:
+        return []
+    suspects = list(_suspects(root.yaml))
+    words = {str(node.value) for node in suspects}
+    lines = {line for node in suspects for line in range(node.start_mark.line + 1, node.end_mark.line + 2)}
+
+    def veiled(word: re.Match[str]) -> str:
+        return "`…`" if word[1] in words else word[0]
+
+    return [
+        replace(
+            problem,
+            message=re.sub(r"`([^`]*)`", veiled, problem.message),
+            excerpt="" if problem.line in lines else problem.excerpt,
+        )
+        for problem in problems
+    ]
+
+
+def _suspects(node: yaml.Node, *, under_keys: bool = False) -> Iterator[yaml.Node]:
+    """Yield the texts that may be API keys: what is no digest under `keys`, and long texts that nothing explains."""
+    match node:
+        case yaml.ScalarNode():
+            if not _DIGEST.fullmatch(node.value) and (under_keys or len(node.value) >= _SHORTEST_SECRET):
+                yield node
+        case yaml.SequenceNode():
+            for item in node.value:
+                yield from _suspects(item, under_keys=under_keys)
+        case yaml.MappingNode():
+            for key, value in node.value:
+                if under_keys or key.value not in _NAMES:
+                    yield from _suspects(key, under_keys=under_keys)
+                if under_keys or key.value not in _OPEN:
+                    yield from _suspects(value, under_keys=under_keys or key.value == "keys")
