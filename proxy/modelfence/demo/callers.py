@@ -48,7 +48,7 @@ CALLERS: Sequence[Caller] = (
         fate=Effect.DENY, rule="deep-research-needs-verification",
     ),
     Caller(
-        "pyongyang", "calls from an embargoed region", "175.45.176.1", "KP", "verified",
+        "traveller", "calls from an embargoed region", "175.45.176.1", "KP", "verified",
         fate=Effect.DENY, rule="embargoed-region",
     ),
     Caller(
@@ -73,8 +73,7 @@ def accounts_yaml(callers: Sequence[Caller]) -> str:
                 f'    keys: ["{key_digest(caller.key)}"]',
                 f"    status: {caller.status}",
                 f"    tier: {caller.tier}",
-                f"    country: '{caller.country}'",
-                f"    owners: [{{country: '{caller.country}', share: 1.0}}]",
+                "    owners: [{country: US, share: 1.0}]",
             ]
     return "\n".join(lines) + "\n"
 

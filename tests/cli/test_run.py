@@ -1,0 +1,192 @@
+"""`modelfence run`: what it says, what it serves, and when it refuses to start."""
+
+import json
+import signal
+import urllib.error
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+
+from modelfence.core.call import key_digest
+
+WITHIN_S = 10
+ACCOUNTS = f'accounts: [{{id: acme, keys: ["{key_digest("sk-acme")}"], status: active, tier: basic}}]\n'
+
+
+@pytest.fixture
+def upstream():
+    """An API that answers every call with how it was called."""
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            answer = json.dumps({"path": self.path, "key": self.headers["authorization"]}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name in the library
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def fetch(url: str, *, key: str | None = None, address: str = "8.8.8.8") -> tuple[int, dict]:
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    headers = {"content-type": "application/json", "x-forwarded-for": address}
+    if key:
+        headers["authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - on this machine
+    try:
+        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=WITHIN_S) as answer:  # noqa: S310 - on this machine
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@pytest.fixture
+def flags(tmp_path, upstream):
+    (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
+    return ("run", "--upstream", upstream, "--accounts", "accounts.yaml", "--listen", "127.0.0.1:0")
+
+
+FREE = {"MODELFENCE_ADMIN": "127.0.0.1:0", "MODELFENCE_TRUSTED_PROXIES": "127.0.0.0/8"}
+
+
+def test_an_api_and_accounts_are_enough_to_protect_it(start_modelfence, flags, upstream):
+    fence = start_modelfence(*flags, **FREE)
+    assert f"/ -> {upstream} (openai)" in fence.said
+    assert "default.yaml" in fence.said
+    assert "country of 2026-06-17" in fence.said
+    assert "store     memory" in fence.said
+    assert fetch(f"{fence.url}/v1/chat/completions", key="sk-acme") == (
+        200,
+        {"path": "/v1/chat/completions", "key": "Bearer sk-acme"},
+    )
+    status, refusal = fetch(f"{fence.url}/v1/chat/completions", key="sk-other")
+    assert (status, refusal["error"]["code"]) == (401, "invalid_api_key")
+    status, refusal = fetch(f"{fence.url}/v1/chat/completions", key="sk-acme", address="175.45.176.1")
+    assert (status, "not available in your region" in refusal["error"]["message"]) == (403, True)
+
+
+def test_operators_have_a_port_of_their_own(start_modelfence, flags):
+    fence = start_modelfence(*flags, **FREE)
+    fetch(f"{fence.url}/v1/chat/completions", key="sk-acme")
+    assert get(f"{fence.admin}/livez") == (200, "alive\n")
+    assert get(f"{fence.admin}/readyz") == (200, '{"ready": true, "missing": {}}\n')
+    status, metrics = get(f"{fence.admin}/metrics")
+    assert status == 200
+    assert 'modelfence_requests_total{effect="allow",mode="enforce",operation="chat",provider="openai"} 1.0' in metrics
+    assert 'modelfence_geo_database_built_timestamp_seconds{database="country"}' in metrics
+    assert get(f"{fence.admin}/elsewhere")[0] == 404
+    for path in ("/metrics", "/livez", "/readyz"):
+        assert get(f"{fence.url}{path}")[0] in (401, 403)
+
+
+def test_a_store_that_is_away_makes_it_unready(start_modelfence, flags, start_redis):
+    server = start_redis()
+    fence = start_modelfence(*flags, "--store", server.url, **FREE)
+    assert get(f"{fence.admin}/readyz")[0] == 200
+    server.kill()
+    status, answer = get(f"{fence.admin}/readyz")
+    assert (status, json.loads(answer)["missing"]) == (503, {"store": f"{server.url} does not answer"})
+    status, refusal = fetch(f"{fence.url}/v1/chat/completions", key="sk-acme")
+    assert (status, refusal["error"]["type"]) == (503, "server_error")
+    server.start()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_when_told_to(start_modelfence, flags, number):
+    fence = start_modelfence(*flags, **FREE)
+    fence.process.send_signal(number)
+    assert fence.process.wait(WITHIN_S) == 0
+
+
+def test_what_it_prints_holds_no_key(start_modelfence, tmp_path, upstream):
+    (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
+    (tmp_path / "modelfence.yaml").write_text(
+        f"listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\naccounts: accounts.yaml\ntrusted_proxies: [127.0.0.0/8]\n"
+        f"upstreams: [{{name: up, dialect: openai, url: '{upstream}', prefix: /up, credential: {{env: UP_KEY}}}}]\n"
+    )
+    fence = start_modelfence("run", UP_KEY="sk-of-the-fence")
+    assert fetch(f"{fence.url}/up/v1/chat/completions", key="sk-acme") == (
+        200,
+        {"path": "/v1/chat/completions", "key": "Bearer sk-of-the-fence"},
+    )
+    assert fetch(f"{fence.url}/v1/chat/completions", key="sk-acme")[0] == 404
+    fence.process.terminate()
+    said = fence.said + fence.process.stderr.read()
+    assert "sk-of-the-fence" not in said
+    assert "sk-acme" not in said
+
+
+BAD_POLICY = "version: 1\naccess:\n  - id: a\n    deny: client.contry == 'X'\n"
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "expected"),
+    [
+        ({}, [], "there is nothing to protect: give --upstream"),
+        ({}, ["--upstream", "https://x.test"], "nobody could ever be let in"),
+        ({"a.yaml": "accounts: []"}, ["--upstream", "https://x.test", "--accounts", "a.yaml"], "a.yaml holds none"),
+        ({}, ["--upstream", "https://x.test", "--accounts", "no.yaml"], "can't read the accounts: No such file"),
+        ({}, ["--upstream", "x.test"], "a URL like https://api.openai.com is expected here"),
+        ({}, ["--upstream", "https://x.test", "--policy", "no.yaml"], "no.yaml can't be read: No such file"),
+        ({"p.yaml": BAD_POLICY}, ["--upstream", "https://x.test", "--policy", "p.yaml"], "did you mean `client.country`?"),
+        ({}, ["--config", "no.yaml"], "can't read the settings: No such file"),
+        ({}, ["--upstream", "https://x.test", "--store", "mysql://x"], "a store is `memory`"),
+        ({}, ["--upstream", "https://x.test", "--workers", "2"], "several workers are not supported yet"),
+        (
+            {"a.yaml": ACCOUNTS.replace("basic", "basics")},
+            ["--upstream", "https://x.test", "--accounts", "a.yaml"],
+            "did you mean `basic`?",
+        ),
+        (
+            {"a.yaml": ACCOUNTS, "modelfence.yaml": "geo: {country: a.yaml}"},
+            ["--upstream", "https://x.test", "--accounts", "a.yaml"],
+            "geo.country",
+        ),
+        ({"a.yaml": ACCOUNTS}, ["--upstream", "https://x.test", "--accounts", "a.yaml", "--listen", "192.0.2.1:80"], "can't listen on 192.0.2.1:80"),
+    ],
+)  # fmt: skip
+def test_it_refuses_to_start_and_says_what_to_do(files, arguments, expected, modelfence, tmp_path):
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    ended = modelfence("run", *arguments, MODELFENCE_ADMIN="127.0.0.1:0")
+    assert ended.returncode == 2
+    assert expected in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_it_does_not_protect_itself(modelfence, tmp_path):
+    (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
+    ended = modelfence(
+        "run", "--upstream", "http://127.0.0.1:18080", "--accounts", "accounts.yaml", "--listen", "127.0.0.1:18080",
+        MODELFENCE_ADMIN="127.0.0.1:0",
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "is this fence itself" in ended.stderr
+
+
+def test_a_policy_that_lets_in_the_anonymous_needs_no_accounts(start_modelfence, tmp_path, upstream):
+    (tmp_path / "open.yaml").write_text("version: 1\naccess:\n  - {id: all, allow: 'client.country != \"KP\"'}\n")
+    fence = start_modelfence("run", "--upstream", upstream, "--policy", "open.yaml", "--listen", "127.0.0.1:0", **FREE)
+    assert fetch(f"{fence.url}/v1/chat/completions")[0] == 200
