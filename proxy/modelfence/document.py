@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,18 @@ MAX_DEPTH = 100
 _SECOND_DOCUMENT = "this is not YAML: expected a single document in the stream but found another document"
 _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
+_NODE_OF = {yaml.MappingStartEvent: yaml.MappingNode, yaml.SequenceStartEvent: yaml.SequenceNode}
+_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
 _LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # The escapes of double-quoted texts that take digits, and those that stand for white space.
 _ESCAPE_DIGITS = {"x": 2, "u": 4, "U": 8}
 _BLANK_ESCAPES = "tnvfr \tN_LP"
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
+def uncollected() -> Iterator[None]:
     """Let no collection run meanwhile: over the millions of marks of a large file they take as long as the reading."""
     enabled = gc.isenabled()
     gc.disable()
@@ -48,11 +51,11 @@ def _uncollected() -> Iterator[None]:
 class _RefusedError(Exception):
     """YAML that is not supported here, and where it stands."""
 
-    def __init__(self, code: str, message: str, mark: yaml.Mark) -> None:
+    def __init__(self, code: str, message: str, event: Any) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.mark = mark
+        self.mark = event.start_mark
 
 
 @dataclass(slots=True)
@@ -70,7 +73,7 @@ class Document:
     def compose(self) -> "Node | None":
         """Return the root node, or None with the syntax problem noted."""
         try:
-            with _uncollected():
+            with uncollected():
                 root = self._root()
         except _RefusedError as error:
             self._at_mark(error.mark, error.code, error.message)
@@ -95,30 +98,27 @@ class Document:
         nesting, and looking for that beforehand takes as long again.
         """
         root: yaml.Node | None = None
-        outer: list[tuple[yaml.CollectionNode, list[yaml.Node]]] = []
-        for event in yaml.parse(self.text, Loader=yaml.CBaseLoader):
-            start: Any = event.start_mark
-            end: Any = event.end_mark
-            match event:
-                case yaml.ScalarEvent():
-                    node: yaml.Node = yaml.ScalarNode("", event.value, start, end, event.style)
-                case yaml.CollectionStartEvent():
-                    if len(outer) == MAX_DEPTH:
-                        raise _RefusedError("yaml-depth", f"this is nested deeper than {MAX_DEPTH} levels", start)
-                    kind = yaml.MappingNode if isinstance(event, yaml.MappingStartEvent) else yaml.SequenceNode
-                    outer.append((kind("", [], start, None), []))
-                    continue
-                case yaml.CollectionEndEvent():
-                    node, parts = outer.pop()
-                    node.end_mark = end
-                    paired = isinstance(node, yaml.MappingNode)
-                    node.value = list(zip(parts[::2], parts[1::2], strict=True)) if paired else parts
-                case yaml.AliasEvent():
-                    raise _RefusedError("yaml-alias", "aliases are not supported; write the value out", start)
-                case yaml.DocumentStartEvent() if root is not None:
-                    raise _RefusedError("yaml-syntax", _SECOND_DOCUMENT, start)
-                case _:
-                    continue
+        outer: list[tuple[Any, list[Any]]] = []
+        events: Any = yaml.parse(self.text, Loader=yaml.CBaseLoader)
+        for event in events:
+            kind = type(event)
+            if kind is yaml.ScalarEvent:
+                node = yaml.ScalarNode("", event.value, event.start_mark, event.end_mark, event.style)
+            elif kind in _NODE_OF:
+                if len(outer) == MAX_DEPTH:
+                    raise _RefusedError("yaml-depth", f"this is nested deeper than {MAX_DEPTH} levels", event)
+                outer.append((_NODE_OF[kind]("", [], event.start_mark, None), []))
+                continue
+            elif kind in _ENDS:
+                node, parts = outer.pop()
+                node.end_mark = event.end_mark
+                node.value = parts if kind is yaml.SequenceEndEvent else list(zip(parts[::2], parts[1::2], strict=True))
+            elif kind is yaml.AliasEvent:
+                raise _RefusedError("yaml-alias", "aliases are not supported; write the value out", event)
+            elif kind is yaml.DocumentStartEvent and root is not None:
+                raise _RefusedError("yaml-syntax", _SECOND_DOCUMENT, event)
+            else:
+                continue
             if outer:
                 outer[-1][1].append(node)
             else:
@@ -279,12 +279,11 @@ class Node:
             return None
         found: dict[str, Node] = {}
         for key_node, value_node in self.yaml.value:
-            key = Node(self.document, key_node)
-            name = key.text()
+            name = key_node.value if isinstance(key_node, yaml.ScalarNode) else Node(self.document, key_node).text()
             if name is None:
                 continue
             if name in found:
-                key.problem("duplicate-key", f"`{name}` is given twice")
+                Node(self.document, key_node).problem("duplicate-key", f"`{name}` is given twice")
                 continue
             found[name] = Node(self.document, value_node)
         return found
@@ -361,13 +360,13 @@ class Node:
         if value is None:
             return None
         try:
-            day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+            midnight = datetime.fromisoformat(f"{value}T00:00:00Z") if _DATE.fullmatch(value) else None
         except ValueError:
-            day = None
-        if day is None or day.strftime("%Y-%m-%d") != value:
+            midnight = None
+        if midnight is None:
             self.problem("wrong-type", f"a date like 2026-01-31 is expected here, not `{value}`")
             return None
-        return int(day.timestamp()) * 1_000_000
+        return int(midnight.timestamp()) * 1_000_000
 
 
 def _inked(source: str, node: yaml.ScalarNode) -> Iterator[tuple[int, int]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from modelfence.adapters.accounts_reader import Record, read_records
 from modelfence.core.account import Account
 from modelfence.core.problem import Problem, errors, in_order
-from modelfence.document import did_you_mean, read
+from modelfence.document import did_you_mean, read, uncollected
 
 
 class AccountsFile:
@@ -51,5 +51,6 @@ def read_accounts(path: Path) -> tuple[AccountsFile | None, tuple[Problem, ...]]
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return None, (Problem(str(path), 1, 1, "unreadable-file", f"can't read the accounts: {reason}"),)
-    records, problems = read_records(document)
+    with uncollected():
+        records, problems = read_records(document)
     return (None if errors(problems) else AccountsFile(records)), in_order(problems)
