@@ -27,7 +27,7 @@ def test_the_policy_reference_is_what_the_tables_say():
 
 def test_the_metrics_page_names_every_metric_with_its_labels():
     page = (ROOT / "docs/metrics.md").read_text()
-    documented = dict(re.findall(r"^\| `(modelfence_\w+)` \| ([\w, ]*) \|", page, re.MULTILINE))
+    documented = dict(re.findall(r"^\| `(modelfence_\w+)` \|([\w, ]*)\|", page, re.MULTILINE))
     exists = {}
     for collector in PrometheusMetrics().registry._collector_to_names:
         name = collector._name + ("_total" if collector._type == "counter" else "")  # type: ignore[attr-defined]

@@ -78,7 +78,7 @@ def start_modelfence(tmp_path: Path) -> Iterator[Callable[..., Running]]:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            ending.callback(process.wait, WITHIN_S)
+            ending.enter_context(process)
             ending.callback(process.kill)
             return Running(process)
 

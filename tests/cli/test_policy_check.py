@@ -32,7 +32,7 @@ p.yaml:5:11: unknown fact `client.contry` [unknown-fact]
   |           ^^^^^^^^^^^^^
   = did you mean `client.country`?
 
-p.yaml:5:28: unknown list `lists.embargoed` [unknown-list]
+p.yaml:5:28: unknown list `embargoed` [unknown-list]
   |
 5 |     deny: client.contry in lists.embargoed
   |                            ^^^^^^^^^^^^^^^

@@ -14,6 +14,8 @@ from modelfence.demo.standin_api import StandInApi
 from modelfence.settings import Address, Settings
 from modelfence.wiring import Gateway, bind
 
+OWN_DATABASE = 9
+"""Of the Redis server that all tests share."""
 ANY_PORT = Address("127.0.0.1", 0)
 
 POLICY = """\
@@ -117,5 +119,11 @@ async def start(api: StandInApi, tmp_path: Path) -> AsyncIterator[StartGateway]:
 
 @pytest.fixture(params=["memory", "redis"])
 def store(request: pytest.FixtureRequest) -> str:
-    """Each store in turn."""
-    return "memory" if request.param == "memory" else str(request.getfixturevalue("redis_server").url)
+    """Each store in turn, empty."""
+    if request.param == "memory":
+        return "memory"
+    server = request.getfixturevalue("redis_server")
+    with server.client() as client:
+        client.select(OWN_DATABASE)
+        client.flushdb()
+    return f"{server.url}/{OWN_DATABASE}"
