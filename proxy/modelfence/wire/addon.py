@@ -1,16 +1,13 @@
 """mitmproxy's hooks: a request becomes a call, a decision becomes a request upstream or a refusal.
 
-The addon works inside the guarded runner and, with less protection, under the stock runner. Every hook runs under
-`fail_closed`: mitmproxy logs a hook's exception and forwards the request, and a fence must not.
+The addon works inside the guarded runner and, with less protection, under the stock runner (see `stock`). Every hook
+is guarded by `fail_closed`.
 """
 
 import asyncio
-import functools
-import json
-import logging
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
 
@@ -19,24 +16,21 @@ from mitmproxy import ctx, exceptions, http
 from modelfence.core.call import Call, Reading
 from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
-from modelfence.core.dialect import CREDENTIAL_HEADERS, Answer, Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
 from modelfence.core.strict_json import parse
 from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged, Observer, Passing
+from modelfence.wire import fail_closed, outgoing
 from modelfence.wire.bodies import check_encoding, decode
 from modelfence.wire.meter import Meter
-from modelfence.wire.sanitise import check_request, passed_on
+from modelfence.wire.sanitise import check_request
 
-log = logging.getLogger(__name__)
-
-HOOK_DEADLINE_S = 5.0
-"""The longest a hook may take: while one waits, mitmproxy's own watchdog is off. Ports have shorter ones."""
 _NO_UPSTREAM = "none"
 _FAULT = "The service can't check this request right now; try again shortly."
+_FIRST_FINAL_STATUS = 200
 _FIRST_STATUS_THAT_COSTS_NOTHING = 300
-_CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS)
-_METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
+_FIRST_STATUS_OF_OURS = 500
 
 
 @dataclass(slots=True)
@@ -45,30 +39,12 @@ class Passage:
 
     judged: Judged
     dialect: Dialect
-    overhead_s: float
     sent_at: float
     """Monotonic seconds at which the request left for the upstream."""
+    overhead_s: float = 0.0
     first_byte_at: float | None = None
     meter: Meter | None = None
     status: int | None = None
-
-
-type Hook = Callable[["FenceAddon", http.HTTPFlow], Awaitable[None]]
-
-
-def fail_closed(hook: Hook) -> Hook:
-    """Answer 503 when a hook raises or takes too long, and end the flow when its answer has begun."""
-
-    @functools.wraps(hook)
-    async def guarded(self: "FenceAddon", flow: http.HTTPFlow) -> None:
-        try:
-            async with asyncio.timeout(HOOK_DEADLINE_S):
-                await hook(self, flow)
-        except Exception:
-            log.exception("the fence itself failed in %s; the call is refused", hook.__name__)
-            self.fault(flow, answer_begun=hook.__name__ not in ("requestheaders", "request"))
-
-    return guarded
 
 
 class FenceAddon:
@@ -84,7 +60,9 @@ class FenceAddon:
         max_request_bytes: int,
         observers: Sequence[Observer],
         clock_us: Callable[[], int],
+        hook_deadline_s: float = fail_closed.HOOK_DEADLINE_S,
     ) -> None:
+        self.hook_deadline_s = hook_deadline_s
         self._fence = fence
         self._upstreams = upstreams
         self._dialects = dialects
@@ -93,7 +71,8 @@ class FenceAddon:
         self._observers = observers
         self._clock_us = clock_us
         self._passages: WeakKeyDictionary[http.HTTPFlow, Passage] = WeakKeyDictionary()
-        self._time_in_hooks: WeakKeyDictionary[http.HTTPFlow, float] = WeakKeyDictionary()
+        self._settling = 0
+        self._changed = asyncio.Event()
 
     def configure(self, _updated: set[str]) -> None:
         """Refuse options under which requests would leave before they are judged."""
@@ -101,83 +80,82 @@ class FenceAddon:
             message = "modelfence can't run with stream_large_bodies: bodies would leave before they are judged"
             raise exceptions.OptionsError(message)
 
-    @fail_closed
+    @fail_closed.refuses
     async def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Refuse what is malformed or too large before its body has been read."""
         if flow.error:
             return  # mitmproxy has refused it already
-        started = time.monotonic()
         try:
             self._check_head(flow.request)
         except MalformedRequestError as error:
             flow.response = self._reject(flow, error)
-        self._time_in_hooks[flow] = time.monotonic() - started
 
-    @fail_closed
+    @fail_closed.refuses
     async def request(self, flow: http.HTTPFlow) -> None:
         """Judge the call; let it through or refuse it."""
         if flow.response or flow.error:
             return
-        started = time.monotonic()
         try:
-            chosen = choose(self._upstreams, flow.request.path.partition("?")[0])
+            chosen = choose(self._upstreams, _path_of(flow.request))
             if chosen is None:
                 raise MalformedRequestError("Nothing is served under this path.", status=404)  # noqa: TRY301
-            await self._judge(flow, *chosen, started)
+            await self._judge(flow, *chosen)
         except MalformedRequestError as error:
             flow.response = self._reject(flow, error)
 
-    @fail_closed
+    @fail_closed.cuts
     async def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Let the answer stream through, counted on the way. The fence's own refusals come by here, too."""
         passage = self._passages.get(flow)
         if passage is None or flow.response is None:
             return
+        if flow.response.status_code < _FIRST_FINAL_STATUS:
+            flow.kill()  # nobody asked to switch protocols, and what follows could not be counted
+            return
         passage.status = flow.response.status_code
-        passage.first_byte_at = time.monotonic()
         plain = flow.response.headers.get("content-encoding", "identity").lower() == "identity"
         operation = passage.judged.call.reading.operation
         reader = passage.dialect.usage_reader(operation, flow.response.headers.get("content-type", ""))
         passage.meter = Meter(reader if plain else None, counts=passage.status < _FIRST_STATUS_THAT_COSTS_NOTHING)
+        flow.response.stream = passage.meter
+        passage.first_byte_at = time.monotonic()
         for observer in self._observers:
             observer.answer_began()
-        flow.response.stream = passage.meter
 
-    @fail_closed
+    @fail_closed.counts
     async def response(self, flow: http.HTTPFlow) -> None:
         """Settle a call whose answer is complete."""
         await self._settle(flow)
 
-    @fail_closed
+    @fail_closed.counts
     async def error(self, flow: http.HTTPFlow) -> None:
         """Settle a call that ended early: the client left, or the upstream failed."""
         await self._settle(flow)
 
-    def fault(self, flow: http.HTTPFlow, *, answer_begun: bool) -> None:
-        """Refuse a call because the fence itself failed."""
+    async def fault(self, flow: http.HTTPFlow, *, refused: bool) -> None:
+        """Count a failure of the fence itself, and settle a call that is refused for it."""
         for observer in self._observers:
             observer.hook_failed()
-        if answer_begun:
-            if flow.killable:
-                flow.kill()
-            return
-        self._passages.pop(flow, None)
-        for observer in self._observers:
-            observer.unjudged(_NO_UPSTREAM, "unknown", Effect.ERROR)
-        flow.response = self.refuse_with(503, _FAULT)
+        if refused and flow in self._passages:
+            await self._settle(flow)
+        elif refused:
+            self._unjudged(_NO_UPSTREAM, "unknown", Effect.ERROR)
 
-    def refusal_before_reading(self, status: int, message: str) -> http.Response:
-        """Return a refusal for what could not even be read as a request, and count it."""
-        effect = Effect.ERROR if status >= 500 else Effect.REJECT  # noqa: PLR2004
-        for observer in self._observers:
-            observer.unjudged(_NO_UPSTREAM, "unknown", effect)
-        return self.refuse_with(status, message)
+    def fault_response(self, flow: http.HTTPFlow) -> http.Response:
+        """Return the 503 for a failure of the fence itself."""
+        return self._refusal(503, _FAULT, flow.request.path)
 
-    def refuse_with(self, status: int, message: str) -> http.Response:
-        """Return a refusal in the shape of the first upstream's API."""
-        dialect = self._dialects[self._upstreams[0].dialect]
-        effect = Effect.ERROR if status >= 500 else Effect.REJECT  # noqa: PLR2004
-        return _response(dialect.refuse(Refusal(effect, status, message, new_id())))
+    def refuse(self, status: int, message: str, target: str) -> http.Response:
+        """Return a refusal for what never became a call, or for a call whose upstream failed; count the former."""
+        if status < _FIRST_STATUS_OF_OURS:
+            self._unjudged(_NO_UPSTREAM, "unknown", Effect.REJECT)
+        return self._refusal(status, message, target)
+
+    async def all_settled(self) -> None:
+        """Wait until every admitted call has been settled."""
+        while self._passages or self._settling:
+            self._changed.clear()
+            await self._changed.wait()
 
     def _check_head(self, request: http.Request) -> None:
         data = request.data
@@ -187,18 +165,20 @@ class FenceAddon:
             raise MalformedRequestError("The body is too large.", status=413)
         check_encoding(request.headers.get("content-encoding", ""))
 
-    async def _judge(self, flow: http.HTTPFlow, upstream: Upstream, path: str, started: float) -> None:
+    async def _judge(self, flow: http.HTTPFlow, upstream: Upstream, path: str) -> None:
+        started = time.monotonic()
         dialect = self._dialects[upstream.dialect]
         request = self._read(flow, dialect, path)
-        call = self._call(flow, upstream, request, dialect.read(request))
-        judged = await self._fence.judge(call)
+        judged = await self._fence.judge(self._call(flow, upstream, request, dialect.read(request)))
         if not judged.decision.admitted:
             flow.response = _response(dialect.refuse(self._fence.refusal(judged)))
             return
-        self._send_up(flow, upstream, dialect, request, judged)
-        now = time.monotonic()
-        overhead_s = now - started + self._time_in_hooks.pop(flow, 0.0)
-        self._passages[flow] = Passage(judged, dialect, overhead_s, sent_at=now)
+        # From here on what was reserved is settled, whatever comes.
+        passage = self._passages[flow] = Passage(judged, dialect, sent_at=started)
+        reshaping = judged.decision.reshaping
+        outgoing.address(flow.request, upstream, dialect, request=request, reshaping=reshaping)
+        passage.sent_at = time.monotonic()
+        passage.overhead_s = passage.sent_at - started
 
     def _read(self, flow: http.HTTPFlow, dialect: Dialect, path: str) -> Request:
         fields = flow.request.data.headers.fields
@@ -224,58 +204,49 @@ class FenceAddon:
             max_output_tokens=upstream.max_output_tokens,
         )
 
-    def _send_up(
-        self, flow: http.HTTPFlow, upstream: Upstream, dialect: Dialect, request: Request, judged: Judged
-    ) -> None:
-        """Turn the caller's request into the one that the upstream is to read."""
-        body = request.body
-        if judged.decision.reshaping:
-            body = json.dumps(dialect.reshape(request, judged.decision.reshaping), ensure_ascii=False).encode()
-        fields = passed_on(flow.request.data.headers.fields)
-        if upstream.secret is not None:
-            name, value = dialect.credential_header(upstream.secret)
-            fields = [field for field in fields if field[0].lower() not in _CREDENTIALS]
-            fields.append((name.encode(), value.encode()))
-        skipped = (b"host", b"content-length", b"content-encoding", b"accept-encoding")
-        headers = http.Headers([(name, value) for name, value in fields if name.lower() not in skipped])
-        headers.insert(0, "host", upstream.authority)
-        # Counting reads the answer as it passes, so it is asked for without compression.
-        headers["accept-encoding"] = "identity"
-        if body or flow.request.method in _METHODS_WITH_BODY:
-            # Always stated: an HTTP/2 body without a length would reach an HTTP/1 upstream with no framing at all.
-            headers["content-length"] = str(len(body))
-        query = flow.request.path.partition("?")[1:]
-        flow.request.data.path = (upstream.base_path + request.path + "".join(query)).encode("ascii")
-        flow.request.headers = headers
-        flow.request.raw_content = body
-        flow.request.trailers = None
-        flow.request.scheme, flow.request.host, flow.request.port = upstream.scheme, upstream.host, upstream.port
-
     def _reject(self, flow: http.HTTPFlow, error: MalformedRequestError) -> http.Response:
-        chosen = choose(self._upstreams, flow.request.path.partition("?")[0])
+        chosen = choose(self._upstreams, _path_of(flow.request))
         upstream, path = chosen or (self._upstreams[0], "")
-        dialect = self._dialects[upstream.dialect]
-        operation = dialect.operation(flow.request.method, path)
+        operation = self._dialects[upstream.dialect].operation(flow.request.method, path)
+        self._unjudged(upstream.name if chosen else _NO_UPSTREAM, operation, Effect.REJECT)
+        return self._refusal(error.status, error.message, flow.request.path)
+
+    def _refusal(self, status: int, message: str, target: str) -> http.Response:
+        """Return a refusal in the shape of the API that the target is for, or else the first."""
+        chosen = choose(self._upstreams, target.partition("?")[0])
+        dialect = self._dialects[(chosen[0] if chosen else self._upstreams[0]).dialect]
+        effect = Effect.REJECT if status < _FIRST_STATUS_OF_OURS else Effect.ERROR
+        return _response(dialect.refuse(Refusal(effect, status, message, new_id())))
+
+    def _unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         for observer in self._observers:
-            observer.unjudged(upstream.name if chosen else _NO_UPSTREAM, operation, Effect.REJECT)
-        return _response(dialect.refuse(Refusal(Effect.REJECT, error.status, error.message, new_id())))
+            observer.unjudged(provider, operation, effect)
 
     async def _settle(self, flow: http.HTTPFlow) -> None:
         passage = self._passages.pop(flow, None)
         if passage is None:
             return
-        now = time.monotonic()
-        first = passage.first_byte_at
-        passing = Passing(passage.overhead_s, now - passage.sent_at, None if first is None else first - passage.sent_at)
-        for observer in self._observers:
-            observer.passed(passage.judged.call.provider, passing)
-        usage = passage.meter.usage() if passage.meter else None
-        await self._fence.settle(passage.judged, usage, status=passage.status)
+        self._settling += 1
+        try:
+            await self._fence.settle(
+                passage.judged, passage.meter.usage() if passage.meter else None, status=passage.status
+            )
+            now, sent_at, first = time.monotonic(), passage.sent_at, passage.first_byte_at
+            passing = Passing(passage.overhead_s, now - sent_at, None if first is None else first - sent_at)
+            for observer in self._observers:
+                observer.passed(passage.judged.call.provider, passing)
+        finally:
+            self._settling -= 1
+            self._changed.set()
 
 
 def new_id() -> str:
     """Return a fresh decision id: 16 random bytes in hexadecimal."""
     return secrets.token_hex(16)
+
+
+def _path_of(request: http.Request) -> str:
+    return request.path.partition("?")[0]
 
 
 def _response(answer: Answer) -> http.Response:

@@ -5,8 +5,6 @@ import zlib
 from modelfence.core.dialect import MalformedRequestError
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
-
-
 _PLAIN = ("", "identity")
 _GZIP = ("gzip", "x-gzip")
 
@@ -23,6 +21,8 @@ def decode(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
     The decoded text is also what goes to the upstream, so that both read the same.
     """
     check_encoding(encoding)
+    if len(body) > max_bytes:
+        raise MalformedRequestError("The body is too large.", status=413)
     return body if encoding.strip().lower() in _PLAIN else _gunzip(body, max_bytes)
 
 

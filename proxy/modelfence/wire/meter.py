@@ -9,6 +9,7 @@ log = logging.getLogger(__name__)
 
 BYTES_PER_TOKEN = 4
 """What a token of English text takes on average; used only where nothing better is known."""
+_FAILED = "counting an answer failed; it is counted by its size"
 
 
 class Meter:
@@ -33,7 +34,7 @@ class Meter:
             try:
                 self._reader.feed(data)
             except Exception:
-                log.exception("counting an answer failed; it is counted by its size")
+                log.exception(_FAILED)
                 self._reader = None
         return data
 
@@ -42,5 +43,8 @@ class Meter:
         if not self._counts:
             return None
         if self._reader is not None:
-            return self._reader.usage()
+            try:
+                return self._reader.usage()
+            except Exception:
+                log.exception(_FAILED)
         return Usage(output_tokens=-(-self._bytes // BYTES_PER_TOKEN), estimated=True) if self._bytes else None

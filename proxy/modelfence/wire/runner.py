@@ -14,9 +14,12 @@ from mitmproxy.proxy import mode_specs
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds, GuardedHandler, require_tested_version
 
+log = logging.getLogger(__name__)
+
 BACKLOG = 1024
 STOP_DEADLINE_S = 5.0
 """How long connections get to close once the fence stops."""
+_HOOKS = ("requestheaders", "request", "responseheaders", "response", "error")
 _MODE = mode_specs.ProxyMode.parse("reverse:http://upstream.invalid")
 
 
@@ -57,7 +60,9 @@ class Proxy:
         self._socket = listening
         self._bounds = bounds
         self._idle_s = idle_s
+        self._hooks = {name: getattr(addon, name) for name in _HOOKS}
         self._handlers: set[GuardedHandler] = set()
+        self._connections: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self._master: Master | None = None
         self._running: asyncio.Task[None] | None = None
@@ -74,6 +79,7 @@ class Proxy:
             http2=False,
             websocket=False,
             rawtcp=False,
+            keep_host_header=True,  # the host is judged as it came, and replaced by the addon
             tcp_timeout=self._idle_s,
             validate_inbound_headers=True,
         )
@@ -82,7 +88,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._on_client, sock=self._socket, backlog=BACKLOG)
 
     async def stop(self) -> None:
-        """Stop accepting, end the connections, and settle what was under way."""
+        """Stop accepting, end the connections, and settle what was under way, all within a deadline."""
         if self._server is None or self._master is None or self._running is None:
             return
         self._server.close()
@@ -90,21 +96,28 @@ class Proxy:
             handler.end()
         try:
             async with asyncio.timeout(STOP_DEADLINE_S):
-                await self._server.wait_closed()
+                while self._connections:
+                    await asyncio.wait(self._connections)
+                await self._addon.all_settled()
         except TimeoutError:
-            logging.getLogger(__name__).warning("connections did not end within %s s", STOP_DEADLINE_S)
+            log.warning("connections did not end, or were not settled, within %s s", STOP_DEADLINE_S)
         self._master.shutdown()
         await self._running
 
     async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._master is not None  # noqa: S101 - connections come only after start
-        refuse = self._addon.refusal_before_reading
-        handler = GuardedHandler(self._master, reader, writer, _MODE, self._bounds, refuse)
+        connection = asyncio.current_task()
+        assert connection is not None  # noqa: S101 - asyncio's server makes it one
+        handler = GuardedHandler(
+            self._master, reader, writer, _MODE, self._bounds, hooks=self._hooks, refuse=self._addon.refuse
+        )
         self._handlers.add(handler)
+        self._connections.add(connection)
         try:
             await handler.handle_client()
         finally:
             self._handlers.discard(handler)
+            self._connections.discard(connection)
 
 
 def listen(host: str, port: int) -> socket.socket:

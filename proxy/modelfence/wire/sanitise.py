@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
-from modelfence.core.dialect import MalformedRequestError
+from modelfence.core.dialect import CREDENTIAL_HEADERS, MalformedRequestError
 
 MAX_HEADERS = 100
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
@@ -23,41 +23,80 @@ _DOT_SEGMENT = re.compile(rb"/\.{1,2}(/|\Z)")
 # Characters whose encoded form some parsers take for the plain one: unreserved ones, separators, controls.
 _NEEDLESSLY_ENCODED = re.compile(rb"[A-Za-z0-9\-._~/\\%;\x00-\x1f\x7f]")
 
-# What concerns one connection only, and what tells of proxies before this one.
-_NOT_PASSED_ON = frozenset(
-    b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization te trailer transfer-encoding "
-    b"upgrade http2-settings expect forwarded via x-real-ip client-ip true-client-ip cf-connecting-ip".split()
+# CONNECT asks for a tunnel; TRACE for an echo of the request, the fence's own credential included.
+_METHODS_REFUSED = (b"CONNECT", b"TRACE", b"TRACK")
+_NOTHING: frozenset[bytes] = frozenset()
+_OF_A_CONNECTION = frozenset(b"connection keep-alive proxy-connection upgrade trailer".split())
+# What concerns one connection only, what tells of proxies before this one, and what asks an upstream to take the
+# request for another than the one that was judged.
+_NOT_PASSED_ON = _OF_A_CONNECTION | frozenset(
+    b"proxy-authenticate proxy-authorization te transfer-encoding http2-settings expect forwarded via x-real-ip "
+    b"x-client-ip x-cluster-client-ip x-original-forwarded-for client-ip true-client-ip fastly-client-ip "
+    b"cf-connecting-ip cf-connecting-ipv6 x-remote-ip x-remote-addr x-originating-ip x-http-method "
+    b"x-http-method-override x-method-override x-original-url x-rewrite-url x-original-host x-host".split()
+)
+_JUDGED = frozenset(name.encode() for name in CREDENTIAL_HEADERS) | frozenset(
+    b"host content-length content-type content-encoding accept-encoding".split()
 )
 _FORWARDED_PREFIX = b"x-forwarded-"
 
 type Fields = Sequence[tuple[bytes, bytes]]
 
 
-def check_raw_head(data: bytes, *, max_bytes: int) -> bool:
-    """Check the bytes of an HTTP/1 head as far as they have come; return whether it is complete.
+class HeadCheck:
+    """Checks the bytes of one HTTP/1 head as they come, each of them once.
 
     Looks at what no longer shows once the head is parsed: bare line ends, folded lines, odd request lines.
-    Raises MalformedRequestError.
     """
-    end = data.find(b"\r\n\r\n")
-    head = data[: end + 2] if end >= 0 else data
-    if len(head) > max_bytes:
-        raise MalformedRequestError("The request's headers are too large.", status=431)
-    if _LOOSE_END.search(head):
-        raise MalformedRequestError("A line of the request's head does not end in CR LF, or holds a control character.")
-    if end < 0:
-        return False
-    first, *lines = head[:-2].split(b"\r\n")
-    if not _REQUEST_LINE.fullmatch(first):
-        raise MalformedRequestError("The request line is malformed.")
-    if any(line[:1] in (b" ", b"\t") for line in lines):
-        raise MalformedRequestError("A header is folded over several lines.")
-    return True
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self._checked = 0
+
+    def complete(self, data: bytes) -> bool:
+        """Say whether the head is complete; `data` begins with it. Raises MalformedRequestError."""
+        # What was checked last may have been the beginning of an end.
+        since = max(0, self._checked - 3)
+        end = data.find(b"\r\n\r\n", since)
+        stop = end + 2 if end >= 0 else len(data)
+        if stop > self._max_bytes:
+            raise MalformedRequestError("The request's headers are too large.", status=431)
+        if _LOOSE_END.search(data, since, stop):
+            raise MalformedRequestError("A line of the request's head does not end in CR LF, or holds a NUL.")
+        self._checked = stop
+        if end < 0:
+            return False
+        first, *lines = data[:end].split(b"\r\n")
+        if not _REQUEST_LINE.fullmatch(first):
+            raise MalformedRequestError("The request line is malformed.")
+        if any(line[:1] in (b" ", b"\t") for line in lines):
+            raise MalformedRequestError("A header is folded over several lines.")
+        if len(lines) > MAX_HEADERS:
+            raise MalformedRequestError(f"More than {MAX_HEADERS} headers.", status=431)
+        return True
+
+
+def check_framing(version: bytes, fields: Fields) -> None:
+    """Check where an HTTP/1 request ends, and that it names its host once. Raises MalformedRequestError."""
+    values = _values(fields)
+    for once in (b"host", b"content-length", b"transfer-encoding"):
+        if len(values.get(once, ())) > 1:
+            raise MalformedRequestError(f"The header {once.decode()} is given more than once.")
+    if b"host" not in values and version == b"HTTP/1.1":
+        raise MalformedRequestError("The header host is missing.")
+    if b"transfer-encoding" not in values:
+        return
+    if b"content-length" in values:
+        raise MalformedRequestError("Both content-length and transfer-encoding are given.")
+    if version != b"HTTP/1.1":
+        raise MalformedRequestError("HTTP/1.0 knows no transfer encoding.")
+    if values[b"transfer-encoding"][0].lower() != b"chunked":
+        raise MalformedRequestError("The only transfer encoding that is accepted is chunked.")
 
 
 def check_request(method: bytes, target: bytes, fields: Fields) -> None:
     """Check a parsed request head of any HTTP version. Raises MalformedRequestError."""
-    if not _METHOD.fullmatch(method) or method == b"CONNECT":
+    if not _METHOD.fullmatch(method) or method in _METHODS_REFUSED:
         raise MalformedRequestError("This method is not allowed.", status=405)
     check_target(target)
     if len(fields) > MAX_HEADERS:
@@ -67,12 +106,11 @@ def check_request(method: bytes, target: bytes, fields: Fields) -> None:
             raise MalformedRequestError("The name of a header is malformed.")
         if not _VALUE.fullmatch(value):
             raise MalformedRequestError("The value of a header holds a control character.")
-    for once in (b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding"):
-        if sum(name.lower() == once for name, _ in fields) > 1:
+    values = _values(fields)
+    for once in (b"content-type", b"content-encoding", b"expect"):
+        if len(values.get(once, ())) > 1:
             raise MalformedRequestError(f"The header {once.decode()} is given more than once.")
-    if _value(fields, b"transfer-encoding").lower() not in (b"", b"chunked"):
-        raise MalformedRequestError("The only transfer encoding that is accepted is chunked.")
-    if _value(fields, b"expect").lower() not in (b"", b"100-continue"):
+    if b"expect" in values and values[b"expect"][0].lower() != b"100-continue":
         raise MalformedRequestError("The expectation can't be met.", status=417)
 
 
@@ -83,24 +121,63 @@ def check_target(target: bytes) -> None:
         raise MalformedRequestError("The request target must be a path, in printable ASCII.")
     if b"//" in path or b";" in path or _DOT_SEGMENT.search(path):
         raise MalformedRequestError("The path holds empty segments, dot segments or parameters.")
-    for encoded in re.finditer(rb"%(..)?", path):
-        plain = unquote_to_bytes(encoded[0])
-        if len(plain) != 1 or _NEEDLESSLY_ENCODED.fullmatch(plain):
-            raise MalformedRequestError("The path holds a percent-encoding that can be read in two ways.")
+    if b"%" in path:
+        _check_encoded(path)
+
+
+def _check_encoded(path: bytes) -> None:
+    encoded = [unquote_to_bytes(match[0]) for match in re.finditer(rb"%(..)?", path)]
+    try:
+        unquote_to_bytes(path).decode()
+        ambiguous = any(len(plain) != 1 or _NEEDLESSLY_ENCODED.fullmatch(plain) for plain in encoded)
+    except UnicodeDecodeError:  # such as a slash of two bytes, which some decoders take for one
+        ambiguous = True
+    if ambiguous:
+        raise MalformedRequestError("The path holds a percent-encoding that can be read in two ways.")
 
 
 def passed_on(fields: Fields) -> list[tuple[bytes, bytes]]:
-    """Return the headers without those of this connection, those it names, and those of proxies before this one."""
-    named = {
-        token.strip().lower() for name, value in fields if name.lower() == b"connection" for token in value.split(b",")
-    }
-    dropped = _NOT_PASSED_ON | named
-    return [
-        (name, value)
-        for name, value in fields
-        if name.lower() not in dropped and not name.lower().startswith(_FORWARDED_PREFIX)
-    ]
+    """Return the headers without those of this connection, those it names, and those of proxies before this one.
+
+    Some servers take `_` for `-` in names: what would become one of these, or a header that was judged, is dropped.
+    """
+    dropped = _NOT_PASSED_ON | _named_by_connection(fields)
+    kept = []
+    for name, value in fields:
+        lower = name.lower()
+        plain = lower.replace(b"_", b"-")
+        if plain in dropped or plain.startswith(_FORWARDED_PREFIX) or (plain != lower and plain in _JUDGED):
+            continue
+        kept.append((name, value))
+    return kept
 
 
-def _value(fields: Fields, wanted: bytes) -> bytes:
-    return next((value for name, value in fields if name.lower() == wanted), b"")
+def for_client(fields: Fields, *, closes: bool, http10: bool) -> list[tuple[bytes, bytes]]:
+    """Return an answer's headers without those of the upstream's connection, and with ours.
+
+    A client of HTTP/1.0 knows no chunks: the end of its connection is the end of the answer.
+    """
+    dropped = _OF_A_CONNECTION | _named_by_connection(fields)
+    if http10:
+        dropped |= {b"transfer-encoding"}
+    kept = [(name, value) for name, value in fields if name.lower() not in dropped]
+    if closes:
+        kept.append((b"Connection", b"close"))
+    return kept
+
+
+def closes_connection(fields: Fields) -> bool:
+    """Say whether the sender of these headers wants the connection closed after this exchange."""
+    return b"close" in _named_by_connection(fields)
+
+
+def _named_by_connection(fields: Fields) -> frozenset[bytes]:
+    named = [value for name, value in fields if name.lower() == b"connection"]
+    return frozenset(token.strip().lower() for value in named for token in value.split(b",")) if named else _NOTHING
+
+
+def _values(fields: Fields) -> dict[bytes, list[bytes]]:
+    values: dict[bytes, list[bytes]] = {}
+    for name, value in fields:
+        values.setdefault(name.lower(), []).append(value)
+    return values

@@ -1,0 +1,308 @@
+"""The guard's HTTP/1: strict and bounded towards clients, forgiving nothing that could be read in two ways.
+
+Towards the client, against what mitmproxy 12.2 does:
+
+* A head is checked byte by byte before it is parsed, is bounded, and has to be whole within a time; mitmproxy forgives
+  bare line ends and folded lines and buffers without end. The line before a chunk is bounded, too.
+* Whatever can't be read is answered in the API's error shape, and the connection lingers so that the answer arrives;
+  mitmproxy answers with HTML that tells its version, or closes without a word.
+* Trailers end a request with 400; mitmproxy's parser crashes and leaves the connection hanging.
+* An answer to HEAD has no body, whoever made it; mitmproxy would send the fence's own, and the client would take it for
+  the next answer.
+* `Connection: close` and HTTP/1.0 are what the client asked for, also after its headers were replaced; what concerns
+  the upstream's connection only stays there.
+* A failed upstream costs the client its request, not its connection.
+
+A client that closes its sending side has left: TCP tells a client that died in no other way, and what is generated for
+nobody costs money. Whoever half-closes after the request gets no answer.
+
+Towards the upstream: interim answers (1xx) and trailers are dropped, where mitmproxy takes the first for the answer and
+crashes on the second.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import h11
+from mitmproxy import http
+from mitmproxy.connection import ConnectionState
+from mitmproxy.net.http import http1
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
+from mitmproxy.proxy.layers.http import (
+    ErrorCode,
+    HttpEvent,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    RequestProtocolError,
+    ResponseData,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
+
+from modelfence.core.dialect import MalformedRequestError
+from modelfence.wire.sanitise import HeadCheck, check_framing, closes_connection, for_client
+
+log = logging.getLogger(__name__)
+
+PIPELINED_BYTES = 64 << 10
+"""What a client may send ahead of the answer to its last request."""
+UPSTREAM_HEAD_BYTES = 256 << 10
+LINGER_S = 5.0
+"""How long a connection that is being closed still takes what the client was about to send."""
+
+type Refuse = Callable[[int, str, str], http.Response]
+"""Makes a refusal in the API's shape from a status, a sentence and the request's target, empty when unknown."""
+
+_WORDS = {
+    502: "The upstream API could not be reached, or its answer could not be read.",
+    503: "The service can't check this request right now; try again shortly.",
+}
+_MALFORMED = "The request is malformed."
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most a request may take, in bytes, and its head in seconds."""
+
+    head_bytes: int
+    request_bytes: int
+    head_s: float = 30.0
+
+
+class LastResponseHeaders(ResponseHeaders):
+    """An answer after which the connection is closed."""
+
+
+class GuardedHttp1Server(Http1Server):
+    """HTTP/1 towards the client."""
+
+    def __init__(self, context: Context, bounds: Bounds, refuse: Refuse) -> None:
+        super().__init__(context)
+        self._bounds = bounds
+        self._refuse = refuse
+        self._head = HeadCheck(bounds.head_bytes)
+        self._timer: commands.RequestWakeup | None = None
+        self._target = ""
+        self._http10 = False
+        self._closes = False
+        self._discarded_bytes = 0
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if not isinstance(event, events.Wakeup):
+            yield from super()._handle_event(event)
+        elif event.command is self._timer and self.state == self.read_headers:
+            yield from self._end_with(408, "The request's headers took too long to arrive.")
+        elif event.command is self._timer and self.state == self.linger:
+            yield from self._close()
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        """Parse the next head, once its bytes have been checked."""
+        if not isinstance(event, events.DataReceived):
+            yield from super().read_headers(event)
+            return
+        try:
+            if not self._head.complete(bytes(self.buf)):
+                if self._timer is None and self.buf:
+                    self._timer = commands.RequestWakeup(self._bounds.head_s)
+                    yield self._timer
+                return
+            lines = [bytes(line) for line in self.buf.maybe_extract_lines() or ()]
+            request = http1.read_request_head(lines)
+            check_framing(request.data.http_version, request.data.headers.fields)
+            size = http1.expected_http_body_size(request)
+        except (MalformedRequestError, ValueError) as error:
+            status = error.status if isinstance(error, MalformedRequestError) else 400
+            yield from self._end_with(status, str(error) if isinstance(error, MalformedRequestError) else _MALFORMED)
+            return
+        self._timer = None
+        self._head = HeadCheck(self._bounds.head_bytes)
+        self._discarded_bytes = 0
+        self._target = request.path
+        self._http10 = not request.is_http11
+        self._closes = self._http10 or closes_connection(request.data.headers.fields)
+        self.request = request
+        self.body_reader = make_body_reader(size)
+        self.state = self.read_body
+        yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
+        yield from self.state(event)
+
+    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Read the body, as far as it has come."""
+        if not isinstance(event, events.DataReceived):
+            yield from super().read_body(event)
+            return
+        while self.state == self.read_body:
+            try:
+                part = self.body_reader(self.buf)
+            except h11.ProtocolError:
+                yield from self._break_off("The body is not framed as its headers say.")
+                return
+            if part is None:
+                if len(self.buf) > self._bounds.head_bytes:
+                    yield from self._break_off("A line of the chunked body is too long.")
+                return
+            if isinstance(part, h11.EndOfMessage):
+                if part.headers:
+                    yield from self._break_off("Trailers are not accepted.")
+                    return
+                yield ReceiveHttp(RequestEndOfMessage(self.stream_id))
+                if self.state == self.read_body:
+                    yield from self.mark_done(request=True)
+                return
+            yield from self._take(bytes(part.data))
+
+    def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Hold back what the client sends before its answer is complete, within bounds."""
+        if isinstance(event, events.DataReceived) and len(self.buf) > PIPELINED_BYTES:
+            yield from self._close()
+            yield from self._client_left("too much was sent ahead")
+            return
+        yield from super().wait(event)
+
+    def linger(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Throw away what still comes: closing at once would reset the connection and lose the answer."""
+        if isinstance(event, events.DataReceived):
+            self._discarded_bytes += len(self.buf.maybe_extract_at_most(len(self.buf)) or b"")
+        if isinstance(event, events.ConnectionClosed) or self._discarded_bytes > self._bounds.request_bytes:
+            yield from self._close()
+
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        """Send an answer; a failure before it has begun becomes a refusal in the API's shape."""
+        if self.state in (self.linger, self.done):
+            return
+        if isinstance(event, ResponseHeaders):
+            if event.response.status_code == 100:  # noqa: PLR2004 - mitmproxy's own; not yet the answer
+                if not self._http10:
+                    yield commands.SendData(self.conn, _CONTINUE)
+                return
+            self._closes = self._closes or isinstance(event, LastResponseHeaders)
+            yield from self._send_head(event.response)
+        elif isinstance(event, ResponseData):
+            if self._answer_has_body():
+                yield from super().send(event)
+        elif isinstance(event, ResponseProtocolError) and self.response is None:
+            yield from self._send_failure(event)
+        else:
+            yield from super().send(event)
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        """Go on to the next request, unless the connection is to be closed with this one's body still on its way."""
+        if response and not self.request_done and self._closes:
+            yield from self._linger()
+            return
+        yield from super().mark_done(request=request, response=response)
+
+    def _take(self, data: bytes) -> layer.CommandGenerator[None]:
+        if not self.response_done:
+            yield ReceiveHttp(RequestData(self.stream_id, data))
+            return
+        self._discarded_bytes += len(data)
+        if self._discarded_bytes > self._bounds.request_bytes:
+            yield from self._close()
+
+    def _send_head(self, response: http.Response) -> layer.CommandGenerator[None]:
+        fields = for_client(response.data.headers.fields, closes=self._closes, http10=self._http10)
+        # A copy: what the upstream said about its connection is still to be read by mitmproxy.
+        self.response = http.Response(
+            b"HTTP/1.1",
+            response.data.status_code,
+            response.data.reason,
+            http.Headers(fields),
+            None,
+            None,
+            response.data.timestamp_start,
+            None,
+        )
+        yield commands.SendData(self.conn, http1.assemble_response_head(self.response))
+
+    def _send_failure(self, event: ResponseProtocolError) -> layer.CommandGenerator[None]:
+        if not self.conn.state & ConnectionState.CAN_WRITE:
+            return
+        # A flow that was killed before its answer began is one that the fence itself failed with.
+        status = event.code.http_status_code() or 503
+        log.info("answering %s: %s", status, event.message)
+        if status < 500 or not self.request_done:  # noqa: PLR2004
+            yield from self._end_with(status, _WORDS.get(status, _MALFORMED))
+            return
+        response = self._refuse(status, _WORDS[status], self._target)
+        yield from self._send_head(response)
+        if self._answer_has_body():
+            yield commands.SendData(self.conn, response.raw_content or b"")
+        yield from self.mark_done(response=True)
+
+    def _answer_has_body(self) -> bool:
+        return self.request is None or self.request.data.method != b"HEAD"
+
+    def _break_off(self, message: str) -> layer.CommandGenerator[None]:
+        """End a request in the middle of its body."""
+        yield from self._end_with(400, message)
+        yield from self._client_left(message)
+
+    def _client_left(self, message: str) -> layer.CommandGenerator[None]:
+        yield ReceiveHttp(RequestProtocolError(self.stream_id, message, ErrorCode.CLIENT_DISCONNECTED))
+
+    def _end_with(self, status: int, message: str) -> layer.CommandGenerator[None]:
+        """Refuse, if no answer has begun, and close."""
+        if self.response is not None or not self.conn.state & ConnectionState.CAN_WRITE:
+            yield from self._close()
+            return
+        response = self._refuse(status, message, self._target)
+        response.headers["connection"] = "close"
+        if not self._answer_has_body():
+            response.raw_content = b""
+        yield commands.SendData(self.conn, http1.assemble_response(response))
+        yield from self._linger()
+
+    def _linger(self) -> layer.CommandGenerator[None]:
+        self.state = self.linger
+        self._timer = commands.RequestWakeup(LINGER_S)
+        yield self._timer
+        yield commands.CloseTcpConnection(self.conn, half_close=True)
+
+    def _close(self) -> layer.CommandGenerator[None]:
+        self.state = self.done
+        yield commands.CloseConnection(self.conn)
+
+
+class GuardedHttp1Client(Http1Client):
+    """HTTP/1 towards the upstream."""
+
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        """Send a request, as HTTP/1.1 whatever the client spoke."""
+        if isinstance(event, RequestHeaders):
+            event.request.data.http_version = b"HTTP/1.1"
+        yield from super().send(event)
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        """Parse the head of the answer, within bounds."""
+        interim = False
+        if isinstance(event, events.DataReceived) and self.request is not None:
+            while (interim := _is_interim(head := bytes(self.buf))) and b"\r\n\r\n" in head:
+                self.buf.maybe_extract_lines()
+        if not interim:
+            yield from super().read_headers(event)
+        if self.state == self.read_headers and len(self.buf) > UPSTREAM_HEAD_BYTES and self.stream_id is not None:
+            yield commands.CloseConnection(self.conn)
+            message = "the head of the answer is too large"
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
+
+    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Read the body; trailers, which mitmproxy can't pass on, come after all of it."""
+        try:
+            yield from super().read_body(event)
+        except NotImplementedError:
+            assert self.stream_id is not None  # noqa: S101 - a body belongs to a stream
+            yield ReceiveHttp(ResponseEndOfMessage(self.stream_id))
+            yield from self.mark_done(response=True)
+
+
+def _is_interim(head: bytes) -> bool:
+    """Say whether an answer begins that is not the final one. Switching protocols is none: nobody asked for it."""
+    return head[:10] in (b"HTTP/1.1 1", b"HTTP/1.0 1") and head[9:12] != b"101"

@@ -1,0 +1,43 @@
+"""Turning the caller's request into the one that the upstream reads."""
+
+import json
+
+from mitmproxy import http
+
+from modelfence.core.dialect import CREDENTIAL_HEADERS, Dialect, Request
+from modelfence.core.policy import Reshaping
+from modelfence.core.upstream import Upstream
+from modelfence.wire.sanitise import passed_on
+
+_METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
+_CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS)
+_REPLACED = frozenset((b"host", b"content-length", b"content-encoding", b"accept-encoding"))
+
+
+def address(
+    message: http.Request, upstream: Upstream, dialect: Dialect, *, request: Request, reshaping: Reshaping
+) -> None:
+    """Rewrite `message` in place: address, path, headers and body. `request` is what was judged."""
+    body = request.body
+    if reshaping:
+        body = json.dumps(dialect.reshape(request, reshaping), ensure_ascii=False).encode()
+    replaced = _REPLACED if upstream.secret is None else _REPLACED | _CREDENTIALS
+    fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]
+    fields.insert(0, (b"Host", upstream.authority.encode()))
+    if upstream.secret is not None:
+        name, value = dialect.credential_header(upstream.secret)
+        fields.append((name.encode(), value.encode()))
+    # Counting reads the answer as it passes, so it is asked for without compression.
+    fields.append((b"Accept-Encoding", b"identity"))
+    if body or message.method in _METHODS_WITH_BODY:
+        # Always stated: an HTTP/2 body without a length would reach an HTTP/1 upstream with no framing at all.
+        fields.append((b"Content-Length", b"%d" % len(body)))
+    data = message.data
+    _, mark, query = data.path.partition(b"?")
+    data.path = (upstream.base_path + request.path).encode("ascii") + mark + query
+    data.headers = http.Headers(fields)
+    data.content = body
+    data.trailers = None
+    # Set beside mitmproxy's own setters, which would rewrite the host header.
+    data.scheme, data.host, data.port = upstream.scheme.encode(), upstream.host, upstream.port
+    data.authority = upstream.authority.encode() if data.authority else b""
