@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "wire": {"core", "enforcement"},
     "settings": {"core", "document"},
     "wiring": {"core", "document", "policy", "dialects", "enforcement", "adapters", "wire", "settings"},
-    "demo": {"core", "enforcement"},
+    "demo": {"core", "enforcement", "settings", "wiring"},
     "cli": {"core", "document", "policy", "settings", "wiring", "demo"},
 }
 

@@ -25,6 +25,14 @@ _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _STORE_SCHEMES = ("redis://", "rediss://")
 
 
+class CannotStartError(Exception):
+    """The fence can't do its work. The text says why and what to do; `problems` are those of files."""
+
+    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where to listen. Port 0 takes a free one."""

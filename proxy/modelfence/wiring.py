@@ -27,7 +27,7 @@ from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import Observer
 from modelfence.policy.compile import compile_policy
-from modelfence.settings import Address, Geo, Settings
+from modelfence.settings import Address, CannotStartError, Geo, Settings
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
 from modelfence.wire.runner import Proxy, listen
@@ -40,14 +40,6 @@ DIALECTS = {"openai": OpenAI()}
 def shipped_policy() -> Path:
     """Return the path of the policy that comes with the fence."""
     return Path(str(files("modelfence"))) / "policies" / "default.yaml"
-
-
-class CannotStartError(Exception):
-    """The fence can't do its work. The text says why and what to do; `problems` are those of files."""
-
-    def __init__(self, message: str, problems: Sequence[Problem] = ()) -> None:
-        super().__init__(message)
-        self.problems = tuple(problems)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +68,11 @@ def read_parts(settings: Settings) -> Parts:
 
 
 def _accounts(path: Path | None, policy: Policy) -> tuple[AccountsFile, tuple[Problem, ...]]:
-    if path is None:
-        accounts, problems = AccountsFile(()), ()
-    else:
-        accounts, problems = read_accounts(path)
-        if accounts is None:
-            raise CannotStartError(f"the accounts file {path} has problems; mend them and start again", problems)
+    accounts, problems = (AccountsFile(()), ()) if path is None else read_accounts(path)
+    if accounts is not None:
         problems = (*problems, *accounts.check_tiers(policy.tiers))
-        if errors(problems):
-            raise CannotStartError(f"the accounts file {path} has problems; mend them and start again", problems)
+    if accounts is None or errors(problems):
+        raise CannotStartError(f"the accounts file {path} has problems; mend them and start again", problems)
     if not len(accounts) and nobody_unknown_is_let_in(policy):
         where = f"{path} holds none" if path else "give --accounts accounts.yaml"
         raise CannotStartError(

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def upstream():
     server.server_close()
 
 
-def fetch(url: str, *, key: str | None = None, address: str = "8.8.8.8") -> tuple[int, dict]:
+def fetch(url: str, *, key: str | None = None, address: str = "8.8.8.8") -> tuple[int, dict[str, Any]]:
     body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
     headers = {"content-type": "application/json", "x-forwarded-for": address}
     if key:

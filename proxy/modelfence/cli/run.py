@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from modelfence.core.problem import Problem
-from modelfence.settings import CONFIG_VARIABLE, Settings, load
-from modelfence.wiring import CannotStartError, Gateway
+from modelfence.settings import CONFIG_VARIABLE, CannotStartError, Settings, load
 
 DEFAULT_CONFIG = Path("modelfence.yaml")
 _FLAGS = {
@@ -78,6 +77,8 @@ def complain(problems: Iterable[Problem]) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    from modelfence.wiring import Gateway  # noqa: PLC0415 - loads mitmproxy, which other commands need not wait for
+
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
