@@ -38,10 +38,9 @@ class AccountsFile:
 
     def check_tiers(self, tiers: Sequence[str]) -> tuple[Problem, ...]:
         """Return a problem for each account whose tier is not one of the policy's."""
-        unknown = (record for record in self._records.values() if record.account.tier not in tiers)
-        return in_order(
-            replace(record.tier_unknown, hint=did_you_mean(record.account.tier, tiers)) for record in unknown
-        )
+        unknown = [record for record in self._records.values() if record.account.tier not in tiers]
+        hints = {tier: did_you_mean(tier, tiers) for tier in {record.account.tier for record in unknown}}
+        return in_order(replace(record.tier_unknown, hint=hints[record.account.tier]) for record in unknown)
 
 
 def read_accounts(path: Path) -> tuple[AccountsFile | None, tuple[Problem, ...]]:

@@ -108,10 +108,11 @@ class _Accounts:
             if key is None:
                 continue
             if not _DIGEST.fullmatch(key):
-                item.problem("bad-key", "a key stands here as `sha256:` and the 64 digits 0-9a-f of its digest")
+                message = "a key is written as `sha256:` and the 64 digits 0-9a-f of its digest, never as itself"
+                item.problem("bad-key", message, hint=_nearest_digest(key))
             elif key in self.holders:
                 holder, line = self.holders[key]
-                item.problem("shared-key", f"this is a key of `{holder}` as well, in line {line}; a key has one owner")
+                item.problem("shared-key", f"this key is given to `{holder}` already, in line {line}")
             else:
                 self.holders[key] = name, item.line
         return tuple(key for _item, key in keys if key is not None)
@@ -126,6 +127,13 @@ def _labels(node: Node) -> dict[str, str] | None:
     if entries is None:
         return None
     return {name: value.text() or "" for name, value in entries.items()}
+
+
+def _nearest_digest(key: str) -> str | None:
+    """Return a hint for what is nearly a digest, without repeating it: it may be a key all the same."""
+    if _DIGEST.fullmatch(key.lower()):
+        return "write the digits a-f in lower case"
+    return "write `sha256:` before the digest" if _DIGEST.fullmatch(f"sha256:{key}") else None
 
 
 def _tier_unknown(node: Node) -> Problem:
@@ -166,7 +174,8 @@ def _suspects(node: yaml.Node, *, under_keys: bool = False) -> Iterator[yaml.Nod
                 yield from _suspects(item, under_keys=under_keys)
         case yaml.MappingNode():
             for key, value in node.value:
-                if under_keys or key.value not in _NAMES:
+                name = key.value if isinstance(key, yaml.ScalarNode) else ""
+                if under_keys or name not in _NAMES:
                     yield from _suspects(key, under_keys=under_keys)
-                if under_keys or key.value not in _OPEN:
-                    yield from _suspects(value, under_keys=under_keys or key.value == "keys")
+                if under_keys or name not in _OPEN:
+                    yield from _suspects(value, under_keys=under_keys or name == "keys")

@@ -16,6 +16,8 @@ _ENTITY_KEYS = ("id", "country", "owners")
 _OWNER_KEYS = ("entity", "country", "share")
 _ROUNDING = 1e-9
 _NAMES_SHOWN = 5
+_MOST_COMPARED = 200
+"""With more entities than this no near match is looked for: it would take minutes where many are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Entities:
         """Note a problem when the entity named is none."""
         name = named.owner.entity
         if named.entity is not None and name is not None and name not in self.declared:
-            named.entity.problem("unknown-entity", f"unknown entity `{name}`", hint=did_you_mean(name, self.declared))
+            hint = did_you_mean(name, self.declared) if len(self.declared) <= _MOST_COMPARED else None
+            named.entity.problem("unknown-entity", f"unknown entity `{name}`", hint=hint)
 
 
 def read_entities(nodes: Sequence[Node]) -> Entities:
