@@ -44,15 +44,15 @@ CALLERS: Sequence[Caller] = (
     Caller("berlin-labs", "streams answers", "91.0.0.7", "DE", "basic", stream=True),
     Caller("sakura", "does research", "133.20.1.9", "JP", "enhanced", model="o3-deep-research"),
     Caller(
-        "newcomer", "asks for a reserved model", "86.128.3.4", "GB", "basic", model="o3-deep-research",
+        "newcomer", "wants a reserved model", "86.128.3.4", "GB", "basic", model="o3-deep-research",
         fate=Effect.DENY, rule="deep-research-needs-verification",
     ),
     Caller(
-        "traveller", "calls from an embargoed region", "175.45.176.1", "KP", "verified",
+        "traveller", "is in an embargoed land", "175.45.176.1", "KP", "verified",
         fate=Effect.DENY, rule="embargoed-region",
     ),
     Caller(
-        "paused", "has a suspended account", "81.128.9.9", "GB", "verified", status="suspended",
+        "paused", "account is suspended", "81.128.9.9", "GB", "verified", status="suspended",
         fate=Effect.DENY, rule="",
     ),
     Caller("stranger", "has no account", "12.5.6.7", "US", None, fate=Effect.DENY, rule=""),

@@ -8,7 +8,7 @@ from modelfence.demo.callers import Caller
 from modelfence.enforcement.ports import Judged, Passing, Settled
 
 _HEAD = ("caller", "from", "tier", "", "let in", "refused", "throttled", "by which rule")
-_WIDTHS = (12, 4, 9, 31, 6, 7, 9, 33)
+_WIDTHS = (11, 4, 8, 23, 6, 7, 9, 32)
 _NOTHING_ALLOWED = "no rule lets it in"
 
 

@@ -1,6 +1,7 @@
 """The demo itself: starts the stand-in API and the fence, lets the callers call, and shows what became of them."""
 
 import asyncio
+import shutil
 import sys
 import tempfile
 from ipaddress import ip_network
@@ -71,7 +72,9 @@ async def _show_while(calling: asyncio.Task[None], scoreboard: Scoreboard, out: 
 
 
 def _draw(scoreboard: Scoreboard, out: TextIO, *, over: int) -> int:
-    rows = scoreboard.rows()
+    # A line that the terminal wrapped would be two to go back over.
+    columns = shutil.get_terminal_size().columns - 1 if out.isatty() else None
+    rows = [row[:columns] for row in scoreboard.rows()]
     back = f"\x1b[{over}A" if over else ""
     clear = "\x1b[K" if out.isatty() else ""
     out.write(back + "".join(f"{row}{clear}\n" for row in rows))
