@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelfence.document import MAX_DEPTH, MAX_DOCUMENT_BYTES, Document, Node, read
+from modelfence.document import MAX_DOCUMENT_BYTES, Document, Node, read
+from modelfence.yaml_nodes import MAX_DEPTH
 
 
 def root_of(text: str) -> Node:

@@ -10,11 +10,12 @@ PACKAGE = Path(__file__).parent.parent / "proxy" / "modelfence"
 # What each part may import of ours, besides itself.
 MAY_IMPORT = {
     "core": set(),
-    "document": {"core"},
+    "yaml_nodes": set(),
+    "document": {"core", "yaml_nodes"},
     "policy": {"core", "document"},
     "dialects": {"core"},
     "enforcement": {"core"},
-    "adapters": {"core", "document", "enforcement"},
+    "adapters": {"core", "document", "enforcement", "yaml_nodes"},
     "wire": {"core", "enforcement"},
     "settings": {"core", "document"},
     "wiring": {"core", "document", "policy", "dialects", "enforcement", "adapters", "wire", "settings"},

@@ -7,55 +7,26 @@ Rule: reading a node never raises; what is wrong goes to the document's `problem
 """
 
 import difflib
-import gc
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from modelfence.core.problem import Problem, Severity
+from modelfence.yaml_nodes import RefusedError, compose
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
-MAX_DEPTH = 100
-"""Nesting beyond it is refused: nobody writes it, and what walks the nodes by recursion is safe."""
-_SECOND_DOCUMENT = "this is not YAML: expected a single document in the stream but found another document"
 _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
-_NODE_OF = {yaml.MappingStartEvent: yaml.MappingNode, yaml.SequenceStartEvent: yaml.SequenceNode}
-_ENDS = (yaml.MappingEndEvent, yaml.SequenceEndEvent)
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
 _LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # The escapes of double-quoted texts that take digits, and those that stand for white space.
 _ESCAPE_DIGITS = {"x": 2, "u": 4, "U": 8}
 _BLANK_ESCAPES = "tnvfr \tN_LP"
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Let no collection run meanwhile: over the millions of marks of a large file they take as long as the reading."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
-
-
-class _RefusedError(Exception):
-    """YAML that is not supported here, and where it stands."""
-
-    def __init__(self, code: str, message: str, event: Any) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.mark = event.start_mark
 
 
 @dataclass(slots=True)
@@ -73,9 +44,8 @@ class Document:
     def compose(self) -> "Node | None":
         """Return the root node, or None with the syntax problem noted."""
         try:
-            with uncollected():
-                root = self._root()
-        except _RefusedError as error:
+            root = compose(self.text)
+        except RefusedError as error:
             self._at_mark(error.mark, error.code, error.message)
             return None
         except yaml.MarkedYAMLError as error:
@@ -90,40 +60,6 @@ class Document:
             self._at_mark(None, "empty-document", "the file is empty")
             return None
         return Node(self, root)
-
-    def _root(self) -> yaml.Node | None:
-        """Return the root node, or None for an empty file. Raises YAMLError and _RefusedError.
-
-        The events are put together here and without recursion: libyaml's own composer crashes the process on deep
-        nesting, and looking for that beforehand takes as long again.
-        """
-        root: yaml.Node | None = None
-        outer: list[tuple[Any, list[Any]]] = []
-        events: Any = yaml.parse(self.text, Loader=yaml.CBaseLoader)
-        for event in events:
-            kind = type(event)
-            if kind is yaml.ScalarEvent:
-                node = yaml.ScalarNode("", event.value, event.start_mark, event.end_mark, event.style)
-            elif kind in _NODE_OF:
-                if len(outer) == MAX_DEPTH:
-                    raise _RefusedError("yaml-depth", f"this is nested deeper than {MAX_DEPTH} levels", event)
-                outer.append((_NODE_OF[kind]("", [], event.start_mark, None), []))
-                continue
-            elif kind in _ENDS:
-                node, parts = outer.pop()
-                node.end_mark = event.end_mark
-                node.value = parts if kind is yaml.SequenceEndEvent else list(zip(parts[::2], parts[1::2], strict=True))
-            elif kind is yaml.AliasEvent:
-                raise _RefusedError("yaml-alias", "aliases are not supported; write the value out", event)
-            elif kind is yaml.DocumentStartEvent and root is not None:
-                raise _RefusedError("yaml-syntax", _SECOND_DOCUMENT, event)
-            else:
-                continue
-            if outer:
-                outer[-1][1].append(node)
-            else:
-                root = node
-        return root
 
     def _words(self, error: yaml.MarkedYAMLError) -> str:
         mark = error.problem_mark

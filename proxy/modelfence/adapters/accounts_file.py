@@ -11,7 +11,8 @@ from pathlib import Path
 from modelfence.adapters.accounts_reader import Record, read_records
 from modelfence.core.account import Account
 from modelfence.core.problem import Problem, errors, in_order
-from modelfence.document import did_you_mean, read, uncollected
+from modelfence.document import did_you_mean, read
+from modelfence.yaml_nodes import uncollected
 
 
 class AccountsFile:
