@@ -26,7 +26,7 @@ from modelfence.wire.runner import Proxy, listen
 
 WITHIN_S = 5
 KEY = "sk-acme"
-BODY = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+BODY: dict[str, object] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 POLICY = """
 version: 1
 access:
@@ -37,6 +37,8 @@ throttle:
 """
 USAGE = {"prompt_tokens": 3, "completion_tokens": 7, "total_tokens": 10}
 PLAIN = json.dumps({"choices": [{"message": {"content": "hello"}}], "usage": USAGE}).encode()
+
+BOUNDS = Bounds(head_bytes=16 << 10, request_bytes=256 << 10)
 
 type Script = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -213,7 +215,7 @@ class Client:
                 message.body = b"".join([data async for data in read_chunks(self.reader)])
             elif "content-length" in message:
                 message.body = await self.reader.readexactly(int(message["content-length"]))
-            elif message.status >= 200:  # noqa: PLR2004 - not an interim one
+            elif message.status >= 200:
                 message.body = await self.reader.read()
             return message
 
@@ -249,7 +251,7 @@ class Accounts:
 
 
 class Geo:
-    def locate(self, ip: str) -> Location:  # noqa: ARG002
+    def locate(self, ip: str) -> Location:
         return Location("NO", "EU")
 
 
@@ -297,7 +299,7 @@ class Watcher:
         self.settlements.append(settled)
         self.changed.set()
 
-    def unjudged(self, provider: str, operation: str, effect: Effect) -> None:  # noqa: ARG002
+    def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         self.refusals.append(effect)
 
     def store_failed(self, throttle: str, outcome: str) -> None: ...
@@ -309,7 +311,7 @@ class Watcher:
         if self.fails:
             raise self.fails
 
-    def passed(self, provider: str, passing: Passing) -> None:  # noqa: ARG002
+    def passed(self, provider: str, passing: Passing) -> None:
         self.passings.append(passing)
 
     def hook_failed(self) -> None:
@@ -332,13 +334,13 @@ class Watcher:
 class RunningFence:
     """The real proxy, with fakes only for what stands outside of it."""
 
-    def __init__(  # noqa: PLR0913 - what tests vary
+    def __init__(
         self,
         upstreams: Sequence[Upstream],
         *,
         policy: str = POLICY,
         dialect: Any = None,
-        bounds: Bounds = Bounds(head_bytes=16 << 10, request_bytes=256 << 10),
+        bounds: Bounds = BOUNDS,
         trusted_proxies: Sequence[Any] = (),
         hook_deadline_s: float = 5.0,
         host: str = "127.0.0.1",

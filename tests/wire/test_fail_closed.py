@@ -13,10 +13,10 @@ BUG = RuntimeError("a bug")
 class Failing(OpenAI):
     """A dialect with a bug in the methods it is told."""
 
-    def __init__(self, *methods):
+    def __init__(self, *methods: str) -> None:
         self._methods = methods
 
-    def __getattribute__(self, name):
+    def __getattribute__(self, name: str) -> object:
         if name != "_methods" and name in self._methods:
             raise BUG
         return super().__getattribute__(name)
@@ -89,11 +89,17 @@ async def test_an_exception_when_the_answer_begins_lets_nothing_of_it_through(st
     fence = await start_fence(dialect=Failing("usage_reader") if stage == "usage_reader" else None)
     if stage == "observer":
         fence.watcher.fails = BUG
-    answer = await fence.exchange(wire.post())
+    upstream.answers.append(wire.answer()[:-1])  # its end would come while the next request is served
+    client = await fence.connect()
+    await client.send(wire.post())
+    answer = await client.answer()
     assert answer.status == 503
     assert b"hello" not in answer.body
     assert len(upstream.requests) == 1
     await fence.watcher.settlement()
+    await client.send(wire.post())
+    assert (await client.answer()).status == 503
+    assert len(upstream.received) == 2
 
 
 async def test_after_a_failure_the_same_connection_serves_the_next_request(fence, upstream, wire):
@@ -129,7 +135,7 @@ class BrokenReader:
 
 
 class Miscounting(OpenAI):
-    def usage_reader(self, operation, content_type):  # noqa: ARG002
+    def usage_reader(self, operation, content_type):
         return BrokenReader()
 
 

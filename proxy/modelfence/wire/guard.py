@@ -4,9 +4,12 @@ What it changes, each because of something mitmproxy 12.2 does:
 
 * A response set in `requestheaders` is sent at once and the body is read and thrown away, within bounds; mitmproxy
   waits for all of it.
+* A flow that is killed takes its upstream connection along; mitmproxy would give the next request the rest of its answer.
 * A body is bounded while it arrives, also when it is chunked.
 * A failed or closed upstream connection is forgotten; mitmproxy answers every later request of that client with the
   first failure, and keeps a record of each connection for as long as the client stays.
+* A connection that is to be closed while its next bytes wait their turn is closed; mitmproxy's task ends without doing
+  so, and whoever floods a connection could leave it open, and its call unsettled, for ever.
 * Hooks go straight to the fence, not through mitmproxy's list of addons, which takes longer than the fence itself.
 """
 
@@ -15,12 +18,13 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 
 from mitmproxy import http, version
-from mitmproxy.connection import ConnectionState, Server
+from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.master import Master
 from mitmproxy.proxy import commands, events, layer, mode_specs, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
+    ErrorCode,
     GetHttpConnection,
     GetHttpConnectionCompleted,
     HttpClient,
@@ -29,6 +33,7 @@ from mitmproxy.proxy.layers.http import (
     HttpStream,
     RegisterHttpConnection,
     RequestData,
+    RequestProtocolError,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -65,6 +70,11 @@ class GuardedStream(HttpStream):
     def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:  # noqa: FBT001 - mitmproxy's own
         """Answer at once when `requestheaders` has set a response: the first moment mitmproxy gives us after it."""
         if (yield from super().check_killed(emit_error_hook)):
+            if self.context.server.connected:
+                # What is left of the upstream's answer must not meet the next request.
+                error = RequestProtocolError(self.stream_id, "killed", ErrorCode.KILL)
+                yield SendHttp(error, self.context.server)
+            yield DropStream(self.stream_id)
             return True
         if self.client_state == self.state_wait_for_request_headers and self.flow.response is not None:
             yield from self._respond_now(self.flow.response)
@@ -195,6 +205,19 @@ class GuardedHandler(ProxyConnectionHandler):
             return
         with self.timeout_watchdog.disarm():
             await own(*hook.args())
+
+    async def handle_connection(self, connection: Connection) -> None:
+        """Serve a connection to its end, and see that it is closed and known to be."""
+        try:
+            await super().handle_connection(connection)
+        finally:
+            if connection in self.transports:
+                connection.state = ConnectionState.CLOSED
+                writer = self.transports.pop(connection).writer
+                if writer is not None:
+                    writer.close()
+                # A task of its own, because this one may be cancelled again.
+                await asyncio.shield(asyncio.create_task(self.server_event(events.ConnectionClosed(connection))))
 
     def end(self) -> None:
         """Close the connection as if the client had left."""

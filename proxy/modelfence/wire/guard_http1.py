@@ -282,16 +282,17 @@ class GuardedHttp1Client(Http1Client):
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """Parse the head of the answer, within bounds."""
-        interim = False
+        interim = b""
         if isinstance(event, events.DataReceived) and self.request is not None:
-            while (interim := _is_interim(head := bytes(self.buf))) and b"\r\n\r\n" in head:
+            while (interim := _interim_status(head := bytes(self.buf))) and b"\r\n\r\n" in head:
+                if interim == b"101":
+                    yield from self._fail("the upstream switches protocols, which nobody asked for")
+                    return
                 self.buf.maybe_extract_lines()
         if not interim:
             yield from super().read_headers(event)
-        if self.state == self.read_headers and len(self.buf) > UPSTREAM_HEAD_BYTES and self.stream_id is not None:
-            yield commands.CloseConnection(self.conn)
-            message = "the head of the answer is too large"
-            yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
+        if self.state == self.read_headers and len(self.buf) > UPSTREAM_HEAD_BYTES:
+            yield from self._fail("the head of the answer is too large")
 
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Read the body; trailers, which mitmproxy can't pass on, come after all of it."""
@@ -302,7 +303,12 @@ class GuardedHttp1Client(Http1Client):
             yield ReceiveHttp(ResponseEndOfMessage(self.stream_id))
             yield from self.mark_done(response=True)
 
+    def _fail(self, message: str) -> layer.CommandGenerator[None]:
+        yield commands.CloseConnection(self.conn)
+        if self.stream_id is not None:
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
 
-def _is_interim(head: bytes) -> bool:
-    """Say whether an answer begins that is not the final one. Switching protocols is none: nobody asked for it."""
-    return head[:10] in (b"HTTP/1.1 1", b"HTTP/1.0 1") and head[9:12] != b"101"
+
+def _interim_status(head: bytes) -> bytes:
+    """Return the status of an answer that is not the final one, as far as it has come; empty for any other."""
+    return head[9:12] if head[:10] in (b"HTTP/1.1 1", b"HTTP/1.0 1") else b""

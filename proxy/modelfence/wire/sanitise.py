@@ -16,7 +16,8 @@ _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _METHOD = re.compile(rb"[A-Z]{1,16}")
 _NAME = re.compile(_TOKEN)
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-_LOOSE_END = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|\0")
+# Half a line end, or a control character: mitmproxy strips some of them off a value as if they were spaces.
+_STRAY = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") (/[^ \t]*) HTTP/1\.[01]")
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x5b\x5d-\x7e]*")
 _DOT_SEGMENT = re.compile(rb"/\.{1,2}(/|\Z)")
@@ -61,8 +62,9 @@ class HeadCheck:
         stop = end + 2 if end >= 0 else len(data)
         if stop > self._max_bytes:
             raise MalformedRequestError("The request's headers are too large.", status=431)
-        if _LOOSE_END.search(data, since, stop):
-            raise MalformedRequestError("A line of the request's head does not end in CR LF, or holds a NUL.")
+        if _STRAY.search(data, since, stop):
+            message = "A line of the request's head does not end in CR LF, or holds a control character."
+            raise MalformedRequestError(message)
         self._checked = stop
         if end < 0:
             return False
