@@ -448,4 +448,5 @@ class _Words:
     WITHIN_S = WITHIN_S
     POLICY = POLICY
     Bounds = Bounds
+    Client = Client
     Upstream = Upstream

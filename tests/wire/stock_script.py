@@ -1,0 +1,57 @@
+"""A script for `mitmdump -s`: the fence's addon with fakes around it, and counts of what it saw on stderr."""
+
+import os
+import time
+
+from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.core.account import Account
+from modelfence.core.call import key_digest
+from modelfence.core.upstream import Upstream
+from modelfence.dialects.openai import OpenAI
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.ports import Location
+from modelfence.policy.compile import compile_text
+from modelfence.wire.addon import FenceAddon
+from modelfence.wire.stock import StockRunner
+
+
+class Accounts:
+    async def find(self, digest: str) -> Account | None:
+        return Account("acme", "active", "basic") if digest == key_digest("sk-acme") else None
+
+
+class Geo:
+    def locate(self, ip: str) -> Location:  # noqa: ARG002
+        return Location()
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+policy = compile_text("version: 1\naccess:\n  - {id: active, allow: kyc.status == 'active'}\n").policy
+assert policy is not None
+buckets = MemoryBuckets(now_us)
+fence = Fence(
+    policy,
+    accounts=Accounts(),
+    geo=Geo(),
+    buckets=buckets,
+    local_buckets=buckets,
+    observers=[],
+    clock_us=now_us,
+    jitter=lambda: 0.0,
+)
+upstream = Upstream("openai", "openai", "http", "127.0.0.1", int(os.environ["UPSTREAM_PORT"]), secret="sk-real")
+addons = [
+    FenceAddon(
+        fence,
+        upstreams=[upstream],
+        dialects={"openai": OpenAI()},
+        trusted_proxies=(),
+        max_request_bytes=100_000,
+        observers=[],
+        clock_us=now_us,
+    ),
+    StockRunner(),
+]
