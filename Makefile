@@ -23,9 +23,9 @@ format: $(READY)        ## put the code into its standard form
 	@$(VENV)/bin/ruff format .
 
 bench: $(READY)         ## measure decisions, the store and the proxy
-	@$(VENV)/bin/python bench/decision.py
-	@$(VENV)/bin/python bench/store.py
-	@$(VENV)/bin/python bench/proxy.py
+	@$(VENV)/bin/python -m bench.decision
+	@$(VENV)/bin/python -m bench.store
+	@$(VENV)/bin/python -m bench.proxy
 
 lock:                   ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12 \

@@ -31,6 +31,7 @@ from modelfence.settings import Address, CannotStartError, Geo, Settings
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
 from modelfence.wire.runner import Proxy, listen
+from modelfence.wire.stock import StockRunner
 
 log = logging.getLogger(__name__)
 
@@ -131,9 +132,9 @@ class Gateway:
         self.listen, self.admin = settings.listen, settings.admin
 
     @property
-    def addon(self) -> FenceAddon:
-        """Return the addon, for the stock runner."""
-        return self._addon
+    def stock_addons(self) -> tuple[FenceAddon, StockRunner]:
+        """Return what mitmproxy's stock runner loads instead of `start`."""
+        return self._addon, StockRunner()
 
     async def start(self) -> None:
         """Bind both ports and serve. Raises CannotStartError when an address can't be had."""

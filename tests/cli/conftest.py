@@ -1,13 +1,19 @@
 """The command as a person runs it: a process of its own, in an empty folder, with no settings from outside."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 import threading
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -83,3 +89,52 @@ def start_modelfence(tmp_path: Path) -> Iterator[Callable[..., Running]]:
             return Running(process)
 
         yield start
+
+
+@pytest.fixture
+def environment_of() -> Callable[..., dict[str, str]]:
+    return environment
+
+
+@pytest.fixture
+def upstream():
+    """An API that answers every call with how it was called."""
+
+    class Echo(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            answer = json.dumps({"path": self.path, "key": self.headers["authorization"]}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name in the library
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def fetch() -> Callable[..., tuple[int, dict[str, Any]]]:
+    """Sends a chat completion and returns the status and the answer."""
+    return _fetch
+
+
+def _fetch(url: str, *, key: str | None = None, address: str = "8.8.8.8") -> tuple[int, dict[str, Any]]:
+    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
+    headers = {"content-type": "application/json", "x-forwarded-for": address}
+    if key:
+        headers["authorization"] = f"Bearer {key}"
+    request = urllib.request.Request(url, body, headers)  # noqa: S310 - on this machine
+    try:
+        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)

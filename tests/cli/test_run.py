@@ -4,9 +4,6 @@ import json
 import signal
 import urllib.error
 import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
 
 import pytest
 
@@ -14,44 +11,6 @@ from modelfence.core.call import key_digest
 
 WITHIN_S = 10
 ACCOUNTS = f'accounts: [{{id: acme, keys: ["{key_digest("sk-acme")}"], status: active, tier: basic}}]\n'
-
-
-@pytest.fixture
-def upstream():
-    """An API that answers every call with how it was called."""
-
-    class Echo(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            answer = json.dumps({"path": self.path, "key": self.headers["authorization"]}).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name in the library
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def fetch(url: str, *, key: str | None = None, address: str = "8.8.8.8") -> tuple[int, dict[str, Any]]:
-    body = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}).encode()
-    headers = {"content-type": "application/json", "x-forwarded-for": address}
-    if key:
-        headers["authorization"] = f"Bearer {key}"
-    request = urllib.request.Request(url, body, headers)  # noqa: S310 - on this machine
-    try:
-        with urllib.request.urlopen(request, timeout=WITHIN_S) as answer:  # noqa: S310
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
 
 
 def get(url: str) -> tuple[int, str]:
@@ -71,7 +30,7 @@ def flags(tmp_path, upstream):
 FREE = {"MODELFENCE_ADMIN": "127.0.0.1:0", "MODELFENCE_TRUSTED_PROXIES": "127.0.0.0/8"}
 
 
-def test_an_api_and_accounts_are_enough_to_protect_it(start_modelfence, flags, upstream):
+def test_an_api_and_accounts_are_enough_to_protect_it(start_modelfence, flags, upstream, fetch):
     fence = start_modelfence(*flags, **FREE)
     assert f"/ -> {upstream} (openai)" in fence.said
     assert "default.yaml" in fence.said
@@ -87,7 +46,7 @@ def test_an_api_and_accounts_are_enough_to_protect_it(start_modelfence, flags, u
     assert (status, "not available in your region" in refusal["error"]["message"]) == (403, True)
 
 
-def test_operators_have_a_port_of_their_own(start_modelfence, flags):
+def test_operators_have_a_port_of_their_own(start_modelfence, flags, fetch):
     fence = start_modelfence(*flags, **FREE)
     fetch(f"{fence.url}/v1/chat/completions", key="sk-acme")
     assert get(f"{fence.admin}/livez") == (200, "alive\n")
@@ -101,7 +60,7 @@ def test_operators_have_a_port_of_their_own(start_modelfence, flags):
         assert get(f"{fence.url}{path}")[0] in (401, 403)
 
 
-def test_a_store_that_is_away_makes_it_unready(start_modelfence, flags, start_redis):
+def test_a_store_that_is_away_makes_it_unready(start_modelfence, flags, start_redis, fetch):
     server = start_redis()
     fence = start_modelfence(*flags, "--store", server.url, **FREE)
     assert get(f"{fence.admin}/readyz")[0] == 200
@@ -120,7 +79,7 @@ def test_it_stops_when_told_to(start_modelfence, flags, number):
     assert fence.process.wait(WITHIN_S) == 0
 
 
-def test_what_it_prints_holds_no_key(start_modelfence, tmp_path, upstream):
+def test_what_it_prints_holds_no_key(start_modelfence, tmp_path, upstream, fetch):
     (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
     (tmp_path / "modelfence.yaml").write_text(
         f"listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\naccounts: accounts.yaml\ntrusted_proxies: [127.0.0.0/8]\n"
@@ -187,7 +146,7 @@ def test_it_does_not_protect_itself(modelfence, tmp_path):
     assert "is this fence itself" in ended.stderr
 
 
-def test_a_policy_that_lets_in_the_anonymous_needs_no_accounts(start_modelfence, tmp_path, upstream):
+def test_a_policy_that_lets_in_the_anonymous_needs_no_accounts(start_modelfence, tmp_path, upstream, fetch):
     (tmp_path / "open.yaml").write_text("version: 1\naccess:\n  - {id: all, allow: 'client.country != \"KP\"'}\n")
     fence = start_modelfence("run", "--upstream", upstream, "--policy", "open.yaml", "--listen", "127.0.0.1:0", **FREE)
     assert fetch(f"{fence.url}/v1/chat/completions")[0] == 200

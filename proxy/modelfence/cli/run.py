@@ -14,7 +14,7 @@ from modelfence.core.problem import Problem
 from modelfence.settings import CONFIG_VARIABLE, CannotStartError, Settings, load
 
 DEFAULT_CONFIG = Path("modelfence.yaml")
-_FLAGS = {
+FLAGS = {
     "listen": "address and port for callers (default: 127.0.0.1:8080)",
     "policy": "policy file (default: the one that comes with modelfence)",
     "accounts": "accounts file: who is let in",
@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
         "--config", type=Path, metavar="FILE", help=f"settings (default: {DEFAULT_CONFIG}, where there is one)"
     )
     parser.add_argument("--upstream", metavar="URL", help="the one API to protect; it speaks OpenAI's dialect")
-    for flag, help_text in _FLAGS.items():
+    for flag, help_text in FLAGS.items():
         parser.add_argument(f"--{flag}", metavar=flag.upper(), help=help_text)
     parser.set_defaults(command=run)
 
@@ -60,7 +60,7 @@ def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> 
     file = options.config or (Path(named) if (named := environment.get(CONFIG_VARIABLE)) else None)
     if file is None and DEFAULT_CONFIG.is_file():
         file = DEFAULT_CONFIG
-    flags = {flag: value for flag in _FLAGS if (value := getattr(options, flag)) is not None}
+    flags = {flag: value for flag in FLAGS if (value := getattr(options, flag)) is not None}
     if options.upstream is not None:
         flags["upstreams"] = options.upstream
     settings, problems = load(file, environment, flags)
