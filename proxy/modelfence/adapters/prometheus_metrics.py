@@ -42,7 +42,9 @@ class PrometheusMetrics:
             "store_failures", "Times a throttle's store did not answer, by what came of it.", "throttle", "outcome"
         )
         self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
-        self._hook_failures = self._counter("hook_failures", "Times the fence itself failed; each was refused.")
+        self._hook_failures = Counter(
+            "modelfence_hook_failures_total", "Times the fence itself failed; each was refused.", registry=self.registry
+        )
         self._decision = self._histogram("decision", "From facts to a decision.", _FAST_S)
         self._overhead = self._histogram("overhead", "Time an admitted call spent in the fence.", _FAST_S)
         self._store = self._histogram("store", "Time the store took to answer.", _FAST_S)
@@ -72,23 +74,23 @@ class PrometheusMetrics:
         """Count a decision."""
         call, decision = judged.call, judged.decision
         effect = decision.effect
-        self._requests.labels(call.provider, call.reading.operation, effect, self._mode).inc()
-        self._countries.labels(judged.country or "unknown", effect).inc()
-        self._tiers.labels(judged.tier, effect).inc()
+        self._requests.at(call.provider, call.reading.operation, effect, self._mode).inc()
+        self._countries.at(judged.country or "unknown", effect).inc()
+        self._tiers.at(judged.tier, effect).inc()
         self._decision.observe(judged.decided_us / 1e6)
         for fact in decision.unknown:
-            self._unknown_facts.labels(fact).inc()
+            self._unknown_facts.at(fact).inc()
         for step in decision.trace:
             if step.applied and step.rule.kind is not RuleKind.THROTTLE:
                 mode = Mode.SHADOW if step.rule.shadow else Mode.ENFORCE
-                self._rules.labels(step.rule.id, _EFFECT_OF_KIND[step.rule.kind], mode).inc()
+                self._rules.at(step.rule.id, _EFFECT_OF_KIND[step.rule.kind], mode).inc()
         for refused in (*judged.taken.refused, *judged.taken.shadow_refused):
             mode = Mode.SHADOW if refused.charge.shadow else Mode.ENFORCE
-            self._throttled.labels(refused.charge.throttle, mode).inc()
-            self._rules.labels(refused.charge.throttle, Effect.THROTTLE, mode).inc()
+            self._throttled.at(refused.charge.throttle, mode).inc()
+            self._rules.at(refused.charge.throttle, Effect.THROTTLE, mode).inc()
         for charge in judged.held:
             if charge.unit is Unit.REQUESTS:
-                self._charged.labels(charge.throttle, charge.unit).inc(charge.amount)
+                self._charged.at(charge.throttle, charge.unit).inc(charge.amount)
 
     def settled(self, settled: Settled) -> None:
         """Count what an admitted call used."""
@@ -97,18 +99,18 @@ class PrometheusMetrics:
         judged, used = settled.judged, settled.usage.demand()
         for direction, tokens in settled.usage.by_direction().items():
             if tokens:
-                self._tokens.labels(judged.call.provider, direction, judged.tier).inc(tokens)
+                self._tokens.at(judged.call.provider, direction, judged.tier).inc(tokens)
         for charge in judged.held:
             if charge.unit is not Unit.REQUESTS:
-                self._charged.labels(charge.throttle, charge.unit).inc(used.amount(charge.unit) * charge.weight)
+                self._charged.at(charge.throttle, charge.unit).inc(used.amount(charge.unit) * charge.weight)
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """Count a call that was refused without a judgement."""
-        self._requests.labels(provider, operation, effect, self._mode).inc()
+        self._requests.at(provider, operation, effect, self._mode).inc()
 
     def store_failed(self, throttle: str, outcome: str) -> None:
         """Count a store that did not answer."""
-        self._store_failures.labels(throttle, outcome).inc()
+        self._store_failures.at(throttle, outcome).inc()
 
     def store_answered(self, took_us: int) -> None:
         """Count how long the store took."""
@@ -130,11 +132,26 @@ class PrometheusMetrics:
         """Count a failure of the fence itself."""
         self._hook_failures.inc()
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counter:
-        return Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry)
+    def _counter(self, name: str, help_text: str, *labels: str) -> "_Counters":
+        return _Counters(Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry))
 
     def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
         return Gauge(f"modelfence_{name}", help_text, labels, registry=self.registry)
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"modelfence_{name}_seconds", help_text, registry=self.registry, buckets=buckets)
+
+
+class _Counters:
+    """A counter's children by their labels, remembered: `labels` takes longer than all the rest of a count."""
+
+    def __init__(self, counter: Counter) -> None:
+        self._counter = counter
+        self._children: dict[tuple[str, ...], Counter] = {}
+
+    def at(self, *labels: str) -> Counter:
+        """Return the child of these labels, in the order they were declared."""
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._counter.labels(*labels)
+        return child

@@ -14,6 +14,7 @@ Nothing but zero units is free: what is faster than a unit a microsecond is take
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 SECOND_US = 1_000_000
 PERIODS_US = {
@@ -27,7 +28,7 @@ MOST_US = 2**51
 and one more settlement then stay below 2**53, up to which the doubles of Lua count exactly, until the year 2112."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Rate:
     """`amount` units flow back each `period_us`; the bucket holds `burst` units. All are positive."""
 
@@ -44,7 +45,7 @@ class Rate:
             return 0
         return max(1, math.floor(min(MOST_US, units * self.period_us / self.amount)))
 
-    @property
+    @cached_property
     def burst_us(self) -> int:
         """Return how long an empty bucket takes to fill, in microseconds; at least one."""
         return self.time_us(self.burst)

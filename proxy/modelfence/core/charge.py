@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 from modelfence.core.bucket import Rate
 
@@ -45,7 +46,7 @@ class Demand:
                 return self.input_tokens + self.output_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Charge:
     """One amount to take from one bucket, named by its throttle and key. `amount` is at most the burst."""
 
@@ -60,12 +61,12 @@ class Charge:
     """Taken by itself after all others, and never the reason for a refusal."""
     on_store_failure: OnStoreFailure = OnStoreFailure.DENY
 
-    @property
+    @cached_property
     def cost_us(self) -> int:
         """Return the amount as microseconds of the bucket's flow; more than the burst counts as the burst."""
         return min(self.rate.time_us(self.amount), self.rate.burst_us)
 
-    @property
+    @cached_property
     def bucket(self) -> str:
         """Return the name of the bucket, the same for every call that shares it.
 

@@ -116,8 +116,12 @@ def _too_deep() -> MalformedRequestError:
 
 
 def _given_twice(keys: Sequence[str]) -> MalformedRequestError:
-    twice = next(key for place, key in enumerate(keys) if key in keys[:place])
-    return MalformedRequestError(f"The request body gives {_quoted(twice)} twice in one object.")
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            break
+        seen.add(key)
+    return MalformedRequestError(f"The request body gives {_quoted(key)} twice in one object.")
 
 
 def _differ_in_case(keys: Sequence[str]) -> MalformedRequestError:
