@@ -1,4 +1,5 @@
 import json
+import time
 
 import pytest
 from hypothesis import example, given
@@ -118,3 +119,15 @@ def test_any_bytes_are_read_as_json_loads_does_or_refused(body):
 def test_any_json_is_read_as_json_loads_does_or_refused(value):
     assert_read_alike_or_refused(json.dumps(value).encode())
     assert_read_alike_or_refused(json.dumps(value, ensure_ascii=False).encode(errors="surrogatepass"))
+
+
+def test_a_key_given_twice_among_very_many_is_found_in_one_pass():
+    keys = [f"k{number}" for number in range(100_000)]
+    body = "{" + ",".join(f'"{key}":0' for key in [*keys, keys[-1]]) + "}"
+    started = time.perf_counter()
+
+    with pytest.raises(MalformedRequestError, match="gives 'k99999' twice"):
+        parse(body.encode())
+
+    # Measured: 0.1 s in one pass, three minutes when each key is compared with all before it.
+    assert time.perf_counter() - started < 10
