@@ -1,4 +1,4 @@
-"""What the fence costs on the wire, beside mitmproxy alone: requests a second, and CPU a request of the proxy's process.
+"""What the fence costs on the wire, beside mitmproxy alone: requests a second, and CPU a request in the process.
 
 Both embed the same mitmproxy with the same options. The bare one has no addon and no guard; the fence has 25 rules, the
 memory store and its metrics. Upstream, proxies and load each have a process; rounds alternate, medians are printed.
@@ -18,13 +18,13 @@ from asyncio.subprocess import PIPE, Process, create_subprocess_exec
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from bench.decision import DENIES
 from mitmproxy import options
 from mitmproxy.master import Master
 from mitmproxy.proxy import mode_specs
 from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
-from bench.decision import DENIES
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.core.account import Account
@@ -37,16 +37,18 @@ from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
 from modelfence.wire.runner import Proxy, listen
 
-BODY = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Tell me about fences. " * 20}]}).encode()
+MESSAGES = [{"role": "user", "content": "Tell me about fences. " * 20}]
+BODY = json.dumps({"model": "gpt-4o", "messages": MESSAGES}).encode()
 REQUEST = (
     b"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer sk-bench\r\nAccept: */*\r\n"
     b"Content-Type: application/json\r\nUser-Agent: bench\r\nContent-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
 )
 USAGE = {"prompt_tokens": 110, "completion_tokens": 150, "total_tokens": 260}
-REPLY = json.dumps({"choices": [{"message": {"role": "assistant", "content": "fence " * 150}}], "usage": USAGE}).encode()
-ANSWER = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req_1\r\nContent-Length: %d\r\n\r\n%s"
-    % (len(REPLY), REPLY)
+MESSAGE = {"role": "assistant", "content": "fence " * 150}
+REPLY = json.dumps({"choices": [{"message": MESSAGE}], "usage": USAGE}).encode()
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req_1\r\nContent-Length: %d\r\n\r\n%s" % (
+    len(REPLY),
+    REPLY,
 )
 
 
@@ -80,17 +82,17 @@ async def serve_bare(upstream_port: int) -> int:
         def running(self) -> None:
             started.set()
 
-    from modelfence.wire.runner import _ProxyOptions, _UpstreamTls  # noqa: PLC0415, PLC2701 - the same addons
+    from modelfence.wire.runner import _ProxyOptions, _UpstreamTls  # noqa: PLC0415 - the same addons
 
     master = Master(options.Options())
-    master.addons.add(_ProxyOptions(), _UpstreamTls(), Started())  # type: ignore[no-untyped-call]
+    master.addons.add(_ProxyOptions(), _UpstreamTls(), Started())
     master.options.update(connection_strategy="lazy", http2=False, websocket=False, rawtcp=False, keep_host_header=True)
     asyncio.get_running_loop().running = asyncio.create_task(master.run())  # type: ignore[attr-defined]  # kept alive
     await started.wait()
     mode = mode_specs.ProxyMode.parse(f"reverse:http://127.0.0.1:{upstream_port}")
 
     async def on_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handler = ProxyConnectionHandler(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
+        handler = ProxyConnectionHandler(master, reader, writer, master.options, mode)
         context = handler.layer.context
         context.server.address = ("127.0.0.1", upstream_port)
         handler.layer = HttpLayer(context, HTTPMode.transparent)

@@ -21,7 +21,7 @@ class Accounts:
 
 
 class Geo:
-    def locate(self, ip: str) -> Location:  # noqa: ARG002
+    def locate(self, ip: str) -> Location:
         return Location()
 
 

@@ -24,7 +24,7 @@ from modelfence.enforcement.ports import Judged, Observer, Passing
 from modelfence.wire import fail_closed, outgoing
 from modelfence.wire.bodies import check_encoding, decode
 from modelfence.wire.meter import Meter
-from modelfence.wire.sanitise import check_request
+from modelfence.wire.sanitise import check_request, header
 
 _NO_UPSTREAM = "none"
 _FAULT = "The service can't check this request right now; try again shortly."
@@ -80,8 +80,8 @@ class FenceAddon:
             message = "modelfence can't run with stream_large_bodies: bodies would leave before they are judged"
             raise exceptions.OptionsError(message)
 
-    @fail_closed.refuses
-    async def requestheaders(self, flow: http.HTTPFlow) -> None:
+    @fail_closed.refuses_at_once
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Refuse what is malformed or too large before its body has been read."""
         if flow.error:
             return  # mitmproxy has refused it already
@@ -104,7 +104,7 @@ class FenceAddon:
             flow.response = self._reject(flow, error)
 
     @fail_closed.cuts
-    async def responseheaders(self, flow: http.HTTPFlow) -> None:
+    def responseheaders(self, flow: http.HTTPFlow) -> None:
         """Let the answer stream through, counted on the way. The fence's own refusals come by here, too."""
         passage = self._passages.get(flow)
         if passage is None or flow.response is None:
@@ -113,9 +113,10 @@ class FenceAddon:
             flow.kill()  # nobody asked to switch protocols, and what follows could not be counted
             return
         passage.status = flow.response.status_code
-        plain = flow.response.headers.get("content-encoding", "identity").lower() == "identity"
+        fields = flow.response.data.headers.fields
+        plain = header(fields, b"content-encoding").lower() in ("", "identity")
         operation = passage.judged.call.reading.operation
-        reader = passage.dialect.usage_reader(operation, flow.response.headers.get("content-type", ""))
+        reader = passage.dialect.usage_reader(operation, header(fields, b"content-type"))
         passage.meter = Meter(reader if plain else None, counts=passage.status < _FIRST_STATUS_THAT_COSTS_NOTHING)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
@@ -132,14 +133,16 @@ class FenceAddon:
         """Settle a call that ended early: the client left, or the upstream failed."""
         await self._settle(flow)
 
-    async def fault(self, flow: http.HTTPFlow, *, refused: bool) -> None:
-        """Count a failure of the fence itself, and settle a call that is refused for it."""
+    def failed(self, flow: http.HTTPFlow, *, refused: bool) -> None:
+        """Count a failure of the fence itself."""
         for observer in self._observers:
             observer.hook_failed()
-        if refused and flow in self._passages:
-            await self._settle(flow)
-        elif refused:
+        if refused and flow not in self._passages:
             self._unjudged(_NO_UPSTREAM, "unknown", Effect.ERROR)
+
+    async def settle_failed(self, flow: http.HTTPFlow) -> None:
+        """Settle a call that was admitted and is refused after all."""
+        await self._settle(flow)
 
     def fault_response(self, flow: http.HTTPFlow) -> http.Response:
         """Return the 503 for a failure of the fence itself."""
@@ -160,10 +163,10 @@ class FenceAddon:
     def _check_head(self, request: http.Request) -> None:
         data = request.data
         check_request(data.method, data.path, data.headers.fields)
-        length = request.headers.get("content-length", "")
+        length = header(data.headers.fields, b"content-length")
         if length.isdecimal() and int(length) > self._max_request_bytes:
             raise MalformedRequestError("The body is too large.", status=413)
-        check_encoding(request.headers.get("content-encoding", ""))
+        check_encoding(header(data.headers.fields, b"content-encoding"))
 
     async def _judge(self, flow: http.HTTPFlow, upstream: Upstream, path: str) -> None:
         started = time.monotonic()
@@ -183,7 +186,7 @@ class FenceAddon:
     def _read(self, flow: http.HTTPFlow, dialect: Dialect, path: str) -> Request:
         fields = flow.request.data.headers.fields
         headers = [(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in fields]
-        encoding = flow.request.headers.get("content-encoding", "")
+        encoding = header(fields, b"content-encoding")
         body = decode(flow.request.raw_content or b"", encoding, max_bytes=self._max_request_bytes)
         known = dialect.operation(flow.request.method, path) != "unknown"
         return Request(flow.request.method, path, headers, body, parse(body) if known and body else None)

@@ -1,13 +1,13 @@
 """mitmproxy logs a hook's exception and lets the call go on; a fence must not.
 
 Rule: whatever fails, the flow is stopped first and by something that can't fail in turn; counting it, settling it and
-wording the answer come after that.
+wording the answer come after that. Hooks that never wait are plain functions; one that waits has a deadline.
 """
 
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from mitmproxy import http
@@ -20,51 +20,45 @@ HOOK_DEADLINE_S = 5.0
 
 
 class Failing(Protocol):
-    """What an addon brings along to have its hooks guarded."""
+    """What an addon brings along to have its hooks guarded. All of it may raise."""
 
     hook_deadline_s: float
 
-    async def fault(self, flow: http.HTTPFlow, *, refused: bool) -> None:
-        """Count the failure, and settle a call that is refused for it. May raise."""
+    def failed(self, flow: http.HTTPFlow, *, refused: bool) -> None:
+        """Count the failure."""
+        ...
+
+    async def settle_failed(self, flow: http.HTTPFlow) -> None:
+        """Settle a call that was admitted and is refused after all."""
         ...
 
     def fault_response(self, flow: http.HTTPFlow) -> http.Response:
-        """Return the refusal in the API's shape. May raise."""
+        """Return the refusal in the API's shape."""
         ...
 
 
-type Hook[A] = Callable[[A, http.HTTPFlow], Awaitable[None]]
+type Hook[A] = Callable[[A, http.HTTPFlow], None]
+type WaitingHook[A] = Callable[[A, http.HTTPFlow], Coroutine[Any, Any, None]]
 
 
-def refuses[A: Failing](hook: Hook[A]) -> Hook[A]:
-    """Guard a hook that runs before the request has left: when it fails the answer is 503."""
+def refuses_at_once[A: Failing](hook: Hook[A]) -> Hook[A]:
+    """Guard a hook that sees a head: when it fails the answer is 503."""
 
-    def stop(addon: A, flow: http.HTTPFlow) -> None:
-        flow.response = http.Response.make(503)
-        flow.response = addon.fault_response(flow)
+    @functools.wraps(hook)
+    def guarded(self: A, flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception:
+            flow.response = http.Response.make(503)
+            log.exception(_FAILED, "requestheaders")
+            _word(self, flow)
+            _count(self, flow, refused=True)
 
-    return _guarded(hook, stop, refused=True)
-
-
-def cuts[A: Failing](hook: Hook[A]) -> Hook[A]:
-    """Guard a hook that runs when an answer begins: when it fails nothing of the answer is passed on."""
-
-    def stop(_addon: A, flow: http.HTTPFlow) -> None:
-        flow.error = Error(Error.KILLED_MESSAGE)
-
-    return _guarded(hook, stop, refused=False)
+    return guarded
 
 
-def counts[A: Failing](hook: Hook[A]) -> Hook[A]:
-    """Guard a hook that runs when all is over: nothing is left to stop, and what was reserved stays taken."""
-
-    def stop(_addon: A, _flow: http.HTTPFlow) -> None: ...
-
-    return _guarded(hook, stop, refused=False)
-
-
-def _guarded[A: Failing](hook: Hook[A], stop: Callable[[A, http.HTTPFlow], None], *, refused: bool) -> Hook[A]:
-    name = getattr(hook, "__name__", "a hook")
+def refuses[A: Failing](hook: WaitingHook[A]) -> WaitingHook[A]:
+    """Guard the hook that judges: when it fails, or takes too long, the answer is 503."""
 
     @functools.wraps(hook)
     async def guarded(self: A, flow: http.HTTPFlow) -> None:
@@ -72,19 +66,61 @@ def _guarded[A: Failing](hook: Hook[A], stop: Callable[[A, http.HTTPFlow], None]
             async with asyncio.timeout(self.hook_deadline_s):
                 await hook(self, flow)
         except Exception:
-            _attempt(stop, self, flow)
-            log.exception("the fence itself failed in `%s`", name)
+            flow.response = http.Response.make(503)
+            log.exception(_FAILED, "request")
+            _word(self, flow)
+            _count(self, flow, refused=True)
             try:
                 async with asyncio.timeout(self.hook_deadline_s):
-                    await self.fault(flow, refused=refused)
+                    await self.settle_failed(flow)
             except Exception:
-                log.exception("counting that failure failed, too")
+                log.exception("settling that call failed, too")
 
     return guarded
 
 
-def _attempt(stop: Callable[..., None], *arguments: Any) -> None:
+def cuts[A: Failing](hook: Hook[A]) -> Hook[A]:
+    """Guard the hook that sees an answer begin: when it fails nothing of the answer is passed on."""
+
+    @functools.wraps(hook)
+    def guarded(self: A, flow: http.HTTPFlow) -> None:
+        try:
+            hook(self, flow)
+        except Exception:
+            flow.error = Error(Error.KILLED_MESSAGE)
+            log.exception(_FAILED, "responseheaders")
+            _count(self, flow, refused=False)
+
+    return guarded
+
+
+def counts[A: Failing](hook: WaitingHook[A]) -> WaitingHook[A]:
+    """Guard a hook that runs when all is over: nothing is left to stop, and what was reserved stays taken."""
+
+    @functools.wraps(hook)
+    async def guarded(self: A, flow: http.HTTPFlow) -> None:
+        try:
+            async with asyncio.timeout(self.hook_deadline_s):
+                await hook(self, flow)
+        except Exception:
+            log.exception(_FAILED, "settling")
+            _count(self, flow, refused=False)
+
+    return guarded
+
+
+_FAILED = "the fence itself failed in `%s`"
+
+
+def _word(addon: Failing, flow: http.HTTPFlow) -> None:
     try:
-        stop(*arguments)
+        flow.response = addon.fault_response(flow)
     except Exception:
-        log.exception("wording the refusal failed; it is answered without words")
+        log.exception("wording that refusal failed, too; it is answered without words")
+
+
+def _count(addon: Failing, flow: http.HTTPFlow, *, refused: bool) -> None:
+    try:
+        addon.failed(flow, refused=refused)
+    except Exception:
+        log.exception("counting that failure failed, too")

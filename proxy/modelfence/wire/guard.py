@@ -11,12 +11,13 @@ What it changes, each because of something mitmproxy 12.2 does:
   first failure, and keeps a record of each connection for as long as the client stays.
 * A connection that is to be closed while its next bytes wait their turn is closed; mitmproxy's task ends without doing
   so, and whoever floods a connection could leave it open, and its call unsettled, for ever.
-* Hooks go straight to the fence, not through mitmproxy's list of addons, which takes longer than the fence itself.
+* Hooks go straight to the fence, not through mitmproxy's list of addons; those that never wait run on the spot, not in
+  a task of their own; and what one event has to say to a connection is said in one write.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 from mitmproxy import http, version
 from mitmproxy.connection import Connection, ConnectionState, Server
@@ -31,6 +32,8 @@ from mitmproxy.proxy.layers.http import (
     HttpClient,
     HttpLayer,
     HTTPMode,
+    HttpRequestHeadersHook,
+    HttpResponseHeadersHook,
     HttpStream,
     RegisterHttpConnection,
     RequestData,
@@ -43,14 +46,29 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
-from modelfence.wire.guard_http1 import Bounds, GuardedHttp1Client, GuardedHttp1Server, LastResponseHeaders, Refuse
+from modelfence.wire.guard_http1 import Bounds, GuardedHttp1Client, GuardedHttp1Server, LastResponseHeaders
 
 __all__ = ["Bounds", "GuardedHandler", "Hooks", "require_tested_version"]
 
 TESTED_VERSIONS = ("12.2.3",)
 
-type Hooks = Mapping[str, Callable[[http.HTTPFlow], Awaitable[None]]]
-"""mitmproxy's HTTP hooks by name. None of them raises."""
+
+class Hooks(Protocol):
+    """mitmproxy's HTTP hooks. None of them raises."""
+
+    def requestheaders(self, flow: http.HTTPFlow, /) -> None: ...
+
+    async def request(self, flow: http.HTTPFlow, /) -> None: ...
+
+    def responseheaders(self, flow: http.HTTPFlow, /) -> None: ...
+
+    async def response(self, flow: http.HTTPFlow, /) -> None: ...
+
+    async def error(self, flow: http.HTTPFlow, /) -> None: ...
+
+    def refuse(self, status: int, message: str, target: str) -> http.Response:
+        """Return a refusal in the shape of the API that the target, empty when unknown, is for."""
+        ...
 
 
 def require_tested_version() -> None:
@@ -63,10 +81,26 @@ def require_tested_version() -> None:
 class GuardedStream(HttpStream):
     """One request and its answer."""
 
-    def __init__(self, context: Context, stream_id: int, bounds: Bounds, refuse: Refuse) -> None:
+    def __init__(self, context: Context, stream_id: int, bounds: Bounds, hooks: Hooks) -> None:
         super().__init__(context, stream_id)
         self._bounds = bounds
-        self._refuse = refuse
+        self._hooks = hooks
+
+    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        steps = super()._handle_event(event)
+        reply: Any = None
+        while True:
+            try:
+                command = steps.send(reply)
+            except StopIteration:
+                return
+            reply = None
+            if isinstance(command, HttpRequestHeadersHook):
+                self._hooks.requestheaders(command.flow)
+            elif isinstance(command, HttpResponseHeadersHook):
+                self._hooks.responseheaders(command.flow)
+            else:
+                reply = yield command
 
     def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:  # noqa: FBT001 - mitmproxy's own
         """Answer at once when `requestheaders` has set a response: the first moment mitmproxy gives us after it."""
@@ -88,7 +122,7 @@ class GuardedStream(HttpStream):
             size = len(self.request_body_buf) + len(event.data)
             if size > self._bounds.request_bytes:
                 self.request_body_buf.clear()
-                yield from self._respond_now(self._refuse(413, "The body is too large.", self.flow.request.path))
+                yield from self._respond_now(self._hooks.refuse(413, "The body is too large.", self.flow.request.path))
                 return
         yield from super().state_consume_request_body(event)
 
@@ -131,16 +165,16 @@ class GuardedHttpClient(HttpClient):
 class GuardedHttpLayer(HttpLayer):
     """All requests of one client connection."""
 
-    def __init__(self, context: Context, bounds: Bounds, refuse: Refuse) -> None:
+    def __init__(self, context: Context, bounds: Bounds, hooks: Hooks) -> None:
         super().__init__(context, HTTPMode.transparent)
         self._bounds = bounds
-        self._refuse = refuse
+        self._hooks = hooks
         # mitmproxy leaves a connection that is already there in place.
-        self.connections[context.client] = GuardedHttp1Server(context.fork(), bounds, refuse)
+        self.connections[context.client] = GuardedHttp1Server(context.fork(), bounds, hooks.refuse)
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Begin a request."""
-        self.streams[stream_id] = GuardedStream(self.context.fork(), stream_id, self._bounds, self._refuse)
+        self.streams[stream_id] = GuardedStream(self.context.fork(), stream_id, self._bounds, self._hooks)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
     def get_connection(
@@ -175,7 +209,16 @@ class GuardedHttpLayer(HttpLayer):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # the last word of a connection that was forgotten
-        yield from super()._handle_event(event)
+        writes: dict[Connection, list[bytes]] = {}
+        for command in super()._handle_event(event):
+            if isinstance(command, commands.SendData):
+                writes.setdefault(command.connection, []).append(command.data)
+                continue
+            if isinstance(command, commands.CloseConnection) and (pieces := writes.pop(command.connection, None)):
+                yield commands.SendData(command.connection, b"".join(pieces))
+            yield command
+        for connection, pieces in writes.items():
+            yield commands.SendData(connection, b"".join(pieces))
 
 
 class GuardedHandler(ProxyConnectionHandler):
@@ -189,14 +232,13 @@ class GuardedHandler(ProxyConnectionHandler):
         mode: mode_specs.ProxyMode,
         bounds: Bounds,
         hooks: Hooks,
-        refuse: Refuse,
     ) -> None:
         super().__init__(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
-        self._hooks = hooks
+        self._hooks = {"request": hooks.request, "response": hooks.response, "error": hooks.error}
         context = self.layer.context
         # A place to start from; every request names its own upstream before a connection is made.
         context.server.address = ("upstream.invalid", 80)
-        self.layer = GuardedHttpLayer(context, bounds, refuse)
+        self.layer = GuardedHttpLayer(context, bounds, hooks)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Run a hook: the fence's own directly, any other by mitmproxy's list of addons."""

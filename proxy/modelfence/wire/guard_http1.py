@@ -46,7 +46,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
 
 from modelfence.core.dialect import MalformedRequestError
-from modelfence.wire.sanitise import HeadCheck, check_framing, closes_connection, for_client
+from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing
 
 log = logging.getLogger(__name__)
 
@@ -115,8 +115,7 @@ class GuardedHttp1Server(Http1Server):
                 return
             lines = [bytes(line) for line in self.buf.maybe_extract_lines() or ()]
             request = http1.read_request_head(lines)
-            check_framing(request.data.http_version, request.data.headers.fields)
-            size = http1.expected_http_body_size(request)
+            size = framing(request.data.http_version, request.data.headers.fields)
         except (MalformedRequestError, ValueError) as error:
             status = error.status if isinstance(error, MalformedRequestError) else 400
             yield from self._end_with(status, str(error) if isinstance(error, MalformedRequestError) else _MALFORMED)
@@ -208,18 +207,13 @@ class GuardedHttp1Server(Http1Server):
             yield from self._close()
 
     def _send_head(self, response: http.Response) -> layer.CommandGenerator[None]:
-        fields = for_client(response.data.headers.fields, closes=self._closes, http10=self._http10)
-        # A copy: what the upstream said about its connection is still to be read by mitmproxy.
-        self.response = http.Response(
-            b"HTTP/1.1",
-            response.data.status_code,
-            response.data.reason,
-            http.Headers(fields),
-            None,
-            None,
-            response.data.timestamp_start,
-            None,
-        )
+        data = response.data
+        fields = for_client(data.headers.fields, closes=self._closes, http10=self._http10)
+        if data.http_version != b"HTTP/1.1" or len(fields) != len(data.headers.fields) or self._closes:
+            # A copy: what the upstream said about its connection is still to be read by mitmproxy.
+            headers = http.Headers(fields)
+            response = http.Response(b"HTTP/1.1", data.status_code, data.reason, headers, None, None, 0, None)
+        self.response = response
         yield commands.SendData(self.conn, http1.assemble_response_head(self.response))
 
     def _send_failure(self, event: ResponseProtocolError) -> layer.CommandGenerator[None]:

@@ -19,6 +19,7 @@ _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 # Half a line end, or a control character: mitmproxy strips some of them off a value as if they were spaces.
 _STRAY = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") (/[^ \t]*) HTTP/1\.[01]")
+_LENGTH = re.compile(rb"0|[1-9][0-9]{0,17}")
 _TARGET = re.compile(rb"/[\x21\x22\x24-\x5b\x5d-\x7e]*")
 _DOT_SEGMENT = re.compile(rb"/\.{1,2}(/|\Z)")
 # Characters whose encoded form some parsers take for the plain one: unreserved ones, separators, controls.
@@ -78,22 +79,31 @@ class HeadCheck:
         return True
 
 
-def check_framing(version: bytes, fields: Fields) -> None:
-    """Check where an HTTP/1 request ends, and that it names its host once. Raises MalformedRequestError."""
-    values = _values(fields)
+def framing(version: bytes, fields: Fields) -> int | None:
+    """Return the length of an HTTP/1 request's body, None for one in chunks. Raises MalformedRequestError.
+
+    Also checks that the host is named, and once.
+    """
+    names = [name.lower() for name, _ in fields]
     for once in (b"host", b"content-length", b"transfer-encoding"):
-        if len(values.get(once, ())) > 1:
+        if names.count(once) > 1:
             raise MalformedRequestError(f"The header {once.decode()} is given more than once.")
-    if b"host" not in values and version == b"HTTP/1.1":
+    if b"host" not in names and version == b"HTTP/1.1":
         raise MalformedRequestError("The header host is missing.")
-    if b"transfer-encoding" not in values:
-        return
-    if b"content-length" in values:
+    if b"transfer-encoding" not in names:
+        if b"content-length" not in names:
+            return 0
+        length = fields[names.index(b"content-length")][1]
+        if not _LENGTH.fullmatch(length):
+            raise MalformedRequestError("The content-length is malformed.")
+        return int(length)
+    if b"content-length" in names:
         raise MalformedRequestError("Both content-length and transfer-encoding are given.")
     if version != b"HTTP/1.1":
         raise MalformedRequestError("HTTP/1.0 knows no transfer encoding.")
-    if values[b"transfer-encoding"][0].lower() != b"chunked":
+    if fields[names.index(b"transfer-encoding")][1].lower() != b"chunked":
         raise MalformedRequestError("The only transfer encoding that is accepted is chunked.")
+    return None
 
 
 def check_request(method: bytes, target: bytes, fields: Fields) -> None:
@@ -108,11 +118,11 @@ def check_request(method: bytes, target: bytes, fields: Fields) -> None:
             raise MalformedRequestError("The name of a header is malformed.")
         if not _VALUE.fullmatch(value):
             raise MalformedRequestError("The value of a header holds a control character.")
-    values = _values(fields)
+    names = [name.lower() for name, _ in fields]
     for once in (b"content-type", b"content-encoding", b"expect"):
-        if len(values.get(once, ())) > 1:
+        if names.count(once) > 1:
             raise MalformedRequestError(f"The header {once.decode()} is given more than once.")
-    if b"expect" in values and values[b"expect"][0].lower() != b"100-continue":
+    if header(fields, b"expect").lower() not in ("", "100-continue"):
         raise MalformedRequestError("The expectation can't be met.", status=417)
 
 
@@ -178,8 +188,6 @@ def _named_by_connection(fields: Fields) -> frozenset[bytes]:
     return frozenset(token.strip().lower() for value in named for token in value.split(b",")) if named else _NOTHING
 
 
-def _values(fields: Fields) -> dict[bytes, list[bytes]]:
-    values: dict[bytes, list[bytes]] = {}
-    for name, value in fields:
-        values.setdefault(name.lower(), []).append(value)
-    return values
+def header(fields: Fields, wanted: bytes) -> str:
+    """Return the first value of a header, empty when there is none. `wanted` is in lower case."""
+    return next((value.decode("latin-1") for name, value in fields if name.lower() == wanted), "")

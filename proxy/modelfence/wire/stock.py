@@ -1,7 +1,7 @@
 """What goes beside the fence under mitmproxy's stock runner: it keeps what can be kept there, and says what can't.
 
-Under `mitmdump -s` nothing of the guard is in force: its classes are the guarded runner's. That runner is for looking at
-traffic by hand.
+Under `mitmdump -s` nothing of the guard is in force: its classes are the guarded runner's. The stock one is for looking
+at traffic by hand.
 """
 
 import logging
