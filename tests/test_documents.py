@@ -10,7 +10,7 @@ from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.cli import parser
 from modelfence.core.problem import errors
 from modelfence.policy.compile import compile_text
-from modelfence.settings import keys, load
+from modelfence.settings_reading import keys, load
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,10 +17,11 @@ MAY_IMPORT = {
     "enforcement": {"core"},
     "adapters": {"core", "document", "enforcement", "yaml_nodes"},
     "wire": {"core", "enforcement"},
-    "settings": {"core", "document"},
+    "settings": {"core"},
+    "settings_reading": {"core", "document", "settings"},
     "wiring": {"core", "document", "policy", "dialects", "enforcement", "adapters", "wire", "settings"},
     "demo": {"core", "enforcement", "settings", "wiring"},
-    "cli": {"core", "document", "policy", "settings", "wiring", "demo"},
+    "cli": {"core", "document", "policy", "settings", "settings_reading", "wiring", "demo"},
 }
 
 

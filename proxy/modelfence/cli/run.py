@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from modelfence.core.problem import Problem
-from modelfence.settings import CONFIG_VARIABLE, CannotStartError, Settings, load
+from modelfence.settings import CannotStartError, Settings
+from modelfence.settings_reading import CONFIG_VARIABLE, load
 
 DEFAULT_CONFIG = Path("modelfence.yaml")
 FLAGS = {

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from modelfence.core.problem import Severity
-from modelfence.settings import Address, Settings, load
+from modelfence.settings import Address, Settings
+from modelfence.settings_reading import load
 
 
 def read(text: str, tmp_path: Path, environment=None, flags=None):
@@ -150,13 +151,54 @@ def test_a_missing_file_is_a_problem(tmp_path):
     assert problem.message == "can't read the settings: No such file or directory"
 
 
+UPSTREAM = "{name: a, dialect: openai, url: 'https://x', "
+
+
 @pytest.mark.parametrize(
-    "text", ["store: rediss:/user:hunter2@host", "upstreams: [{name: a, dialect: openai, url: 'https://u:hunter2@x'}]"]
+    "text",
+    [
+        "store: rediss:/user:hunter2@host",
+        "store: redis://:a/hunter2@host",
+        "store: redis://:a#hunter2@host",
+        "store: redis://:hunter2@[host",
+        "store: {url: 'redis://:hunter2@host'}",
+        "store: redis://:hunter2@host: 6379",
+        "upstreams: [{name: a, dialect: openai, url: 'https://u:hunter2@x'}]",
+        f"upstreams: [{UPSTREAM}credential: hunter2}}]",
+        f"upstreams: [{UPSTREAM}credential: [hunter2]}}]",
+        f"upstreams: [{UPSTREAM}credential: {{env: hunter2}}}}]",
+        f"upstreams: [{UPSTREAM}credential: {{key: hunter2}}}}]",
+        f"upstreams: [{UPSTREAM}credential: {{env: A, key: hunter2}}}}]",
+        f"upstreams: [{UPSTREAM}dialct: openai, credential: hunter2}}]",
+        "upstreams:\n- name: a\n  credential:\n    env: [hunter2]\n",
+    ],
 )
-def test_a_problem_never_shows_a_password(text, tmp_path):
-    _, problems = read(text, tmp_path)
-    assert problems
+def test_a_problem_never_shows_a_password_or_an_api_key(text, tmp_path):
+    settings, problems = read(text, tmp_path)
+    assert settings is None
     assert "hunter2" not in "".join(problem.render() for problem in problems)
+
+
+def test_a_line_with_a_rightly_written_credential_is_shown(tmp_path):
+    _, (problem,) = read(
+        f"upstreams: [{UPSTREAM}dialct: openai, credential: {{env: UP_KEY}}}}]", tmp_path, {"UP_KEY": "sk-1"}
+    )
+    assert "dialct" in problem.excerpt
+
+
+@pytest.mark.parametrize(
+    ("store", "shown"),
+    [
+        ("memory", "memory"),
+        ("redis://host:1/0", "redis://host:1/0"),
+        ("redis://u:hunter2@host:1/0", "redis://host:1/0"),
+        ("rediss://host/2?password=hunter2", "rediss://host/2"),
+        ("redis://u:hunt@r2@[::1]:1", "redis://[::1]:1"),
+    ],
+)
+def test_a_store_is_shown_without_its_password(store, shown):
+    settings, _ = load(None, {}, {"store": store})
+    assert settings.store_shown == shown
 
 
 def test_secrets_are_not_in_what_settings_print(tmp_path):

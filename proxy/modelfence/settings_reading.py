@@ -1,0 +1,348 @@
+"""Reading the settings: file, then environment, then flags, into one value that is checked once.
+
+Each key has one reader in `_KEYS`, and each source hands it a node, so every source is checked alike. An environment
+variable is named after its key: `geo.country` is MODELFENCE_GEO_COUNTRY. Paths in a file are relative to the file.
+
+Rule: a secret is never shown, nor a line in which one may stand for its variable's name.
+"""
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from modelfence.core.client_address import Network
+from modelfence.core.problem import Problem, Severity, errors, in_order
+from modelfence.core.upstream import Upstream
+from modelfence.document import Document, Node, did_you_mean, read
+from modelfence.settings import Address, Geo, Limits, Settings
+
+ENVIRONMENT_PREFIX = "MODELFENCE_"
+CONFIG_VARIABLE = "MODELFENCE_CONFIG"
+DIALECTS = ("openai",)
+_LATER_DIALECTS = ("azure", "anthropic", "gemini", "bedrock", "cohere", "mistral", "ollama")
+_MAX_PORT = 65_535
+_UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
+_STORE_SCHEMES = ("redis://", "rediss://")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_MAY_HOLD_A_SECRET = re.compile(
+    r"(?i://.*@|passw|secret|token:|\bsk-)|credential: *(?!\{ *env: *[A-Z_][A-Z0-9_]* *\}|$)\S"
+)
+
+type Reader = Callable[[Node, Path], object]
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]
+) -> tuple[Settings | None, tuple[Problem, ...]]:
+    """Return the settings, or None with the problems that stop them; warnings come with settings.
+
+    `flags` maps keys such as `listen` to their texts. A file that can't be read is a problem.
+    """
+    reading = _Reading()
+    if file is not None:
+        reading.read_file(file)
+    for name, text in sorted(environment.items()):
+        if name.startswith(ENVIRONMENT_PREFIX) and name != CONFIG_VARIABLE:
+            reading.read_variable(name, text)
+    for key, text in flags.items():
+        reading.read_text(key, text, source=f"--{key}")
+    reading.find_secrets(environment)
+    found = in_order(reading.problems)
+    return (None if errors(found) else reading.settings(file)), found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the sources have said so far: values by dotted key, the later source over the earlier."""
+
+    values: dict[str, object] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def read_file(self, file: Path) -> None:
+        try:
+            document = read(file)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            self.problems.append(Problem(str(file), 1, 1, "unreadable-file", f"can't read the settings: {reason}"))
+            return
+        root = document.compose()
+        if root is not None:
+            self._read_mapping(root, "", file.resolve().parent)
+        self.problems.extend(_without_secrets(document.problems))
+
+    def read_variable(self, name: str, text: str) -> None:
+        variables = {ENVIRONMENT_PREFIX + key.upper().replace(".", "_"): key for key in _KEYS}
+        if name in variables:
+            self.read_text(variables[name], text, source=name)
+            return
+        hint = did_you_mean(name, variables)
+        message = f"unknown variable `{name}`"
+        warning = Problem("environment", 1, 1, "unknown-variable", message, hint=hint, severity=Severity.WARNING)
+        self.problems.append(warning)
+
+    def read_text(self, key: str, text: str, *, source: str) -> None:
+        """Read one key from a text: lists are written in YAML, everything else is the value itself."""
+        document = Document(source, text)
+        node = document.compose() if key in _LISTS else document.scalar()
+        if node is not None:
+            self._keep(key, _KEYS[key](node, Path.cwd()))
+        self.problems.extend(_without_secrets(document.problems))
+
+    def find_secrets(self, environment: Mapping[str, str]) -> None:
+        """Replace the upstreams as written by upstreams with the API keys that their credentials name."""
+        written = self.values.get("upstreams", ())
+        assert isinstance(written, tuple)  # noqa: S101 - made by _upstreams
+        upstreams = []
+        for upstream, variable, node in written:
+            secret = None if variable is None else environment.get(variable, "")
+            if secret is not None and not re.fullmatch(r"[\x21-\x7e]+", secret):
+                state = "holds spaces or control characters" if secret else "is not set"
+                problem = f"`{upstream.name}` takes its key from {variable}, which {state}"
+                place = Problem(node.document.path, node.line, node.column, "no-credential", problem)
+                self.problems.append(place)
+            upstreams.append(replace(upstream, secret=secret))
+        if upstreams:
+            self.values["upstreams"] = tuple(upstreams)
+
+    def settings(self, file: Path | None) -> Settings:
+        flat: dict[str, object] = {}
+        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}}
+        for key, value in self.values.items():
+            group, _, name = key.rpartition(".")
+            groups.get(group, flat)[name] = value
+        return Settings(geo=Geo(**groups["geo"]), limits=Limits(**groups["limits"]), file=file, **flat)  # type: ignore[arg-type]
+
+    def _read_mapping(self, node: Node, prefix: str, folder: Path) -> None:
+        known = dict.fromkeys(key.removeprefix(prefix).partition(".")[0] for key in _KEYS if key.startswith(prefix))
+        for name, value in node.entries(known, what="setting").items():
+            key = prefix + name
+            if key not in _KEYS:
+                self._read_mapping(value, f"{key}.", folder)
+            elif not value.is_null:
+                self._keep(key, _KEYS[key](value, folder))
+
+    def _keep(self, key: str, value: object) -> None:
+        if value is not None:
+            self.values[key] = value
+
+
+def _address(node: Node, _: Path) -> Address | None:
+    value = node.text()
+    if value is None:
+        return None
+    host, _colon, port = value.replace("localhost", "127.0.0.1").rpartition(":")
+    try:
+        address = Address(str(ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))), int(port))
+    except ValueError:
+        address = None
+    if address is None or not port.isdecimal() or address.port > _MAX_PORT:
+        node.problem("bad-address", f"an address and port like 127.0.0.1:8080 is expected here, not `{value}`")
+        return None
+    return address
+
+
+def _path(node: Node, folder: Path) -> Path | None:
+    value = node.filled_text()
+    return None if value is None else folder / Path(value).expanduser()
+
+
+def _accounts(node: Node, folder: Path) -> Path | None:
+    value = node.filled_text()
+    if value is not None and "://" in value:
+        node.problem("not-supported", "accounts are read from a file; other directories are not supported yet")
+        return None
+    return _path(node, folder)
+
+
+def _country(node: Node, folder: Path) -> Path | None:
+    return None if node.text() == "bundled" else _path(node, folder)
+
+
+def _country_code(node: Node, _: Path) -> str | None:
+    value = node.text()
+    if value is None or re.fullmatch(r"[A-Z]{2}", value):
+        return value
+    node.problem("bad-country", f"a country code like US is expected here, not `{value}`")
+    return None
+
+
+def _workers(node: Node, _: Path) -> int | None:
+    workers = node.integer(minimum=1, maximum=1024)
+    if workers is not None and workers > 1:
+        node.problem("not-supported", "several workers are not supported yet; leave `workers` at 1")
+        return None
+    return workers
+
+
+def _store(node: Node, _: Path) -> str | None:
+    # The problems do not quote the value: a URL may hold a password.
+    value = node.text()
+    if value is None or value == "memory":
+        return value
+    if not value.startswith(_STORE_SCHEMES):
+        node.problem("bad-store", "a store is `memory`, or begins with redis:// or rediss://", quote=False)
+        return None
+    try:
+        parts = urlsplit(value)
+        whole = parts.hostname and parts.port != 0 and re.fullmatch("(/[0-9]*)?", parts.path) and not parts.fragment
+    except ValueError:
+        whole = False
+    if whole:
+        return value
+    words = "a store is written as redis://HOST:6379/0; in a password `/`, `#`, `?` and `@` are %2F, %23, %3F and %40"
+    node.problem("bad-store", words, quote=False)
+    return None
+
+
+def _networks(node: Node, _: Path) -> tuple[Network, ...]:
+    """Return the networks of a list, or of a text with commas, as a variable gives it."""
+    written = (
+        [(item, item.text() or "") for item in node.items()]
+        if node.is_list
+        else [(node, part.strip()) for part in (node.text() or "").split(",") if part.strip()]
+    )
+    networks: list[Network] = []
+    for place, value in written:
+        try:
+            networks.append(ipaddress.ip_network(value))
+        except ValueError:
+            place.problem("bad-network", f"a network like 10.0.0.0/8 is expected here, not `{value}`")
+    return tuple(networks)
+
+
+def _size(node: Node, _: Path) -> int | None:
+    value = node.text()
+    if value is None:
+        return None
+    match = re.fullmatch(r"([1-9][0-9]{0,9}) ?([KMG]?B)?", value)
+    if match is None:
+        node.problem("wrong-type", f"a size like 20MB is expected here, not `{value}`")
+        return None
+    return int(match[1]) * _UNITS[match[2] or ""]
+
+
+def _whole(minimum: int, maximum: int) -> Reader:
+    return lambda node, _: node.integer(minimum=minimum, maximum=maximum)
+
+
+def _not_yet(node: Node, _: Path) -> None:
+    node.problem("not-supported", "this is not supported yet; leave it null")
+
+
+type _Written = tuple[Upstream, str | None, Node]
+"""An upstream, the variable that holds its API key, and where it stands."""
+
+
+def _upstreams(node: Node, _: Path) -> tuple[_Written, ...]:
+    # A single URL, as the flag gives it, is one upstream that speaks OpenAI's dialect.
+    if not node.is_list:
+        url = _url(node)
+        return () if url is None else ((Upstream("openai", "openai", *url), None, node),)
+    written = [one for item in node.items() if (one := _upstream(item)) is not None]
+    for at, (upstream, _variable, item) in enumerate(written):
+        for other, _other_variable, _other_item in written[:at]:
+            if other.name == upstream.name:
+                item.problem("duplicate-upstream", f"two upstreams are called `{upstream.name}`")
+            if other.prefix == upstream.prefix:
+                item.problem("duplicate-upstream", f"two upstreams have the prefix `{upstream.prefix}`")
+    return tuple(written)
+
+
+def _upstream(node: Node) -> _Written | None:
+    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens")
+    entries = node.entries(keys, required=("name", "dialect", "url"), what="setting")
+    name = entries["name"].filled_text() if "name" in entries else None
+    dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
+    url = _url(entries["url"]) if "url" in entries else None
+    prefix = _prefix(entries["prefix"]) if "prefix" in entries else ""
+    variable = _credential(entries["credential"]) if "credential" in entries else None
+    limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
+    if name is None or dialect is None or url is None or prefix is None:
+        return None
+    return Upstream(name, dialect, *url, prefix=prefix, max_output_tokens=limit), variable, node
+
+
+def _credential(node: Node) -> str | None:
+    """Return the variable that holds an API key. People put the key itself here, so nothing of it is repeated."""
+    if node.is_null:
+        return None
+    entries = (node.free_entries() or {}) if node.is_mapping else {}
+    variable = str(entries["env"].yaml.value) if list(entries) == ["env"] else ""
+    if _VARIABLE.fullmatch(variable):
+        return variable
+    words = (
+        "this is written as {env: OPENAI_API_KEY}: the variable that holds the key, in capitals, never the key itself"
+    )
+    node.problem("bad-credential", words, quote=False)
+    return None
+
+
+def _dialect(node: Node) -> str | None:
+    if (value := node.text()) in _LATER_DIALECTS:
+        node.problem("not-supported", f"the dialect `{value}` is not supported yet")
+        return None
+    return node.choice(DIALECTS)
+
+
+def _url(node: Node) -> tuple[str, str, int, str] | None:
+    """Return scheme, host, port and base path."""
+    value = node.filled_text()
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = urlsplit(""), 0
+    if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+        node.problem("bad-url", "a URL like https://api.openai.com is expected here", quote=False)
+        return None
+    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+
+
+def _prefix(node: Node) -> str | None:
+    value = node.text()
+    if value is None or re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value):
+        return value
+    node.problem("bad-prefix", f"a prefix like /openai is expected here, not `{value}`")
+    return None
+
+
+_LISTS = ("trusted_proxies", "upstreams")
+_KEYS: Mapping[str, Reader] = {
+    "listen": _address,
+    "admin": _address,
+    "workers": _workers,
+    "policy": _path,
+    "accounts": _accounts,
+    "store": _store,
+    "geo.country": _country,
+    "geo.asn": _path,
+    "geo.anonymous": _path,
+    "geo.private": _country_code,
+    "trusted_proxies": _networks,
+    "upstreams": _upstreams,
+    "tls.cert": _not_yet,
+    "tls.key": _not_yet,
+    "tls.client_ca": _not_yet,
+    "audit.path": _not_yet,
+    "limits.request_bytes": _size,
+    "limits.head_bytes": _size,
+    "limits.store_ms": _whole(1, 60_000),
+    "limits.directory_ms": _whole(1, 60_000),
+    "limits.idle_s": _whole(1, 86_400),
+    "limits.step_tokens": _whole(1, 1_000_000),
+    "limits.assumed_tokens": _whole(1, 1_000_000),
+}
+
+
+def keys() -> Sequence[str]:
+    """Return every key, dotted."""
+    return tuple(_KEYS)
+
+
+def _without_secrets(problems: Iterable[Problem]) -> list[Problem]:
+    return [replace(one, excerpt="") if _MAY_HOLD_A_SECRET.search(one.excerpt) else one for one in problems]
