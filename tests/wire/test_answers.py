@@ -176,6 +176,14 @@ async def test_pipelined_requests_are_each_judged_and_answered_in_their_order(fe
     assert len(fence.watcher.calls) == 5
 
 
+async def test_a_thousand_small_requests_in_one_packet_are_all_answered(fence, upstream, wire):
+    client = await fence.connect()
+    await client.send(b"GET //x HTTP/1.1\r\nHost: x\r\n\r\n" * 1000 + wire.post())
+    assert {(await client.answer()).status for _ in range(1000)} == {400}
+    assert (await client.answer()).status == 200
+    assert len(upstream.requests) == 1
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["before the first is judged", "while the upstream answers"])
 async def test_a_flood_of_pipelined_requests_is_cut_off_and_the_call_settled(fence, upstream, wire, early):
     upstream.answers.append(held_stream(wire, "one"))

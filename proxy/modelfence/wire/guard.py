@@ -11,12 +11,13 @@ What it changes, each because of something mitmproxy 12.2 does:
   first failure, and keeps a record of each connection for as long as the client stays.
 * A connection that is to be closed while its next bytes wait their turn is closed; mitmproxy's task ends without doing
   so, and whoever floods a connection could leave it open, and its call unsettled, for ever.
-* Hooks go straight to the fence, not through mitmproxy's list of addons; those that never wait run on the spot, not in
-  a task of their own; and what one event has to say to a connection is said in one write.
+* Hooks go straight to the fence, not through mitmproxy's list of addons, and run on the spot as far as they need not
+  wait; what one event has to say to a connection is said in one write.
 """
 
 import asyncio
 import time
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mitmproxy import http, version
@@ -30,10 +31,13 @@ from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
     GetHttpConnectionCompleted,
     HttpClient,
+    HttpErrorHook,
     HttpLayer,
     HTTPMode,
     HttpRequestHeadersHook,
+    HttpRequestHook,
     HttpResponseHeadersHook,
+    HttpResponseHook,
     HttpStream,
     RegisterHttpConnection,
     RequestData,
@@ -78,6 +82,14 @@ def require_tested_version() -> None:
         raise RuntimeError(message)
 
 
+@dataclass
+class WaitHook(commands.StartHook):
+    """Waits for a hook of the fence that did not end at once."""
+
+    name = "modelfence_wait"
+    running: asyncio.Task[None]
+
+
 class GuardedStream(HttpStream):
     """One request and its answer."""
 
@@ -99,6 +111,13 @@ class GuardedStream(HttpStream):
                 self._hooks.requestheaders(command.flow)
             elif isinstance(command, HttpResponseHeadersHook):
                 self._hooks.responseheaders(command.flow)
+            elif isinstance(command, HttpRequestHook | HttpResponseHook | HttpErrorHook):
+                hook = getattr(self._hooks, command.name)
+                running = asyncio.Task(hook(command.flow), loop=asyncio.get_running_loop(), eager_start=True)
+                if running.done():
+                    running.result()  # it never raises; if it did, this would end here, with nothing sent on
+                else:
+                    yield WaitHook(running)
             else:
                 reply = yield command
 
@@ -234,20 +253,18 @@ class GuardedHandler(ProxyConnectionHandler):
         hooks: Hooks,
     ) -> None:
         super().__init__(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
-        self._hooks = {"request": hooks.request, "response": hooks.response, "error": hooks.error}
         context = self.layer.context
         # A place to start from; every request names its own upstream before a connection is made.
         context.server.address = ("upstream.invalid", 80)
         self.layer = GuardedHttpLayer(context, bounds, hooks)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
-        """Run a hook: the fence's own directly, any other by mitmproxy's list of addons."""
-        own = self._hooks.get(hook.name)
-        if own is None:
+        """Wait for a hook of the fence; leave any other to mitmproxy's list of addons."""
+        if not isinstance(hook, WaitHook):
             await super().handle_hook(hook)
             return
         with self.timeout_watchdog.disarm():
-            await own(*hook.args())
+            await hook.running
 
     async def handle_connection(self, connection: Connection) -> None:
         """Serve a connection to its end, and see that it is closed and known to be."""

@@ -46,7 +46,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
 
 from modelfence.core.dialect import MalformedRequestError
-from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing
+from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing, header
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,7 @@ _WORDS = {
     503: "The service can't check this request right now; try again shortly.",
 }
 _MALFORMED = "The request is malformed."
+_WITHOUT_BODY = (204, 304)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -89,9 +90,11 @@ class GuardedHttp1Server(Http1Server):
         self._refuse = refuse
         self._head = HeadCheck(bounds.head_bytes)
         self._timer: commands.RequestWakeup | None = None
+        self._turn: commands.RequestWakeup | None = None
         self._target = ""
         self._http10 = False
         self._closes = False
+        self._chunked = False
         self._discarded_bytes = 0
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
@@ -101,11 +104,13 @@ class GuardedHttp1Server(Http1Server):
             yield from self._end_with(408, "The request's headers took too long to arrive.")
         elif event.command is self._timer and self.state == self.linger:
             yield from self._close()
+        elif event.command is self._turn and self.state == self.read_headers and self.buf:
+            yield from self.read_headers(events.DataReceived(self.conn, b""))
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """Parse the next head, once its bytes have been checked."""
         if not isinstance(event, events.DataReceived):
-            yield from super().read_headers(event)
+            yield from self._close()  # and what it has sent ahead is let go
             return
         try:
             if not self._head.complete(bytes(self.buf)):
@@ -176,27 +181,46 @@ class GuardedHttp1Server(Http1Server):
         """Send an answer; a failure before it has begun becomes a refusal in the API's shape."""
         if self.state in (self.linger, self.done):
             return
-        if isinstance(event, ResponseHeaders):
+        if isinstance(event, ResponseData):
+            if event.data and self._answer_has_body():
+                framed = b"%x\r\n%s\r\n" % (len(event.data), event.data) if self._chunked else event.data
+                yield commands.SendData(self.conn, framed)
+        elif isinstance(event, ResponseHeaders):
             if event.response.status_code == 100:  # noqa: PLR2004 - mitmproxy's own; not yet the answer
                 if not self._http10:
                     yield commands.SendData(self.conn, _CONTINUE)
                 return
             self._closes = self._closes or isinstance(event, LastResponseHeaders)
             yield from self._send_head(event.response)
-        elif isinstance(event, ResponseData):
-            if self._answer_has_body():
-                yield from super().send(event)
+        elif isinstance(event, ResponseEndOfMessage):
+            if self._chunked and self._answer_has_body():
+                yield commands.SendData(self.conn, b"0\r\n\r\n")
+            yield from self.mark_done(response=True)
         elif isinstance(event, ResponseProtocolError) and self.response is None:
             yield from self._send_failure(event)
         else:
-            yield from super().send(event)
+            yield from self._close()
 
     def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
-        """Go on to the next request, unless the connection is to be closed with this one's body still on its way."""
-        if response and not self.request_done and self._closes:
+        """Go on to the next request once this one and its answer are complete."""
+        self.request_done = self.request_done or request
+        self.response_done = self.response_done or response
+        if self.request_done and self.response_done:
+            if self._closes:
+                yield from self._close()
+                return
+            self.request_done = self.response_done = False
+            self.request = self.response = None
+            self.stream_id += 2
+            self.state = self.read_headers
+            if self.buf:
+                # Not at once: a thousand pipelined requests would nest a thousand deep.
+                self._turn = commands.RequestWakeup(0)
+                yield self._turn
+        elif self.request_done:
+            self.state = self.wait
+        elif self._closes:
             yield from self._linger()
-            return
-        yield from super().mark_done(request=request, response=response)
 
     def _take(self, data: bytes) -> layer.CommandGenerator[None]:
         if not self.response_done:
@@ -208,6 +232,8 @@ class GuardedHttp1Server(Http1Server):
 
     def _send_head(self, response: http.Response) -> layer.CommandGenerator[None]:
         data = response.data
+        self._chunked = not self._http10 and "chunked" in header(data.headers.fields, b"transfer-encoding").lower()
+        self._closes = self._closes or not (self._chunked or self._ends_by_itself(response))
         fields = for_client(data.headers.fields, closes=self._closes, http10=self._http10)
         if data.http_version != b"HTTP/1.1" or len(fields) != len(data.headers.fields) or self._closes:
             # A copy: what the upstream said about its connection is still to be read by mitmproxy.
@@ -230,6 +256,12 @@ class GuardedHttp1Server(Http1Server):
         if self._answer_has_body():
             yield commands.SendData(self.conn, response.raw_content or b"")
         yield from self.mark_done(response=True)
+
+    def _ends_by_itself(self, response: http.Response) -> bool:
+        """Say whether an answer that is not in chunks ends before its connection does. RFC 9112, section 6.3."""
+        if not self._answer_has_body() or response.status_code in _WITHOUT_BODY:
+            return True
+        return header(response.data.headers.fields, b"content-length") != ""
 
     def _answer_has_body(self) -> bool:
         return self.request is None or self.request.data.method != b"HEAD"
@@ -269,10 +301,15 @@ class GuardedHttp1Client(Http1Client):
     """HTTP/1 towards the upstream."""
 
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
-        """Send a request, as HTTP/1.1 whatever the client spoke."""
-        if isinstance(event, RequestHeaders):
-            event.request.data.http_version = b"HTTP/1.1"
-        yield from super().send(event)
+        """Send a request, as HTTP/1.1 whatever the client spoke. Its length is always stated."""
+        if isinstance(event, RequestData):
+            yield commands.SendData(self.conn, event.data)
+        elif isinstance(event, RequestEndOfMessage):
+            yield from self.mark_done(request=True)
+        else:
+            if isinstance(event, RequestHeaders):
+                event.request.data.http_version = b"HTTP/1.1"
+            yield from super().send(event)
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """Parse the head of the answer, within bounds."""
