@@ -21,7 +21,7 @@ from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.adapters.redis_buckets import RedisBuckets
 from modelfence.core.decision import nobody_unknown_is_let_in
-from modelfence.core.policy import Policy
+from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence, Patience
@@ -64,6 +64,8 @@ def read_parts(settings: Settings) -> Parts:
     policy = compiled.policy
     if policy is None:
         raise CannotStartError(f"the policy {path} has problems; mend them and start again", compiled.problems)
+    if policy.mode is Mode.ENFORCE and all(access.rule.shadow for access in policy.allows):
+        raise CannotStartError(f"nobody could ever be let in: the policy {path} has no `allow` that is enforced")
     accounts, problems = _accounts(settings.accounts, policy)
     return Parts(policy, path, accounts, _geo(settings.geo), (*compiled.problems, *problems))
 
@@ -188,6 +190,10 @@ class Gateway:
 
     def _refuse_loops(self) -> None:
         own = {(address.host, address.port) for address in (self.listen, self.admin)}
+        # Who listens everywhere listens on every address of this machine, of which loopback is the one to expect.
+        own |= {
+            (loopback, port) for host, port in own if host in ("0.0.0.0", "::") for loopback in ("127.0.0.1", "::1")
+        }
         for upstream in self.settings.upstreams:
             host = "127.0.0.1" if upstream.host == "localhost" else upstream.host
             if (host, upstream.port) in own:

@@ -109,6 +109,11 @@ BAD_POLICY = "version: 1\naccess:\n  - id: a\n    deny: client.contry == 'X'\n"
         ({}, ["--upstream", "https://x.test", "--accounts", "no.yaml"], "can't read the accounts: No such file"),
         ({}, ["--upstream", "x.test"], "a URL like https://api.openai.com is expected here"),
         ({}, ["--upstream", "https://x.test", "--policy", "no.yaml"], "no.yaml can't be read: No such file"),
+        (
+            {"a.yaml": ACCOUNTS, "p.yaml": "version: 1\naccess: [{id: a, allow: 'true', mode: shadow}]"},
+            ["--upstream", "https://x.test", "--accounts", "a.yaml", "--policy", "p.yaml"],
+            "has no `allow` that is enforced",
+        ),
         ({"p.yaml": BAD_POLICY}, ["--upstream", "https://x.test", "--policy", "p.yaml"], "did you mean `client.country`?"),
         ({}, ["--config", "no.yaml"], "can't read the settings: No such file"),
         ({}, ["--upstream", "https://x.test", "--store", "mysql://x"], "a store is `memory`"),
@@ -136,10 +141,11 @@ def test_it_refuses_to_start_and_says_what_to_do(files, arguments, expected, mod
     assert ended.stdout == ""
 
 
-def test_it_does_not_protect_itself(modelfence, tmp_path):
+@pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
+def test_it_does_not_protect_itself(modelfence, tmp_path, host):
     (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
     ended = modelfence(
-        "run", "--upstream", "http://127.0.0.1:18080", "--accounts", "accounts.yaml", "--listen", "127.0.0.1:18080",
+        "run", "--upstream", "http://127.0.0.1:18080", "--accounts", "accounts.yaml", "--listen", f"{host}:18080",
         MODELFENCE_ADMIN="127.0.0.1:0",
     )  # fmt: skip
     assert ended.returncode == 2

@@ -1,7 +1,5 @@
 """How a policy decides: each case is a policy as its author writes it, facts, and what comes of them."""
 
-import math
-
 import pytest
 
 from modelfence.core.charge import Balance, Charge, Demand, Refused, Taken
@@ -115,6 +113,11 @@ def test_a_rule_in_shadow_says_what_would_be_and_changes_nothing(rules, facts, o
     assert (decision.would, decision.shadow_rules) == would
 
 
+def test_a_policy_in_shadow_says_which_facts_its_allows_lacked():
+    decision = decided(access(KNOWN, mode="shadow"), {})
+    assert (decision.effect, decision.would, decision.unknown) == ("allow", "deny", ("kyc.tier",))
+
+
 @pytest.mark.parametrize(
     ("facts", "because", "would", "shadow_rules"),
     [
@@ -200,15 +203,15 @@ def test_a_throttle_charges_the_bucket_of_its_key(rule, facts, key):
         ("requests", "0", 0, 0),
         ("requests", "-3", 0, 0),
         ("requests", "999999", 1000, 1000),
-        ("requests", "0.0 / 0.0", 1000, 1000),
-        ("requests", "1.0 / 0.0", 1000, 1000),
-        ("requests", "-1.0 / 0.0", 1000, 1000),
-        ("requests", "request.tools", 1000, 1000),
+        ("requests", "0.0 / 0.0", 1000, None),
+        ("requests", "1.0 / 0.0", 1000, None),
+        ("requests", "-1.0 / 0.0", 1000, None),
+        ("requests", "request.tools", 1000, None),
         ("input_tokens", "1", 100, 1),
         ("output_tokens", "2", 400, 2),
         ("total_tokens", "1", 300, 1),
         ("total_tokens", "4", 1000, 4),
-        ("output_tokens", "request.tools", 1000, 5),
+        ("output_tokens", "request.tools", 1000, None),
     ],
 )
 def test_a_cost_is_never_negative_and_at_most_the_burst(unit, cost, amount, weight):
@@ -221,16 +224,32 @@ def test_a_cost_without_bounds_takes_the_burst_even_where_nothing_is_expected():
     fence = throttle("{id: t, key: account.id, rate: 60 per minute, unit: output_tokens, cost: 1.0 / 0.0}")
     [charge] = decided(fence, {"account.id": "acme"}, Demand()).charges
     assert (charge.amount, charge.cost_us) == (60, 60_000_000)
-    assert math.isfinite(charge.owed_us(Demand(output_tokens=10**9)))
+    assert charge.owed_us(Demand(output_tokens=10**9)) == 0
 
 
-def test_an_unknown_cost_owes_for_a_little_more_use_a_little_more():
+@pytest.mark.parametrize("expected", [1, 200])
+def test_an_unknown_cost_is_the_burst_however_much_is_used_and_nothing_for_nothing(expected):
     fence = throttle("{id: t, key: account.id, rate: 1000 per minute, unit: output_tokens, cost: request.tools}")
-    decision = decided(fence, {"account.id": "acme"}, Demand(output_tokens=200))
+    decision = decided(fence, {"account.id": "acme"}, Demand(output_tokens=expected))
     [charge] = decision.charges
-    assert charge.owed_us(Demand(output_tokens=200)) == 0
-    assert charge.owed_us(Demand(output_tokens=220)) == charge.rate.burst_us // 10
+    assert charge.cost_us == charge.rate.burst_us
+    assert [charge.owed_us(Demand(output_tokens=used)) for used in (0, 1, 100_000)] == [-charge.cost_us, 0, 0]
+    assert [charge.cost(Demand(output_tokens=used)) for used in (0, 1, 100_000)] == [0, 1000, 1000]
     assert decision.unknown == ("request.tools",)
+
+
+def test_a_call_whose_answer_is_cut_short_reserves_no_more_than_that():
+    fence = policy(f"""
+access:
+{ALLOW_ALL}
+reshape:
+  - {{id: short, cap: {{output_tokens: 50}}}}
+  - {{id: trial, cap: {{output_tokens: 5}}, mode: shadow}}
+throttle:
+  - {{id: out, key: account.id, rate: 1000 per day, unit: output_tokens}}
+  - {{id: in, key: account.id, rate: 1000 per day, unit: input_tokens}}
+""")
+    assert [charge.amount for charge in decided(fence, {"account.id": "acme"}).charges] == [50, 100]
 
 
 def test_what_a_throttle_did_not_know_is_told_once_for_each_fact():
@@ -321,6 +340,12 @@ def test_a_bucket_tells_what_it_still_holds():
         (["{id: active, allow: 'kyc.status == \"active\" && client.hosting'}"], "enforce", True),
         (["{id: home, allow: 'client.country == \"NO\"'}"], "enforce", False),
         (["{id: trial, allow: 'true', mode: shadow}"], "enforce", True),
+        (["{id: gold, allow: 'account.labels.plan == \"gold\"'}"], "enforce", True),
+        (["{id: gold, allow: 'account.labels.plan == \"gold\" || client.hosting'}"], "enforce", False),
+        (["{id: all, allow: 'true'}", "{id: none, deny: kyc.tier < tier.basic}"], "enforce", True),
+        (["{id: all, allow: 'true'}", "{id: none, deny: kyc.tier < tier.basic, mode: shadow}"], "enforce", False),
+        (["{id: all, allow: 'true'}", "{id: red, deny: 'account.labels.plan == \"red\"'}"], "enforce", True),
+        (["{id: all, allow: 'true'}", "{id: hosted, deny: client.hosting}"], "enforce", False),
         ([], "enforce", True),
     ],
 )

@@ -71,9 +71,18 @@ def test_a_tier_the_policy_does_not_know_is_the_lowest():
     assert facts["kyc.tier"] == 0
 
 
-@pytest.mark.parametrize(("stated", "upstreams", "expected"), [(5, 100, 5), (None, 100, 100), (0, 100, 0)])
-def test_a_call_that_sets_no_limit_has_the_upstreams(stated, upstreams, expected):
-    facts = gather(call(Reading("chat", output_tokens=stated), upstreams), None, Location(), POLICY)
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        (Reading("chat", output_tokens=5), 5),
+        (Reading("embeddings", output_tokens=0), 0),
+        (Reading("chat"), 100),
+        (Reading("chat", choices=3), 300),
+        (BARE, 100),
+    ],
+)
+def test_a_call_that_sets_no_limit_has_the_upstreams_for_each_choice(reading, expected):
+    facts = gather(call(reading, max_output_tokens=100), None, Location(), POLICY)
     assert facts["request.output_tokens"] == expected
 
 

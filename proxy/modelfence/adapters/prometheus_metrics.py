@@ -102,7 +102,7 @@ class PrometheusMetrics:
                 self._tokens.at(judged.call.provider, direction, judged.tier).inc(tokens)
         for charge in judged.held:
             if charge.unit is not Unit.REQUESTS:
-                self._charged.at(charge.throttle, charge.unit).inc(used.amount(charge.unit) * charge.weight)
+                self._charged.at(charge.throttle, charge.unit).inc(charge.cost(used))
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """Count a call that was refused without a judgement."""

@@ -64,7 +64,7 @@ class Call:
     bytes: int
     reading: Reading
     max_output_tokens: int | None = None
-    """The upstream's own limit, for calls that set none."""
+    """The upstream's own limit for each choice, for calls that set none."""
 
 
 @dataclass(frozen=True, slots=True)

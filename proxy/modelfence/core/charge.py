@@ -55,8 +55,9 @@ class Charge:
     rate: Rate
     amount: float = 1.0
     unit: Unit = Unit.REQUESTS
-    weight: float = 1.0
-    """What one request or token costs, in units of the bucket."""
+    weight: float | None = 1.0
+    """What one request or token costs, in units of the bucket. None where that could not be found out: anything that
+    is used then costs the whole amount, and nothing more."""
     shadow: bool = False
     """Taken by itself after all others, and never the reason for a refusal."""
     on_store_failure: OnStoreFailure = OnStoreFailure.DENY
@@ -86,7 +87,16 @@ class Charge:
         """
         if self.unit is Unit.REQUESTS:
             return 0
-        return self.rate.time_us(used.amount(self.unit) * self.weight) - self.cost_us
+        if self.weight is None:
+            return 0 if used.amount(self.unit) else -self.cost_us
+        return self.rate.time_us(self.cost(used)) - self.cost_us
+
+    def cost(self, used: Demand) -> float:
+        """Return what settling to `used` costs in all, in units of the bucket."""
+        units = used.amount(self.unit)
+        if self.unit is Unit.REQUESTS or (self.weight is None and units):
+            return self.amount
+        return units * (self.weight or 0.0)
 
 
 @dataclass(frozen=True, slots=True)

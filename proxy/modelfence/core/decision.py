@@ -17,7 +17,17 @@ from enum import StrEnum
 
 from modelfence.core.charge import Charge, Demand, Refused, Taken
 from modelfence.core.facts import Facts
-from modelfence.core.policy import UNKNOWN_KEY, Mode, Policy, Reshaping, Rule, RuleKind, ThrottleRule, Unknown
+from modelfence.core.policy import (
+    UNKNOWN_KEY,
+    AccessRule,
+    Mode,
+    Policy,
+    Reshaping,
+    Rule,
+    RuleKind,
+    ThrottleRule,
+    Unknown,
+)
 
 
 class Effect(StrEnum):
@@ -81,11 +91,12 @@ def decide(policy: Policy, facts: Facts, demand: Demand) -> Decision:
         effect, because = _access([step for step in trace if not step.rule.shadow])
     else:
         effect, because = Effect.ALLOW, [step for step in trace if step.applied and step.rule.kind is RuleKind.ALLOW]
+    wanting = (effect is Effect.DENY and not because) or (would is Effect.DENY and not would_because)
     decision = Decision(
         effect=effect,
         policy_hash=policy.hash,
         rules=tuple(step.rule.id for step in because),
-        unknown=_unknown_facts(trace, refused_for_want_of_an_allow=effect is Effect.DENY and not because),
+        unknown=_unknown_facts(trace, refused_for_want_of_an_allow=wanting),
         trace=trace,
     )
     if would is not effect:
@@ -118,12 +129,25 @@ def charged(decision: Decision, taken: Taken, policy: Policy) -> Decision:
 def nobody_unknown_is_let_in(policy: Policy) -> bool:
     """Say whether the policy plainly refuses every caller without an account, whatever else is true of the call.
 
-    Everything but the account is left unknown, so an allow that is false all the same is false for all such calls.
+    Everything but the account is left unknown: what is plain all the same is plain for all such calls. What only facts
+    of an account keep from being plain stays unknown for them for good: an unknown deny applies, an unknown allow does
+    not.
     """
     if policy.mode is Mode.SHADOW:
         return False
     bound = policy.bind({"kyc.tier": 0, "kyc.status": "unknown"})
-    return all(access.condition.evaluate(bound) is False for access in policy.allows if not access.rule.shadow)
+
+    def is_refused(access: AccessRule, *, when: bool) -> bool:
+        value = access.condition.evaluate(bound)
+        if isinstance(value, Unknown):
+            return all(fact.startswith(("account.", "kyc.")) for fact in value.facts)
+        return value is when
+
+    denies = (access for group in policy.denies for access in group.rules if not access.rule.shadow)
+    allows = (access for access in policy.allows if not access.rule.shadow)
+    return any(is_refused(access, when=True) for access in denies) or all(
+        is_refused(access, when=False) for access in allows
+    )
 
 
 def _denies(policy: Policy, bound: object) -> list[Step]:
@@ -166,6 +190,8 @@ def _with_consequences(decision: Decision, policy: Policy, *, bound: object, dem
         steps.append(Step(reshape.rule, applied=True, unknown=_if_unknown(value)))
         if not reshape.rule.shadow:
             reshaping |= reshape.reshaping
+    if (most := reshaping.cap.get("output_tokens")) is not None:
+        demand = replace(demand, output_tokens=min(most, demand.output_tokens))
     charges = []
     for throttle in policy.throttles:
         charge, unknown = _charge(throttle, bound, demand)
@@ -185,8 +211,8 @@ def _with_consequences(decision: Decision, policy: Policy, *, bound: object, dem
 def _charge(throttle: ThrottleRule, bound: object, demand: Demand) -> tuple[Charge | None, Unknown | None]:
     """Return what a throttle takes from which bucket, or None where it does not apply; and what it did not know.
 
-    A cost that is unknown or no finite number takes the whole burst for what is expected; its weight is that burst
-    spread over the expected units, so that settling to a little more owes a little more.
+    A cost that is unknown or no finite number takes the whole burst, and no weight: were the burst spread over what is
+    expected, an answer longer than the step a stream reserves would owe many bursts.
     """
     when = True if throttle.when is None else throttle.when.evaluate(bound)
     key = "" if when is False else throttle.key.evaluate(bound)
@@ -194,19 +220,18 @@ def _charge(throttle: ThrottleRule, bound: object, demand: Demand) -> tuple[Char
         return None, None
     weight = 1.0 if throttle.cost is None else throttle.cost.evaluate(bound)
     doubts = [value for value in (when, key, weight) if isinstance(value, Unknown)]
-    units, burst = demand.amount(throttle.unit), throttle.rate.burst
-    if isinstance(weight, Unknown) or not math.isfinite(weight):
-        amount, weight = burst, burst / max(1, units)
-    else:
-        weight = min(max(0.0, weight), burst)
-        amount = min(weight * units, burst)
+    amount = burst = throttle.rate.burst
+    known_weight = None
+    if not isinstance(weight, Unknown) and math.isfinite(weight):
+        known_weight = min(max(0.0, weight), burst)
+        amount = min(known_weight * demand.amount(throttle.unit), burst)
     charge = Charge(
         throttle=throttle.rule.id,
         key=UNKNOWN_KEY if isinstance(key, Unknown) else key,
         rate=throttle.rate,
         amount=amount,
         unit=throttle.unit,
-        weight=weight,
+        weight=known_weight,
         shadow=throttle.rule.shadow,
         on_store_failure=throttle.on_store_failure,
     )

@@ -74,7 +74,9 @@ def _of_account(call: Call, account: Account | None, policy: Policy) -> dict[str
 
 def _of_request(call: Call) -> dict[str, FactValue | None]:
     reading = call.reading
-    limit = call.max_output_tokens if reading.output_tokens is None else reading.output_tokens
+    limit = reading.output_tokens
+    if limit is None and call.max_output_tokens is not None:
+        limit = call.max_output_tokens * (reading.choices or 1)
     return {
         "request.provider": call.provider,
         "request.operation": reading.operation,
