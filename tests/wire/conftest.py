@@ -264,10 +264,14 @@ class Buckets:
         self.fails: Exception | None = None
         self.settle_fails: Exception | None = None
         self.hangs = False
+        self.turns = 0
+        """How many turns of the loop `take` lets pass, as a store over the network would."""
 
     async def take(self, charges: Sequence[Charge]) -> Taken:
         if self.fails:
             raise self.fails
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         if self.hangs:
             await asyncio.Event().wait()
         return await self._buckets.take(charges)

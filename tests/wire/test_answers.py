@@ -184,8 +184,12 @@ async def test_a_thousand_small_requests_in_one_packet_are_all_answered(fence, u
     assert len(upstream.requests) == 1
 
 
-@pytest.mark.parametrize("early", [True, False], ids=["before the first is judged", "while the upstream answers"])
-async def test_a_flood_of_pipelined_requests_is_cut_off_and_the_call_settled(fence, upstream, wire, early):
+FLOODS = {"before the first is judged": (True, 0), "while it is judged": (True, 3), "while it is answered": (False, 0)}
+
+
+@pytest.mark.parametrize(("early", "turns"), FLOODS.values(), ids=FLOODS)
+async def test_a_flood_of_pipelined_requests_is_cut_off_and_the_call_settled(fence, upstream, wire, early, turns):
+    fence.buckets.turns = turns
     upstream.answers.append(held_stream(wire, "one"))
     client = await fence.connect()
     await client.send(wire.post())
@@ -275,3 +279,22 @@ async def test_stopping_waits_for_a_settlement_under_way(start_fence, upstream, 
     await fence.proxy.stop()
     assert done
     assert len(upstream.requests) == 1
+
+
+async def test_a_connection_that_ends_while_its_bytes_wait_their_turn_is_closed_and_its_call_settled(
+    fence, upstream, wire
+):
+    upstream.answers.append(held_stream(wire, "one"))
+    client = await fence.connect()
+    await client.send(wire.post())
+    async with asyncio.timeout(wire.WITHIN_S):
+        await upstream.arrived.wait()
+        (handler,) = fence.proxy._handlers
+        async with handler._server_event_lock:
+            await client.send(b"more")
+            while not handler._server_event_lock._waiters:
+                await asyncio.sleep(0)
+            handler.end()
+            await asyncio.sleep(0)
+    assert await client.rest() == b""
+    assert (await fence.watcher.settlement()).usage is None

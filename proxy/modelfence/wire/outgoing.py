@@ -19,8 +19,8 @@ def address(
 ) -> None:
     """Rewrite `message` in place: address, path, headers and body. `request` is what was judged."""
     body = request.body
-    if reshaping:
-        body = json.dumps(dialect.reshape(request, reshaping), ensure_ascii=False).encode()
+    if reshaping and (reshaped := dialect.reshape(request, reshaping)) != request.json:
+        body = json.dumps(reshaped, ensure_ascii=False).encode()
     replaced = _REPLACED if upstream.secret is None else _REPLACED | _CREDENTIALS
     fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]
     fields.insert(0, (b"Host", upstream.authority.encode()))
