@@ -52,6 +52,8 @@ def _root(text: str) -> yaml.Node | None:
     events: Any = yaml.parse(text, Loader=yaml.CBaseLoader)
     for event in events:
         kind = type(event)
+        if getattr(event, "tag", None) is not None:
+            raise RefusedError("yaml-tag", "a `!` here begins a YAML tag; put the whole text in quotes", event)
         if kind is yaml.ScalarEvent:
             node = yaml.ScalarNode("", event.value, event.start_mark, event.end_mark, event.style)
         elif kind in _NODE_OF:

@@ -10,6 +10,7 @@ CODES: Mapping[str, str] = {
     "unreadable": "The file is not UTF-8 text, or larger than any policy.",
     "yaml-syntax": "The file is not YAML, or holds a character that YAML does not admit.",
     "yaml-alias": "YAML aliases (`*name`) are not supported; the value has to be written out.",
+    "yaml-tag": "A value begins with `!`, which is a tag to YAML: a condition like `!client.hosting` stands in quotes.",
     "yaml-depth": "Values are nested deeper than any policy needs.",
     "empty-document": "The file holds nothing.",
     "wrong-type": "A value is of another kind than the one expected: a text, a list, a mapping or a number.",
