@@ -14,7 +14,7 @@ from modelfence.policy.compile import compile_text
 POLICY = compile_text("""
 version: 1
 lists:
-  embargoed: [CN, KP]
+  embargoed: [CN, KP, CN]
   allies: [GB, CA]
 access:
   - {id: owned, deny: kyc.owned_by.embargoed > 0.5}

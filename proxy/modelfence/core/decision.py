@@ -100,9 +100,8 @@ def decide(policy: Policy, facts: Facts, demand: Demand) -> Decision:
         trace=trace,
     )
     if would is not effect:
-        decision = replace(
-            decision, would=would, shadow_rules=tuple(step.rule.id for step in would_because if step.rule.shadow)
-        )
+        # Only rules in shadow can make the difference, so all of these are.
+        decision = replace(decision, would=would, shadow_rules=tuple(step.rule.id for step in would_because))
     if effect is Effect.DENY:
         return _with_message(decision, [step.rule for step in because])
     return _with_consequences(decision, policy, bound=bound, demand=demand)
