@@ -214,3 +214,9 @@ def test_an_ipv6_address_is_written_in_brackets():
     settings, _ = load(None, {}, {"listen": "[::1]:8080"})
     assert settings.listen == Address("::1", 8080)
     assert str(settings.listen) == "[::1]:8080"
+
+
+def test_an_address_that_repeats_what_callers_paths_begin_with_is_a_warning():
+    settings, (warning,) = load(None, {}, {"upstreams": "https://api.openai.com/v1"})
+    assert settings.upstreams[0].base_path == "/v1"
+    assert (warning.code, warning.severity, warning.hint) == ("doubled-path", Severity.WARNING, "leave /v1 out")

@@ -300,7 +300,12 @@ def _url(node: Node) -> tuple[str, str, int, str] | None:
     if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
         node.problem("bad-url", "a URL like https://api.openai.com is expected here", quote=False)
         return None
-    return parts.scheme, parts.hostname, port, parts.path.rstrip("/")
+    path = parts.path.rstrip("/")
+    if path.endswith("/v1"):
+        words = "callers' paths begin with /v1, so the API would be asked for /v1/v1/…"
+        hint = "leave /v1 out" if path == "/v1" else None
+        node.problem("doubled-path", words, hint=hint, severity=Severity.WARNING)
+    return parts.scheme, parts.hostname, port, path
 
 
 def _prefix(node: Node) -> str | None:

@@ -96,7 +96,7 @@ REPORTS = {
     "decimal numbers": ({"prompt_tokens": 1.0, "completion_tokens": 2.0}, ESTIMATE),
     "more than any answer costs": ({"prompt_tokens": 10**30, "completion_tokens": MAX_TOKENS + 1}, ESTIMATE),
     "an input without an output": ({"prompt_tokens": 7, "completion_tokens": -1}, Usage(7, 1, estimated=True)),
-    "an output without an input": ({"prompt_tokens": "7", "completion_tokens": 3}, Usage(0, 3)),
+    "an output without an input": ({"prompt_tokens": "7", "completion_tokens": 3}, Usage(0, 3, estimated=True)),
     "details that are none": (
         {"prompt_tokens": 7, "completion_tokens": 3, "prompt_tokens_details": 5, "completion_tokens_details": None},
         Usage(7, 3),

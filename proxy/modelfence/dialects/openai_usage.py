@@ -86,6 +86,8 @@ class _Tally:
                 output_tokens=output_tokens or 0,
                 cached_tokens=min(input_tokens or 0, _detail(usage, f"{read}_details", "cached_tokens")),
                 reasoning_tokens=min(output_tokens or 0, _detail(usage, f"{written}_details", "reasoning_tokens")),
+                # Whoever settles puts in what the request was read as: no input is no fact that was reported.
+                estimated=input_tokens is None,
             )
             return
 
