@@ -6,27 +6,20 @@ import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.wire.outside import KEY, WITHIN_S, Accounts, Buckets, Geo, Watcher
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.core.account import Account
-from modelfence.core.call import key_digest
-from modelfence.core.charge import Adjustment, Charge, Taken
-from modelfence.core.decision import Effect
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence
-from modelfence.enforcement.ports import Judged, Location, Passing, Settled
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
 from modelfence.wire.runner import Proxy, listen
 
-WITHIN_S = 5
-KEY = "sk-acme"
 BODY: dict[str, object] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 POLICY = """
 version: 1
@@ -235,105 +228,6 @@ class Client:
 
     def close(self) -> None:
         self.writer.close()
-
-
-class Accounts:
-    """One active account. `hangs` makes it never answer, `fails` raise what it is given."""
-
-    hangs = False
-    fails: Exception | None = None
-
-    async def find(self, digest: str) -> Account | None:
-        if self.fails:
-            raise self.fails
-        if self.hangs:
-            await asyncio.Event().wait()
-        return Account("acme", "active", "basic") if digest == key_digest(KEY) else None
-
-
-class Geo:
-    def locate(self, ip: str) -> Location:
-        return Location("NO", "EU")
-
-
-class Buckets:
-    """Buckets in memory that remember what was settled. `fails` is raised by both ways in; `hangs` stops `take`."""
-
-    def __init__(self, clock: Callable[[], int]) -> None:
-        self._buckets = MemoryBuckets(clock)
-        self.adjustments: list[Adjustment] = []
-        self.fails: Exception | None = None
-        self.settle_fails: Exception | None = None
-        self.hangs = False
-        self.turns = 0
-        """How many turns of the loop `take` lets pass, as a store over the network would."""
-
-    async def take(self, charges: Sequence[Charge]) -> Taken:
-        if self.fails:
-            raise self.fails
-        for _ in range(self.turns):
-            await asyncio.sleep(0)
-        if self.hangs:
-            await asyncio.Event().wait()
-        return await self._buckets.take(charges)
-
-    async def settle(self, adjustments: Sequence[Adjustment]) -> None:
-        if self.settle_fails:
-            raise self.settle_fails
-        self.adjustments += adjustments
-        await self._buckets.settle(adjustments)
-
-
-@dataclass
-class Watcher:
-    """An observer that remembers."""
-
-    calls: list[Judged] = field(default_factory=list)
-    settlements: list[Settled] = field(default_factory=list)
-    refusals: list[Effect] = field(default_factory=list)
-    failures: int = 0
-    began: int = 0
-    passings: list[Passing] = field(default_factory=list)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    fails: Exception | None = None
-
-    def judged(self, judged: Judged) -> None:
-        self.calls.append(judged)
-
-    def settled(self, settled: Settled) -> None:
-        self.settlements.append(settled)
-        self.changed.set()
-
-    def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
-        self.refusals.append(effect)
-
-    def store_failed(self, throttle: str, outcome: str) -> None: ...
-
-    def store_answered(self, took_us: int) -> None: ...
-
-    def answer_began(self) -> None:
-        self.began += 1
-        if self.fails:
-            raise self.fails
-
-    def passed(self, provider: str, passing: Passing) -> None:
-        self.passings.append(passing)
-
-    def hook_failed(self) -> None:
-        self.failures += 1
-        self.changed.set()
-
-    @property
-    def admitted(self) -> int:
-        return sum(judged.decision.admitted for judged in self.calls)
-
-    async def settlement(self, nth: int = 1) -> Settled:
-        """Wait until so many calls have been settled; return that one."""
-        async with asyncio.timeout(WITHIN_S):
-            while len(self.settlements) < nth:
-                self.changed.clear()
-                await self.changed.wait()
-        return self.settlements[nth - 1]
 
 
 class RunningFence:
