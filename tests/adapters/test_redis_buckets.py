@@ -247,3 +247,39 @@ async def test_a_full_bucket_leaves_nothing_behind(server, buckets):
 def test_only_urls_of_a_redis_server_are_taken():
     with pytest.raises(ValueError, match="redis://"):
         RedisBuckets("memcached://127.0.0.1")
+
+
+async def test_a_process_that_is_held_up_does_not_take_its_own_delay_for_the_servers(server):
+    buckets = RedisBuckets(server.url, deadline_s=0.1)
+    await buckets.take([charge("warm")])
+    busy = asyncio.create_task(_hold_up_the_loop(0.15))
+    for burst in range(2, 8):
+        taken = await buckets.take([charge(f"of-{burst}", burst=burst)])
+        assert taken.balances[0].left == burst - 1
+        await buckets.settle([Adjustment(charge(f"of-{burst}", burst=burst), -taken.balances[0].charge.cost_us)])
+    busy.cancel()
+    await buckets.close()
+
+
+async def test_a_paused_server_is_given_up_by_a_process_that_is_held_up_too(server):
+    buckets = RedisBuckets(server.url, deadline_s=0.1)
+    await buckets.take([charge("warm")])
+    server.pause()
+    busy = asyncio.create_task(_hold_up_the_loop(0.15))
+    async with asyncio.timeout(PATIENCE_S):
+        with pytest.raises(UnavailableError, match="did not answer within"):
+            await buckets.take([charge()])
+    busy.cancel()
+    server.go_on()
+    await buckets.close()
+
+
+async def _hold_up_the_loop(turn_s: float) -> None:
+    while True:
+        time.sleep(turn_s)  # noqa: ASYNC251 - that is the point
+        await asyncio.sleep(0)
+
+
+def test_an_option_that_no_server_has_is_found_before_the_first_call():
+    with pytest.raises(ValueError, match="an option that does not exist"):
+        RedisBuckets("redis://127.0.0.1/0?nonsense=1")

@@ -9,16 +9,21 @@ latest server time at which it still may. Nothing is sent again that may have ru
 UnavailableError either nothing was taken, or its script ran in time and only the answer was lost: then its charges
 were taken, or its settlement applied, once; they are never taken later.
 
+Why the deadline is counted in turns of the event loop: what holds this process up would otherwise be taken for the
+server's slowness. With 64 callers at once a turn takes longer than the deadline, and every call was refused.
+
 Why an estimate of the server's time: the time in an answer was read before the answer arrived, so that time plus what
 has passed here since is never ahead of the server's, and the latest time never after the caller's deadline. A server
 clock that steps forward makes a script think it came too late; its answer says what time it is, and the call is made
-again while the deadline lasts. One that steps back is found out by the next answer. The first call, and one after
+again while the deadline lasts. One that steps back by more
+than a second is found out by the next answer, by less within ten seconds. The first call, and one after
 the estimate has grown old, find out the same way: by coming too late.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from typing import cast
@@ -35,6 +40,37 @@ _ESTIMATE_HOLDS_S = 10.0
 """For how long the server's time is guessed. Clocks being slewed part by up to 500 us a second (RFC 5905, NTP), so
 the guess is then off by 5 ms at most."""
 
+_LATEST_ANSWER_US = bucket.SECOND_US
+"""An answer that seems later than this tells of a server clock that stepped back."""
+_TURNS = 5
+
+
+@asynccontextmanager
+async def patience(seconds: float) -> AsyncIterator[None]:
+    """Raise TimeoutError after that time, in which this process was free to look for the answer.
+
+    Counted in short turns: while the event loop is held up by other calls no answer can be read, and a turn that is
+    held up counts as a short one. So a busy process waits longer, and doesn't take its own delay for the server's.
+    """
+    loop = asyncio.get_running_loop()
+    left = _TURNS
+    handle: asyncio.TimerHandle
+
+    def turn() -> None:
+        nonlocal left, handle
+        left -= 1
+        if left:
+            handle = loop.call_later(seconds / _TURNS, turn)
+        else:
+            timeout.reschedule(loop.time())
+
+    async with asyncio.timeout(None) as timeout:
+        handle = loop.call_later(seconds / _TURNS, turn)
+        try:
+            yield
+        finally:
+            handle.cancel()
+
 
 class RedisBuckets:
     """A `BucketStore` on the server of `url` (redis:// or rediss://).
@@ -50,8 +86,8 @@ class RedisBuckets:
         self._prefix = prefix
         self._deadline_s = deadline_s
         self.last_answer_us = 0
-        self._last_answer_at_s = 0.0
-        """The event loop's time when that answer was here."""
+        self._known_us, self._known_at_s = 0, 0.0
+        """The server's time at a moment of the event loop's, from the answer that was read with the least delay."""
 
     async def take(self, charges: Sequence[Charge]) -> Taken:
         """Take all enforced charges or none, then each shadow charge that fits.
@@ -101,13 +137,12 @@ class RedisBuckets:
         """Return the server's time and the rest of the script's answer."""
         keys = [f"{self._prefix}:bucket:{charge.bucket}" for charge in charges]
         loop = asyncio.get_running_loop()
-        give_up_at_s = loop.time() + self._deadline_s
         try:
-            async with asyncio.timeout_at(give_up_at_s), self._connections.one() as connection:
+            async with patience(self._deadline_s), self._connections.one() as connection:
                 while True:
-                    latest_us = self._server_us(give_up_at_s, now_s=loop.time())
+                    latest_us = self._server_us(loop.time() + self._deadline_s, now_s=loop.time())
                     now_us, in_time, *answer = await script.run(connection, keys, [latest_us, *arguments])
-                    self.last_answer_us, self._last_answer_at_s = now_us, loop.time()
+                    self._heard(now_us, at_s=loop.time())
                     if in_time:
                         return now_us, answer
         except TimeoutError as error:
@@ -117,11 +152,21 @@ class RedisBuckets:
             message = f"Redis: {error}"
             raise UnavailableError(message) from error
 
+    def _heard(self, server_us: int, *, at_s: float) -> None:
+        """Take an answer's time for the server's, unless one is known by which the server is further on.
+
+        An answer is read late when this process is busy, so of several the one that was late by least is best.
+        """
+        self.last_answer_us = server_us
+        behind_us = self._server_us(at_s, now_s=at_s) - server_us
+        if not 0 < behind_us < _LATEST_ANSWER_US:
+            self._known_us, self._known_at_s = server_us, at_s
+
     def _server_us(self, at_s: float, *, now_s: float) -> int:
         """Return the server's time at a moment of the event loop's, or a little less; 0 when there is no telling."""
-        if now_s - self._last_answer_at_s > _ESTIMATE_HOLDS_S:
+        if now_s - self._known_at_s > _ESTIMATE_HOLDS_S:
             return 0
-        return self.last_answer_us + int((at_s - self._last_answer_at_s) * bucket.SECOND_US)
+        return self._known_us + int((at_s - self._known_at_s) * bucket.SECOND_US)
 
 
 @dataclass(frozen=True, slots=True)

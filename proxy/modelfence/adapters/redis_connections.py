@@ -28,6 +28,11 @@ class RedisConnections:
         self._factory = ConnectionPool.from_url(
             url, protocol=2, driver_info=None, socket_timeout=None, socket_connect_timeout=None
         )
+        try:
+            self._factory.make_connection()  # type: ignore[no-untyped-call]  # redis-py annotates in part
+        except TypeError:
+            message = "its query names an option that does not exist"
+            raise ValueError(message) from None
         self._most = most
         self._room = asyncio.Semaphore(most)
         self._idle: list[AbstractConnection] = []
