@@ -228,16 +228,22 @@ class GuardedHttpLayer(HttpLayer):
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
             return  # the last word of a connection that was forgotten
-        writes: dict[Connection, list[bytes]] = {}
+        held: list[bytes] = []
+        held_for: Connection | None = None
         for command in super()._handle_event(event):
             if isinstance(command, commands.SendData):
-                writes.setdefault(command.connection, []).append(command.data)
+                if held_for is not None and command.connection is not held_for:
+                    yield commands.SendData(held_for, b"".join(held))
+                    held = []
+                held_for = command.connection
+                held.append(command.data)
                 continue
-            if isinstance(command, commands.CloseConnection) and (pieces := writes.pop(command.connection, None)):
-                yield commands.SendData(command.connection, b"".join(pieces))
+            if isinstance(command, commands.CloseConnection) and held_for is not None:
+                yield commands.SendData(held_for, b"".join(held))
+                held, held_for = [], None
             yield command
-        for connection, pieces in writes.items():
-            yield commands.SendData(connection, b"".join(pieces))
+        if held_for is not None:
+            yield commands.SendData(held_for, b"".join(held))
 
 
 class GuardedHandler(ProxyConnectionHandler):

@@ -14,7 +14,7 @@ from modelfence.core.dialect import CREDENTIAL_HEADERS, MalformedRequestError
 MAX_HEADERS = 100
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _METHOD = re.compile(rb"[A-Z]{1,16}")
-_NAME = re.compile(_TOKEN)
+_TOKEN_OR_NOTHING = re.compile(_TOKEN + b"|")
 _VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 # Half a line end, or a control character: mitmproxy strips some of them off a value as if they were spaces.
 _STRAY = re.compile(rb"(?<!\r)\n|\r(?!\n)(?!\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -113,12 +113,11 @@ def check_request(method: bytes, target: bytes, fields: Fields) -> None:
     check_target(target)
     if len(fields) > MAX_HEADERS:
         raise MalformedRequestError(f"More than {MAX_HEADERS} headers.", status=431)
-    for name, value in fields:
-        if not _NAME.fullmatch(name):
-            raise MalformedRequestError("The name of a header is malformed.")
-        if not _VALUE.fullmatch(value):
-            raise MalformedRequestError("The value of a header holds a control character.")
     names = [name.lower() for name, _ in fields]
+    if not all(names) or not _TOKEN_OR_NOTHING.fullmatch(b"".join(names)):
+        raise MalformedRequestError("The name of a header is malformed.")
+    if not _VALUE.fullmatch(b"".join([value for _, value in fields])):
+        raise MalformedRequestError("The value of a header holds a control character.")
     for once in (b"content-type", b"content-encoding", b"expect"):
         if names.count(once) > 1:
             raise MalformedRequestError(f"The header {once.decode()} is given more than once.")
@@ -153,14 +152,16 @@ def passed_on(fields: Fields) -> list[tuple[bytes, bytes]]:
 
     Some servers take `_` for `-` in names: what would become one of these, or a header that was judged, is dropped.
     """
-    dropped = _NOT_PASSED_ON | _named_by_connection(fields)
+    named = _named_by_connection(fields)
     kept = []
     for name, value in fields:
-        lower = name.lower()
-        plain = lower.replace(b"_", b"-")
-        if plain in dropped or plain.startswith(_FORWARDED_PREFIX) or (plain != lower and plain in _JUDGED):
-            continue
-        kept.append((name, value))
+        lower = plain = name.lower()
+        if b"_" in lower:
+            plain = lower.replace(b"_", b"-")
+            if plain in _JUDGED:
+                continue
+        if plain not in _NOT_PASSED_ON and lower not in named and not plain.startswith(_FORWARDED_PREFIX):
+            kept.append((name, value))
     return kept
 
 
