@@ -67,6 +67,12 @@ def decided(facts: Facts, **changes: FactValue | None) -> Decision:
             ["deep-research-needs-verification"],
         ),
         (CUSTOMER, {"request__model": None}, "allow", ["active-customers"]),
+        (
+            CUSTOMER,
+            {"request__model": "o3-deep-research-2025-06-26", "kyc__tier": BASIC},
+            "deny",
+            ["deep-research-needs-verification"],
+        ),
         (CUSTOMER, {"request__model": None, "kyc__tier": BASIC}, "deny", ["deep-research-needs-verification"]),
         (
             CUSTOMER,
