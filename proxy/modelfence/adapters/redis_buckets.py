@@ -13,17 +13,15 @@ Why the deadline is counted in turns of the event loop: what holds this process 
 server's slowness. With 64 callers at once a turn takes longer than the deadline, and every call was refused.
 
 Why an estimate of the server's time: the time in an answer was read before the answer arrived, so that time plus what
-has passed here since is never ahead of the server's, and the latest time never after the caller's deadline. A server
-clock that steps forward makes a script think it came too late; its answer says what time it is, and the call is made
-again while the deadline lasts. One that steps back by more
-than a second is found out by the next answer, by less within ten seconds. The first call, and one after
-the estimate has grown old, find out the same way: by coming too late.
+has passed here since is never ahead of the server's, and the latest time never after the caller's patience ends. A
+server clock that steps forward makes a script think it came too late; its answer says what time it is, and the call is
+made again while the patience lasts. One that steps back by more than a second is found out by the next answer, by less
+within ten seconds. The first call, and one after the estimate has grown old, find out the same way: by coming too late.
 """
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import cast
@@ -31,6 +29,7 @@ from typing import cast
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import NoScriptError, RedisError
 
+from modelfence.adapters.patience import Patience
 from modelfence.adapters.redis_connections import RedisConnections, ask
 from modelfence.core import bucket
 from modelfence.core.charge import Adjustment, Balance, Charge, Refused, Taken
@@ -42,34 +41,6 @@ the guess is then off by 5 ms at most."""
 
 _LATEST_ANSWER_US = bucket.SECOND_US
 """An answer that seems later than this tells of a server clock that stepped back."""
-_TURNS = 5
-
-
-@asynccontextmanager
-async def patience(seconds: float) -> AsyncIterator[None]:
-    """Raise TimeoutError after that time, in which this process was free to look for the answer.
-
-    Counted in short turns: while the event loop is held up by other calls no answer can be read, and a turn that is
-    held up counts as a short one. So a busy process waits longer, and doesn't take its own delay for the server's.
-    """
-    loop = asyncio.get_running_loop()
-    left = _TURNS
-    handle: asyncio.TimerHandle
-
-    def turn() -> None:
-        nonlocal left, handle
-        left -= 1
-        if left:
-            handle = loop.call_later(seconds / _TURNS, turn)
-        else:
-            timeout.reschedule(loop.time())
-
-    async with asyncio.timeout(None) as timeout:
-        handle = loop.call_later(seconds / _TURNS, turn)
-        try:
-            yield
-        finally:
-            handle.cancel()
 
 
 class RedisBuckets:
@@ -138,9 +109,9 @@ class RedisBuckets:
         keys = [f"{self._prefix}:bucket:{charge.bucket}" for charge in charges]
         loop = asyncio.get_running_loop()
         try:
-            async with patience(self._deadline_s), self._connections.one() as connection:
+            async with Patience(self._deadline_s) as patience, self._connections.one() as connection:
                 while True:
-                    latest_us = self._server_us(loop.time() + self._deadline_s, now_s=loop.time())
+                    latest_us = self._server_us(patience.lasts_until_s, now_s=loop.time())
                     now_us, in_time, *answer = await script.run(connection, keys, [latest_us, *arguments])
                     self._heard(now_us, at_s=loop.time())
                     if in_time:
