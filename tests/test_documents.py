@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from modelfence.adapters.accounts_file import read_accounts
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.cli import parser
 from modelfence.core.problem import errors
@@ -44,7 +45,7 @@ def test_the_policies_shown_have_no_problems(document):
 
 
 def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
-    (shown,) = fenced("docs/operating.md", "yaml")
+    shown, _accounts = fenced("docs/operating.md", "yaml")
     (tmp_path / "modelfence.yaml").write_text(shown)
     settings, problems = load(tmp_path / "modelfence.yaml", {"OPENAI_API_KEY": "sk-x"}, {})
     assert settings is not None, [problem.render() for problem in problems]
@@ -52,6 +53,14 @@ def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
     for key in keys():
         if not key.startswith(("tls.", "audit.")):
             assert re.search(rf"^ *{key.rpartition('.')[2]}:", shown, re.MULTILINE), f"{key} is not shown"
+
+
+async def test_the_accounts_shown_are_read(tmp_path):
+    _settings, shown = fenced("docs/operating.md", "yaml")
+    (tmp_path / "accounts.yaml").write_text(shown)
+    accounts, problems = read_accounts(tmp_path / "accounts.yaml")
+    assert problems == ()
+    assert accounts.get("acme").ownership == pytest.approx({"HK": 0.6, "CN": 0.54, "US": 0.4})
 
 
 def test_the_make_targets_the_readme_names_exist():

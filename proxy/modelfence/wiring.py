@@ -113,7 +113,7 @@ class Gateway:
             buckets=self._buckets,
             local_buckets=self._buckets if isinstance(self._buckets, MemoryBuckets) else MemoryBuckets(now_us),
             observers=watching,
-            clock_us=now_us,
+            clock_us=lambda: time.monotonic_ns() // 1000,
             jitter=random.random,
             workers=settings.workers,
             patience=Patience(

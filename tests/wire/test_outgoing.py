@@ -40,6 +40,14 @@ async def test_without_a_credential_of_its_own_the_fence_lets_the_callers_pass(s
     assert upstream.requests[0][name.lower()] == value
 
 
+@pytest.mark.parametrize(("secret", "passes"), [("sk-real", False), (None, True)])
+@pytest.mark.parametrize("header", ["OpenAI-Organization: org-other", "OpenAI-Project: proj-other"])
+async def test_who_pays_is_chosen_by_whose_credential_it_is(start_fence, upstream, wire, header, secret, passes):
+    fence = await start_fence(secret=secret)
+    assert (await fence.exchange(wire.post(wire.BODY, header))).status == 200
+    assert (b"other" in upstream.received[0]) is passes
+
+
 async def test_two_different_keys_are_refused(fence, upstream, wire):
     assert (await fence.exchange(wire.post(wire.BODY, "X-Api-Key: sk-other"))).status == 400
     assert upstream.received == []

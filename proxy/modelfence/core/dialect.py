@@ -18,6 +18,10 @@ CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog
 """Every header that some API reads a key from. With a credential of the fence's own, all of them are replaced."""
 
 
+BILLING_HEADERS = frozenset({"openai-organization", "openai-project"})
+"""Every header by which a caller chooses who pays. They belong to the caller's key, and are dropped along with it."""
+
+
 class MalformedRequestError(Exception):
     """The request can't be read without doubt: it is refused with this status and sentence before it is judged."""
 

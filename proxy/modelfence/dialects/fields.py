@@ -104,6 +104,10 @@ def mapping(body: Body, name: str) -> Body | None:
 def model(body: Body) -> str:
     """Return the model asked for, in whose absence OpenAI's own words are used."""
     if name := string(body, "model"):
+        if not name.isprintable() or name != name.strip():
+            # An upstream that trims a name would read another model than the policy did.
+            message = "Invalid value for 'model': it holds control characters, or spaces around it."
+            raise MalformedRequestError(message)
         return name
     message = "you must provide a model parameter"
     raise MalformedRequestError(message)

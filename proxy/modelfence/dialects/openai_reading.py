@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelfence.core.call import Reading
-from modelfence.core.dialect import Json
+from modelfence.core.dialect import Json, MalformedRequestError
 from modelfence.dialects.fields import (
     Body,
     array,
@@ -104,6 +104,9 @@ def _read_completion(body: Body) -> Reading:
 
 
 def _read_responses(body: Body) -> Reading:
+    if boolean(body, "background"):
+        # What it costs is known only to a later call, which nothing ties to this one.
+        raise MalformedRequestError("Responses in the background are not supported by this service.")
     tools = array(body, "tools")
     given = body.get("input")
     size = size_of(given) if isinstance(given, str) else _size_of_messages(objects(body, "input"))

@@ -63,7 +63,10 @@ class Fence:
         workers: int = 1,
         patience: Patience = Patience(),
     ) -> None:
-        """`local_buckets` serve throttles that fall back on this process; `jitter` gives 0 to 1, evenly."""
+        """`local_buckets` serve throttles that fall back on this process; `jitter` gives 0 to 1, evenly.
+
+        `clock_us` measures how long things take, in microseconds: it should never step. The time of a call is its own.
+        """
         self.policy = policy
         self._accounts = accounts
         self._geo = geo

@@ -4,13 +4,13 @@ import json
 
 from mitmproxy import http
 
-from modelfence.core.dialect import CREDENTIAL_HEADERS, Dialect, Request
+from modelfence.core.dialect import BILLING_HEADERS, CREDENTIAL_HEADERS, Dialect, Request
 from modelfence.core.policy import Reshaping
 from modelfence.core.upstream import Upstream
 from modelfence.wire.sanitise import passed_on
 
 _METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
-_CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS)
+_CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS | BILLING_HEADERS)
 _REPLACED = frozenset((b"host", b"content-length", b"content-encoding", b"accept-encoding"))
 
 

@@ -17,6 +17,7 @@ from modelfence.wire.guard import Bounds, GuardedHandler, require_tested_version
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
+ACCEPTS_AT_ONCE = 16
 STOP_DEADLINE_S = 5.0
 """How long connections get to close once the fence stops."""
 _MODE = mode_specs.ProxyMode.parse("reverse:http://upstream.invalid")
@@ -83,7 +84,9 @@ class Proxy:
         )
         self._running = asyncio.create_task(self._master.run())
         await started.event.wait()
-        self._server = await asyncio.start_server(self._on_client, sock=self._socket, backlog=BACKLOG)
+        # asyncio accepts that many at a go, and logs each one that fails for want of file descriptors.
+        self._server = await asyncio.start_server(self._on_client, sock=self._socket, backlog=ACCEPTS_AT_ONCE)
+        self._socket.listen(BACKLOG)
 
     async def stop(self) -> None:
         """Stop accepting, end the connections, and settle what was under way, all within a deadline."""
