@@ -252,7 +252,7 @@ def _upstreams(node: Node, _: Path) -> tuple[_Written, ...]:
 
 
 def _upstream(node: Node) -> _Written | None:
-    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens")
+    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens", "stream_usage")
     entries = node.entries(keys, required=("name", "dialect", "url"), what="setting")
     name = entries["name"].filled_text() if "name" in entries else None
     dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
@@ -262,7 +262,9 @@ def _upstream(node: Node) -> _Written | None:
     limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
     if name is None or dialect is None or url is None or prefix is None:
         return None
-    return Upstream(name, dialect, *url, prefix=prefix, max_output_tokens=limit), variable, node
+    asks = entries["stream_usage"].boolean() is not False if "stream_usage" in entries else True
+    upstream = Upstream(name, dialect, *url, prefix=prefix, max_output_tokens=limit, stream_usage=asks)
+    return upstream, variable, node
 
 
 def _credential(node: Node) -> str | None:

@@ -37,7 +37,7 @@ async def test_an_event_reaches_the_client_while_the_upstream_holds_back_the_nex
     stream = held_stream(wire, "one", "two", usage=wire.USAGE)
     upstream.answers.append(stream)
     client = await fence.connect()
-    await client.send(wire.post({**wire.BODY, "stream": True}))
+    await client.send(wire.post({**wire.BODY, "stream": True, "stream_options": {"include_usage": True}}))
     for piece in stream.pieces:
         stream.go.release()
         if piece is wire.STREAM_HEAD:

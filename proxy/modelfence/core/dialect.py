@@ -111,6 +111,14 @@ class Dialect(Protocol):
         """Return the body with fields removed and limits lowered; the given one is left as it was."""
         ...
 
+    def asking_for_usage(self, request: Request) -> Json:
+        """Return the body of a stream with its usage asked for, or None where that is asked already or can't be."""
+        ...
+
+    def only_reports_usage(self, event: bytes) -> bool:
+        """Say whether an event of a stream holds the usage that was asked for and nothing else."""
+        ...
+
     def usage_reader(self, operation: str, content_type: str) -> UsageReader:
         """Return a counter for an answer of that kind."""
         ...

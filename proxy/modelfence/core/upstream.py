@@ -20,6 +20,8 @@ class Upstream:
     secret: str | None = field(default=None, repr=False)
     """The fence's own API key, which replaces the caller's; the caller's passes through when None."""
     max_output_tokens: int | None = None
+    stream_usage: bool = True
+    """Usage is asked for on every stream; False for an API that knows no such option."""
 
     @property
     def authority(self) -> str:

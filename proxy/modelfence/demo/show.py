@@ -88,8 +88,7 @@ def _summary(scoreboard: Scoreboard, api: StandInApi, surprises: list[str]) -> s
     lines = [
         "",
         f"{totals.total()} calls: {let_in} let in, {refused} refused, {throttled} throttled.",
-        f"The API saw {api.requests} and sent {api.sent_tokens} tokens; the fence counted {scoreboard.tokens}",
-        "(a stream that does not report its usage is estimated).",
+        f"The API saw {api.requests} and sent {api.sent_tokens} tokens; the fence counted {scoreboard.tokens}.",
     ]
     if surprises:
         lines += ["Not what the policy says:", *(f"  {surprise}" for surprise in surprises)]

@@ -14,7 +14,7 @@ from modelfence.dialects.credentials import credential
 from modelfence.dialects.fields import Body, json_object
 from modelfence.dialects.openai_reading import FIELDS, LOGPROBS_INCLUDE, Fields, choices_in, prompts_in, read_body
 from modelfence.dialects.openai_refusal import refuse
-from modelfence.dialects.openai_usage import usage_reader
+from modelfence.dialects.openai_usage import only_reports_usage, usage_reader
 
 _OPERATIONS = {
     ("POST", "/v1/chat/completions"): "chat",
@@ -26,6 +26,7 @@ _OPERATIONS = {
 # Ids such as `ft:gpt-4o:acme` and `org/name`, whose slash stands escaped; none begins with a dot, so none climbs.
 _ID = r"(?!\.)(?:[\w.:~@+-]|%3[Aa]|%40|%2[Bb])+"
 _MODEL_PATH = re.compile(rf"/v1/models/({_ID}(?:%2[Ff]{_ID})*)", re.ASCII)
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 _UNKNOWN = Reading(
     "unknown",
     model=None,
@@ -92,6 +93,23 @@ class OpenAI:
             if not _lower(body, fields.limits, limit):
                 body[fields.limits[0]] = limit
         return body
+
+    def asking_for_usage(self, request: Request) -> Json:
+        """Return the body of a stream with its usage asked for, or None where that is asked already or can't be.
+
+        Responses report their usage unasked.
+        """
+        body, operation = request.json, self.operation(request.method, request.path)
+        if operation not in {"chat", "completion"} or not isinstance(body, dict) or body.get("stream") is not True:
+            return None
+        options = body.get("stream_options") or {}
+        if not isinstance(options, dict) or options.get("include_usage") is True:
+            return None
+        return {**body, "stream_options": {**options, "include_usage": True}}
+
+    def only_reports_usage(self, event: bytes) -> bool:
+        """Say whether an event of a stream holds the usage that was asked for and nothing else."""
+        return _NO_CHOICES.search(event) is not None and only_reports_usage(event)
 
     def usage_reader(self, operation: str, content_type: str) -> UsageReader:
         """Return a counter for an answer of that kind."""

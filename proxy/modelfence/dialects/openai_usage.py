@@ -27,6 +27,17 @@ _CALL_TEXTS = ("name", "arguments", "input")
 _ITEM_TEXTS = ("content", "arguments", "input", "summary")
 
 
+def only_reports_usage(event: bytes) -> bool:
+    """Say whether a whole event is the chunk that `include_usage` adds: usage, and no choices."""
+    for one in EventParser().feed(event):
+        try:
+            chunk = json.loads(one.data)
+        except (ValueError, RecursionError):
+            return False
+        return isinstance(chunk, dict) and chunk.get("choices") == [] and isinstance(chunk.get("usage"), dict)
+    return False
+
+
 def usage_reader(operation: str, content_type: str) -> UsageReader:
     """Return a counter for a stream of events or a plain answer."""
     kind = content_type.partition(";")[0].strip().lower()

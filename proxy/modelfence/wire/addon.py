@@ -25,6 +25,7 @@ from modelfence.wire import fail_closed, outgoing
 from modelfence.wire.bodies import check_encoding, decode
 from modelfence.wire.meter import Meter
 from modelfence.wire.sanitise import check_request, header
+from modelfence.wire.withholding import Withholding
 
 _NO_UPSTREAM = "none"
 _FAULT = "The service can't check this request right now; try again shortly."
@@ -42,6 +43,8 @@ class Passage:
     sent_at: float
     """Monotonic seconds at which the request left for the upstream."""
     overhead_s: float = 0.0
+    usage_asked: bool = False
+    """The fence asked for usage on the caller's behalf, who is not to see it."""
     first_byte_at: float | None = None
     meter: Meter | None = None
     status: int | None = None
@@ -117,7 +120,11 @@ class FenceAddon:
         plain = header(fields, b"content-encoding").lower() in ("", "identity")
         operation = passage.judged.call.reading.operation
         reader = passage.dialect.usage_reader(operation, header(fields, b"content-type"))
-        passage.meter = Meter(reader if plain else None, counts=passage.status < _FIRST_STATUS_THAT_COSTS_NOTHING)
+        counts = passage.status < _FIRST_STATUS_THAT_COSTS_NOTHING
+        withholding = Withholding(passage.dialect.only_reports_usage) if passage.usage_asked and plain else None
+        if withholding is not None:
+            flow.response.headers.pop("content-length", None)  # it will be less
+        passage.meter = Meter(reader if plain else None, counts=counts, withholding=withholding)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
         for observer in self._observers:
@@ -179,7 +186,7 @@ class FenceAddon:
         # From here on what was reserved is settled, whatever comes.
         passage = self._passages[flow] = Passage(judged, dialect, sent_at=started)
         reshaping = judged.decision.reshaping
-        outgoing.address(flow.request, upstream, dialect, request=request, reshaping=reshaping)
+        passage.usage_asked = outgoing.address(flow.request, upstream, dialect, request=request, reshaping=reshaping)
         passage.sent_at = time.monotonic()
         passage.overhead_s = passage.sent_at - started
 

@@ -4,6 +4,7 @@ import logging
 
 from modelfence.core.call import Usage
 from modelfence.core.dialect import UsageReader
+from modelfence.wire.withholding import Withholding
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +20,12 @@ class Meter:
     that raises would lose its piece, so a reader that fails is dropped and the bytes are counted instead.
     """
 
-    def __init__(self, reader: UsageReader | None, *, counts: bool) -> None:
-        """`counts` is False for an answer that costs nothing, such as an error's."""
+    def __init__(self, reader: UsageReader | None, *, counts: bool, withholding: Withholding | None = None) -> None:
+        """`counts` is False for an answer that costs nothing, such as an error's.
+
+        `withholding` keeps back what the client did not ask for; it is counted all the same.
+        """
+        self._withholding = withholding
         self._reader = reader
         self._counts = counts
         self._bytes = 0
@@ -28,7 +33,7 @@ class Meter:
     def __call__(self, data: bytes) -> bytes | list[bytes]:
         """Take the next bytes of the answer and return what goes on to the client."""
         if not data:
-            return []
+            return (self._withholding and self._withholding.rest()) or []
         self._bytes += len(data)
         if self._reader is not None:
             try:
@@ -36,6 +41,8 @@ class Meter:
             except Exception:
                 log.exception(_FAILED)
                 self._reader = None
+        if self._withholding is not None:
+            return self._withholding.pass_on(data) or []
         return data
 
     def usage(self) -> Usage | None:

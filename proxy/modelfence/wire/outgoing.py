@@ -1,6 +1,7 @@
 """Turning the caller's request into the one that the upstream reads."""
 
 import json
+from dataclasses import replace
 
 from mitmproxy import http
 
@@ -16,11 +17,15 @@ _REPLACED = frozenset((b"host", b"content-length", b"content-encoding", b"accept
 
 def address(
     message: http.Request, upstream: Upstream, dialect: Dialect, *, request: Request, reshaping: Reshaping
-) -> None:
-    """Rewrite `message` in place: address, path, headers and body. `request` is what was judged."""
-    body = request.body
-    if reshaping and (reshaped := dialect.reshape(request, reshaping)) != request.json:
-        body = json.dumps(reshaped, ensure_ascii=False).encode()
+) -> bool:
+    """Rewrite `message` in place: address, path, headers and body. `request` is what was judged.
+
+    Return whether usage is asked for that the caller did not ask for.
+    """
+    shaped = dialect.reshape(request, reshaping) if reshaping else request.json
+    asking = dialect.asking_for_usage(replace(request, json=shaped)) if upstream.stream_usage else None
+    wanted = shaped if asking is None else asking
+    body = request.body if wanted == request.json else json.dumps(wanted, ensure_ascii=False).encode()
     replaced = _REPLACED if upstream.secret is None else _REPLACED | _CREDENTIALS
     fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]
     fields.insert(0, (b"Host", upstream.authority.encode()))
@@ -41,3 +46,4 @@ def address(
     # Set beside mitmproxy's own setters, which would rewrite the host header.
     data.scheme, data.host, data.port = upstream.scheme.encode(), upstream.host, upstream.port
     data.authority = upstream.authority.encode() if data.authority else b""
+    return asking is not None
