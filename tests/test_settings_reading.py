@@ -87,6 +87,13 @@ upstreams:
     )
 
 
+def test_usage_is_asked_for_on_streams_unless_the_upstream_says_no(tmp_path):
+    one = "{name: a, dialect: openai, url: 'https://x'}"
+    other = "{name: b, dialect: openai, url: 'https://y', prefix: /b, stream_usage: false}"
+    settings, _ = read(f"upstreams: [{one}, {other}]", tmp_path)
+    assert [upstream.stream_usage for upstream in settings.upstreams] == [True, False]
+
+
 def test_one_upstream_can_be_given_by_its_url_alone():
     settings, _ = load(None, {}, {"upstreams": "https://api.openai.com"})
     (upstream,) = settings.upstreams
