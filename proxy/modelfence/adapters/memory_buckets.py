@@ -2,68 +2,100 @@
 
 Rule: nothing here awaits, so each call is atomic.
 
-The table is bounded. Full buckets need no state and are dropped little by little: every charge adds one name at most
-and looks at the next two in turn, so no call ever waits for the whole table. When the bound is reached and the next
-hundred too are all in use, a bucket that has no state yet is unavailable: doubt never opens the fence.
+The table is bounded. Full buckets from which nothing is held need no state and are dropped little by little: every
+charge adds one name at most and looks at the next two in turn, so no call ever waits for the whole table. When the
+bound is reached and the next hundred too are all in use, a bucket that has no state yet is unavailable: doubt never
+opens the fence. The holds are bounded by the calls under way and those of the last lease.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
 
 from modelfence.core import bucket
-from modelfence.core.charge import Adjustment, Balance, Charge, Refused, Taken
+from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Refused, Taken
 from modelfence.enforcement.ports import UnavailableError
 
 _LOOKS_PER_CHARGE = 2
 _LOOKS_AT_THE_BOUND = 100
 
 
+@dataclass(slots=True)
+class _State:
+    """One bucket: the microsecond at which it is full again, and what is held of it until when."""
+
+    full_at_us: int = 0
+    held: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """The amount and the end of each hold, by its entry in the list of leases; the first to end first."""
+
+    def is_needed(self, now_us: int) -> bool:
+        return self.full_at_us > now_us or bool(self.held)
+
+
 class MemoryBuckets:
-    """A `BucketStore` on `clock`, which returns microseconds and should not step back."""
+    """A `BucketStore` on `clock`, which returns microseconds and should not step back.
+
+    Leases are taken to last equally long, all of them.
+    """
 
     def __init__(self, clock: Callable[[], int], *, max_buckets: int = 1_000_000) -> None:
         self._clock = clock
         self._max_buckets = max_buckets
-        self._full_at_us: dict[str, int] = {}
+        self._states: dict[str, _State] = {}
         self._in_turn: deque[str] = deque()
         """Every name of the table once, the one to look at next first."""
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
+    async def take(
+        self, charges: Sequence[Charge], *, lease: Lease | None = None, after: Sequence[Adjustment] = ()
+    ) -> Taken:
         """Take all enforced charges or none, then each shadow charge that fits.
 
-        When an enforced charge is refused nothing is taken, and no shadow charge is tried. Raises UnavailableError
-        when the table is full, having taken nothing.
+        Raises UnavailableError when the table is full, having taken nothing.
         """
         now_us = self._clock()
-        changed: dict[str, int] = {}
+        names = {charge.bucket for charge in charges}
+        self._make_room(names, now_us)
+        for charge in charges:
+            self._give_back_lapsed(charge, now_us)
+        changed = self._adjusted(after, now_us)
         shadow_refused: tuple[Refused, ...] = ()
         refused = self._try([charge for charge in charges if not charge.shadow], changed, now_us)
-        if refused:
-            changed.clear()
-        else:
+        if not refused:
             shadow_refused = self._try([charge for charge in charges if charge.shadow], changed, now_us)
-        self._write(changed, now_us)
+            self._write(changed)
+            self._end(after)
+            not_taken = [one.charge for one in shadow_refused]
+            for charge in charges if lease else ():
+                if charge.is_reserved and charge not in not_taken:
+                    hold = Hold(charge, lease.id, charge.cost_us)
+                    self._states[charge.bucket].held[hold.entry] = (hold.held_us, now_us + lease.lasts_us)
         return Taken(refused, shadow_refused, tuple(self._balance(charge, now_us) for charge in charges))
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
-        """Charge what is still owed, even into debt, and give back what was not used.
+        """End holds: charge what is still owed, even into debt, and give back what was not used.
 
         Raises UnavailableError when the table is full, having changed nothing.
         """
         now_us = self._clock()
-        changed: dict[str, int] = {}
-        for adjustment in adjustments:
-            name = adjustment.charge.bucket
-            before_us = changed.get(name, self._full_at_us.get(name, 0))
-            changed[name] = bucket.settle(before_us, now_us=now_us, owed_us=adjustment.owed_us)
-        self._write(changed, now_us)
+        self._make_room({adjustment.hold.charge.bucket for adjustment in adjustments}, now_us)
+        self._write(self._adjusted(adjustments, now_us))
+        self._end(adjustments)
+
+    async def renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
+        """Let the leases of those holds that are still there run from now on."""
+        ends_us = self._clock() + lasts_us
+        for hold in holds:
+            state = self._states.get(hold.charge.bucket)
+            if state is not None and state.held.pop(hold.entry, None):
+                state.held[hold.entry] = (hold.held_us, ends_us)
 
     def _try(self, charges: Sequence[Charge], changed: dict[str, int], now_us: int) -> tuple[Refused, ...]:
         """Put the new state of those that fit into `changed`, where the next sees it; return the others."""
         refused = []
         for charge in charges:
             name = charge.bucket
-            before_us = changed.get(name, self._full_at_us.get(name, 0))
+            before_us = changed.get(name, self._states[name].full_at_us)
             changed[name], wait_us = bucket.take(
                 before_us, now_us=now_us, cost_us=charge.cost_us, burst_us=charge.rate.burst_us
             )
@@ -71,33 +103,55 @@ class MemoryBuckets:
                 refused.append(Refused(charge, wait_us))
         return tuple(refused)
 
-    def _write(self, changed: dict[str, int], now_us: int) -> None:
-        self._drop_full(_LOOKS_PER_CHARGE * len(changed), now_us)
-        if self._room_after(changed, now_us) < 0:
-            self._drop_full(_LOOKS_AT_THE_BOUND, now_us)
-        if self._room_after(changed, now_us) < 0:
-            message = f"all {self._max_buckets} buckets are in use"
-            raise UnavailableError(message)
-        for name, full_at_us in changed.items():
-            if name in self._full_at_us:
-                self._full_at_us[name] = full_at_us
-            elif full_at_us > now_us:
-                self._full_at_us[name] = full_at_us
-                self._in_turn.append(name)
+    def _give_back_lapsed(self, charge: Charge, now_us: int) -> None:
+        if not charge.is_reserved:
+            return
+        state = self._states[charge.bucket]
+        lapsed = list(takewhile(lambda one: one[1][1] <= now_us, state.held.items()))
+        for entry, (held_us, _ends_us) in lapsed:
+            del state.held[entry]
+            state.full_at_us = bucket.settle(state.full_at_us, now_us=now_us, owed_us=-held_us)
 
-    def _room_after(self, changed: dict[str, int], now_us: int) -> int:
-        """Return how many more buckets would fit, were these kept; negative when they would not fit themselves."""
-        new = sum(name not in self._full_at_us and full_at_us > now_us for name, full_at_us in changed.items())
-        return self._max_buckets - len(self._full_at_us) - new
+    def _adjusted(self, adjustments: Sequence[Adjustment], now_us: int) -> dict[str, int]:
+        """Return the states after these."""
+        changed: dict[str, int] = {}
+        for adjustment in adjustments:
+            name = adjustment.hold.charge.bucket
+            state = self._states[name]
+            owed_us = adjustment.owed_us if adjustment.hold.entry in state.held else adjustment.lapsed_owed_us
+            changed[name] = bucket.settle(changed.get(name, state.full_at_us), now_us=now_us, owed_us=owed_us)
+        return changed
+
+    def _write(self, changed: dict[str, int]) -> None:
+        for name, full_at_us in changed.items():
+            self._states[name].full_at_us = full_at_us
+
+    def _end(self, adjustments: Sequence[Adjustment]) -> None:
+        for adjustment in adjustments:
+            self._states[adjustment.hold.charge.bucket].held.pop(adjustment.hold.entry, None)
+
+    def _make_room(self, names: set[str], now_us: int) -> None:
+        """Have a state for each of these. Raises UnavailableError."""
+        self._drop_full(_LOOKS_PER_CHARGE * len(names), now_us)
+        new = [name for name in names if name not in self._states]
+        if len(self._states) + len(new) > self._max_buckets:
+            self._drop_full(_LOOKS_AT_THE_BOUND, now_us)
+            new = [name for name in names if name not in self._states]
+        if len(self._states) + len(new) > self._max_buckets:
+            message = f"all {self._max_buckets} buckets are in use"
+            raise UnavailableError(message, may_have_run=False)
+        for name in new:
+            self._states[name] = _State()
+            self._in_turn.append(name)
 
     def _drop_full(self, looks: int, now_us: int) -> None:
         for _ in range(min(looks, len(self._in_turn))):
             name = self._in_turn.popleft()
-            if self._full_at_us[name] > now_us:
+            if self._states[name].is_needed(now_us):
                 self._in_turn.append(name)
             else:
-                del self._full_at_us[name]
+                del self._states[name]
 
     def _balance(self, charge: Charge, now_us: int) -> Balance:
-        full_at_us = self._full_at_us.get(charge.bucket, 0)
+        full_at_us = self._states[charge.bucket].full_at_us
         return Balance(charge, bucket.left_us(full_at_us, now_us=now_us, burst_us=charge.rate.burst_us))

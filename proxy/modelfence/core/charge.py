@@ -80,16 +80,18 @@ class Charge:
             key = "#" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
         return f"{{{key}}}:{self.throttle}"
 
-    def owed_us(self, used: Demand) -> int:
-        """Return what settling to `used` still costs, in microseconds of flow; negative gives back.
+    @property
+    def is_reserved(self) -> bool:
+        """Say whether the amount is a reservation, settled to what is used in the end. A request is simply made."""
+        return self.unit is not Unit.REQUESTS
 
-        A request is never given back: it was made.
-        """
+    def used_us(self, used: Demand) -> int:
+        """Return what that usage costs in all, in microseconds of flow; it may be more than the burst."""
         if self.unit is Unit.REQUESTS:
-            return 0
+            return self.cost_us
         if self.weight is None:
-            return 0 if used.amount(self.unit) else -self.cost_us
-        return self.rate.time_us(self.cost(used)) - self.cost_us
+            return self.cost_us if used.amount(self.unit) else 0
+        return self.rate.time_us(self.cost(used))
 
     def cost(self, used: Demand) -> float:
         """Return what settling to `used` costs in all, in units of the bucket."""
@@ -100,11 +102,35 @@ class Charge:
 
 
 @dataclass(frozen=True, slots=True)
-class Adjustment:
-    """What a call that ended still owes to one bucket, in microseconds of flow; negative gives back."""
+class Lease:
+    """For how long what a call reserves is kept for it. `id` is new for every taking, also of the same call."""
+
+    id: str
+    lasts_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What was taken from one bucket under a lease and is not used up yet: given back when the lease runs out."""
 
     charge: Charge
+    lease: str
+    held_us: int
+
+    @property
+    def entry(self) -> str:
+        """Return what stands for it in the bucket's list of leases."""
+        return f"{self.lease}:{self.held_us}"
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """The end of a hold: what its call still owes to the bucket, in microseconds of flow; negative gives back."""
+
+    hold: Hold
     owed_us: int
+    lapsed_owed_us: int
+    """What it owes instead when the hold is there no more: its lease ran out, and all it held was given back."""
 
 
 @dataclass(frozen=True, slots=True)

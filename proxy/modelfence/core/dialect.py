@@ -82,6 +82,19 @@ class UsageReader(Protocol):
         """
         ...
 
+    @property
+    def output_tokens(self) -> int:
+        """Return the tokens generated so far, as `usage` would say. Cheap: it is asked after every piece."""
+        ...
+
+    def ending(self, *, with_usage: bool) -> bytes:
+        """Return the events that end a stream here, in the API's own words for an answer that reached its limit.
+
+        What was fed must end with a whole event. `with_usage` reports the usage so far where the API does so only on
+        demand. Empty for what is no stream of events.
+        """
+        ...
+
 
 class Dialect(Protocol):
     """One LLM API."""
@@ -121,6 +134,10 @@ class Dialect(Protocol):
 
     def usage_reader(self, operation: str, content_type: str) -> UsageReader:
         """Return a counter for an answer of that kind."""
+        ...
+
+    def limits(self, balances: Sequence[Balance]) -> Headers:
+        """Return the headers that tell an admitted caller what is left: of each kind of limit, the tightest bucket."""
         ...
 
     def refuse(self, refusal: Refusal) -> Answer:

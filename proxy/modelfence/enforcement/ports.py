@@ -6,12 +6,17 @@ from typing import Protocol
 
 from modelfence.core.account import Account
 from modelfence.core.call import Call, Usage
-from modelfence.core.charge import Adjustment, Charge, Taken
+from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
 
 
 class UnavailableError(Exception):
     """The outside thing did not answer in time, or not at all. Anything else an adapter raises is a bug."""
+
+    def __init__(self, message: str, *, may_have_run: bool = True) -> None:
+        """`may_have_run` is False when what was asked for has surely not been done, and will not be."""
+        super().__init__(message)
+        self.may_have_run = may_have_run
 
 
 class AccountDirectory(Protocol):
@@ -43,21 +48,33 @@ class GeoDatabase(Protocol):
 
 
 class BucketStore(Protocol):
-    """Token buckets. One answer for all charges of a call: every charge is taken, or none."""
+    """Token buckets. One answer for all charges of a call: every charge is taken, or none.
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
+    What is taken under a lease is held until it is adjusted, and given back when the lease has run out: before the next
+    charge is taken from the same bucket.
+    """
+
+    async def take(
+        self, charges: Sequence[Charge], *, lease: Lease | None = None, after: Sequence[Adjustment] = ()
+    ) -> Taken:
         """Take all enforced charges or none, then each shadow charge that fits.
 
-        When an enforced charge is refused nothing is taken, and no shadow charge is tried. Raises UnavailableError:
+        The token charges are held under the lease. When an enforced charge is refused nothing is taken, no shadow charge is
+        tried, and the adjustments `after` which the charges are taken are not made either. Raises UnavailableError:
         then nothing was taken, unless only the answer was lost; nothing is taken afterwards.
         """
         ...
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
-        """Charge what is still owed, even into debt, and give back what was not used.
+        """End holds: charge what is still owed, even into debt, and give back what was not used.
 
-        Raises UnavailableError: the settlement may then be lost, and must not be tried again.
+        Raises UnavailableError: the settlement may then have been made. It must only be tried again with nothing to
+        pay for holds that are there no more, unless it surely has not run.
         """
+        ...
+
+    async def renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
+        """Let the leases of those holds that are still there run from now on. Raises UnavailableError."""
         ...
 
 
