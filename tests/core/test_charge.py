@@ -74,13 +74,14 @@ def test_a_caller_cannot_name_the_hash_of_another():
     ],
 )
 def test_what_settling_still_costs(unit, reserved, used, owed_us):
-    assert charge(amount=reserved, unit=unit).owed_us(used) == owed_us
+    held = charge(amount=reserved, unit=unit)
+    assert held.used_us(used) - held.cost_us == owed_us
 
 
 def test_settling_weighs_tokens_as_reserving_did():
     weighed = Charge("tokens", "acme", SIXTY_A_MINUTE, amount=50, unit=Unit.OUTPUT_TOKENS, weight=2.5)
-    assert weighed.owed_us(Demand(output_tokens=20)) == 0
-    assert weighed.owed_us(Demand(output_tokens=24)) == 10_000_000
+    assert weighed.used_us(Demand(output_tokens=20)) == weighed.cost_us
+    assert weighed.used_us(Demand(output_tokens=24)) == weighed.cost_us + 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -224,7 +224,7 @@ def test_a_cost_without_bounds_takes_the_burst_even_where_nothing_is_expected():
     fence = throttle("{id: t, key: account.id, rate: 60 per minute, unit: output_tokens, cost: 1.0 / 0.0}")
     [charge] = decided(fence, {"account.id": "acme"}, Demand()).charges
     assert (charge.amount, charge.cost_us) == (60, 60_000_000)
-    assert charge.owed_us(Demand(output_tokens=10**9)) == 0
+    assert charge.used_us(Demand(output_tokens=10**9)) == charge.cost_us
 
 
 @pytest.mark.parametrize("expected", [1, 200])
@@ -233,7 +233,11 @@ def test_an_unknown_cost_is_the_burst_however_much_is_used_and_nothing_for_nothi
     decision = decided(fence, {"account.id": "acme"}, Demand(output_tokens=expected))
     [charge] = decision.charges
     assert charge.cost_us == charge.rate.burst_us
-    assert [charge.owed_us(Demand(output_tokens=used)) for used in (0, 1, 100_000)] == [-charge.cost_us, 0, 0]
+    assert [charge.used_us(Demand(output_tokens=used)) for used in (0, 1, 100_000)] == [
+        0,
+        charge.cost_us,
+        charge.cost_us,
+    ]
     assert [charge.cost(Demand(output_tokens=used)) for used in (0, 1, 100_000)] == [0, 1000, 1000]
     assert decision.unknown == ("request.tools",)
 

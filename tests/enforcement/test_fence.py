@@ -1,140 +1,15 @@
 """The loop over fakes of its ports: what it asks, what it decides, and what it does when a port fails."""
 
-import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
+from tests.enforcement.outside import ACME, CUSTOMERS, NOON_US, OPEN, Clock, Directory, Store, call, throttled
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.core.account import Account
-from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
+from modelfence.core.call import Reading, Usage
 from modelfence.core.decision import Effect
-from modelfence.enforcement.fence import Fence, Patience
-from modelfence.enforcement.ports import Judged, Location, Passing, Settled, UnavailableError
-from modelfence.policy.compile import compile_text
-
-NOON_US = 1_780_000_000_000_000
-ACME = Account("acme", "active", "basic")
-
-OPEN = """
-version: 1
-access:
-  - {id: everyone, allow: "true"}
-"""
-CUSTOMERS = """
-version: 1
-access:
-  - {id: customers, allow: kyc.status == "active"}
-"""
-
-
-class Directory:
-    def __init__(self, *accounts: Account, fails: Exception | None = None, hangs: bool = False) -> None:
-        self.accounts = {Credential.of(f"sk-{account.id}").digest: account for account in accounts}
-        self.fails = fails
-        self.hangs = hangs
-
-    async def find(self, key_digest: str) -> Account | None:
-        if self.hangs:
-            await asyncio.Event().wait()
-        if self.fails:
-            raise self.fails
-        return self.accounts.get(key_digest)
-
-
-class Nowhere:
-    def locate(self, ip: str) -> Location:
-        return Location("US", "NA") if ip == "8.8.8.8" else Location()
-
-
-class NoStore:
-    async def take(self, charges):
-        raise UnavailableError
-
-    async def settle(self, adjustments):
-        raise UnavailableError
-
-
-@dataclass
-class Watcher:
-    seen: list[Judged] = field(default_factory=list)
-    ended: list[Settled] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-
-    def judged(self, judged: Judged) -> None:
-        self.seen.append(judged)
-
-    def settled(self, settled: Settled) -> None:
-        self.ended.append(settled)
-
-    def store_failed(self, throttle: str, outcome: str) -> None:
-        self.failures.append((throttle, outcome))
-
-    def unjudged(self, provider: str, operation: str, effect: Effect) -> None: ...
-    def store_answered(self, took_us: int) -> None: ...
-    def answer_began(self) -> None: ...
-    def passed(self, provider: str, passing: Passing) -> None: ...
-    def hook_failed(self) -> None: ...
-
-
-@dataclass
-class Clock:
-    now_us: int = NOON_US
-
-    def __call__(self) -> int:
-        return self.now_us
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def watcher() -> Watcher:
-    return Watcher()
-
-
-@pytest.fixture
-def fence(clock, watcher):
-    def make(policy: str, *, accounts=None, buckets=None, workers=1, jitter=0.0, patience=None) -> Fence:
-        compiled = compile_text(policy)
-        assert compiled.policy, [problem.render() for problem in compiled.problems]
-        local = MemoryBuckets(clock)
-        return Fence(
-            compiled.policy,
-            accounts=accounts or Directory(ACME),
-            geo=Nowhere(),
-            buckets=buckets or local,
-            local_buckets=local,
-            observers=[watcher],
-            clock_us=clock,
-            jitter=lambda: jitter,
-            workers=workers,
-            patience=patience or Patience(),
-        )
-
-    return make
-
-
-def call(key: str | None = "sk-acme", reading: Reading | None = None, **changes) -> Call:
-    given = Call(
-        id="c1",
-        at_us=NOON_US,
-        client_ip="8.8.8.8",
-        credential=Credential.of(key) if key else Credential(CredentialState.MISSING),
-        provider="openai",
-        method="POST",
-        path="/v1/chat/completions",
-        bytes=100,
-        reading=reading or Reading("chat", "gpt-4o", input_tokens=25, output_tokens=100),
-    )
-    return replace(given, **changes)
-
-
-def throttled(policy: str, **keys: object) -> str:
-    lines = "\n".join(f"    {name}: {value}" for name, value in keys.items())
-    return f"{policy}throttle:\n  - id: t\n    key: account.id\n{lines}\n"
+from modelfence.enforcement.fence import Patience
+from modelfence.enforcement.ports import UnavailableError
 
 
 async def test_an_allowed_call_is_let_in_and_seen(fence, watcher):
@@ -285,42 +160,30 @@ async def test_a_call_reserves_what_it_may_use_and_a_stream_a_step(fence, readin
 )
 async def test_a_store_that_does_not_answer_does_what_the_throttle_says(fence, watcher, on_store_failure, effect):
     policy = throttled(CUSTOMERS, rate="4 per day", on_store_failure=on_store_failure)
-    made = fence(policy, buckets=NoStore())
+    made = fence(policy, buckets=Store(Clock(), away=True))
     judged = await made.judge(call())
     assert judged.decision.effect is effect
     assert watcher.failures == [("t", on_store_failure)]
     if effect is Effect.ERROR:
         refusal = made.refusal(judged)
         assert (refusal.status, judged.decision.rules) == (503, ("t",))
-        assert judged.held == ()
+        assert judged.reservation.charges == ()
 
 
 async def test_a_local_bucket_is_this_workers_share_of_the_rate(fence):
     policy = throttled(CUSTOMERS, rate="4 per day", on_store_failure="local")
-    made = fence(policy, buckets=NoStore(), workers=2)
+    made = fence(policy, buckets=Store(Clock(), away=True), workers=2)
     effects = [(await made.judge(call())).decision.effect for _ in range(3)]
     assert effects == [Effect.ALLOW, Effect.ALLOW, Effect.THROTTLE]
 
 
 async def test_what_was_held_locally_is_settled_locally(fence, watcher):
     policy = throttled(CUSTOMERS, unit="output_tokens", rate="150 per day", on_store_failure="local")
-    made = fence(policy, buckets=NoStore())
+    made = fence(policy, buckets=Store(Clock(), away=True))
     judged = await made.judge(call())
     await made.settle(judged, Usage(0, 50), status=200)
     assert (await made.judge(call())).taken.balances[0].left == 0
     assert ("t", "unsettled") not in watcher.failures
-
-
-async def test_a_settlement_the_store_did_not_take_is_told(fence, watcher):
-    class TakesOnly(MemoryBuckets):
-        async def settle(self, adjustments):
-            raise UnavailableError
-
-    made = fence(throttled(CUSTOMERS, unit="output_tokens", rate="150 per day"), buckets=TakesOnly(Clock()))
-    judged = await made.judge(call())
-    await made.settle(judged, Usage(0, 50), status=200)
-    assert watcher.failures == [("t", "unsettled")]
-    assert len(watcher.ended) == 1
 
 
 async def test_a_throttle_in_shadow_refuses_nothing_and_says_so(fence):
@@ -329,7 +192,7 @@ async def test_a_throttle_in_shadow_refuses_nothing_and_says_so(fence):
     judged = await made.judge(call())
     assert judged.decision.effect is Effect.ALLOW
     assert (judged.decision.would, judged.decision.shadow_rules) == (Effect.THROTTLE, ("t",))
-    assert judged.held == ()
+    assert judged.reservation.charges == ()
 
 
 async def test_a_policy_in_shadow_lets_everyone_through(fence):

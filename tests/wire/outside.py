@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.core.account import Account
 from modelfence.core.call import key_digest
-from modelfence.core.charge import Adjustment, Charge, Taken
+from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Effect
 from modelfence.enforcement.ports import Judged, Location, Passing, Settled
 
@@ -46,20 +46,25 @@ class Buckets:
         self.turns = 0
         """How many turns of the loop `take` lets pass, as a store over the network would."""
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
+    async def take(
+        self, charges: Sequence[Charge], *, lease: Lease | None = None, after: Sequence[Adjustment] = ()
+    ) -> Taken:
         if self.fails:
             raise self.fails
         for _ in range(self.turns):
             await asyncio.sleep(0)
         if self.hangs:
             await asyncio.Event().wait()
-        return await self._buckets.take(charges)
+        return await self._buckets.take(charges, lease=lease, after=after)
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
         if self.settle_fails:
             raise self.settle_fails
         self.adjustments += adjustments
         await self._buckets.settle(adjustments)
+
+    async def renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
+        await self._buckets.renew(holds, lasts_us)
 
 
 @dataclass
@@ -69,6 +74,7 @@ class Watcher:
     calls: list[Judged] = field(default_factory=list)
     settlements: list[Settled] = field(default_factory=list)
     refusals: list[Effect] = field(default_factory=list)
+    cuts: list[str] = field(default_factory=list)
     failures: int = 0
     began: int = 0
     passings: list[Passing] = field(default_factory=list)
@@ -86,6 +92,9 @@ class Watcher:
         self.refusals.append(effect)
 
     def store_failed(self, throttle: str, outcome: str) -> None: ...
+
+    def stream_cut(self, throttle: str) -> None:
+        self.cuts.append(throttle)
 
     def store_answered(self, took_us: int) -> None: ...
 

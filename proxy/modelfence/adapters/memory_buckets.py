@@ -66,10 +66,8 @@ class MemoryBuckets:
             self._write(changed)
             self._end(after)
             not_taken = [one.charge for one in shadow_refused]
-            for charge in charges if lease else ():
-                if charge.is_reserved and charge not in not_taken:
-                    hold = Hold(charge, lease.id, charge.cost_us)
-                    self._states[charge.bucket].held[hold.entry] = (hold.held_us, now_us + lease.lasts_us)
+            if lease is not None:
+                self._hold([charge for charge in charges if charge not in not_taken], lease, now_us)
         return Taken(refused, shadow_refused, tuple(self._balance(charge, now_us) for charge in charges))
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
@@ -87,7 +85,8 @@ class MemoryBuckets:
         ends_us = self._clock() + lasts_us
         for hold in holds:
             state = self._states.get(hold.charge.bucket)
-            if state is not None and state.held.pop(hold.entry, None):
+            if state is not None and hold.entry in state.held:
+                del state.held[hold.entry]  # to the end: it is now the last to run out
                 state.held[hold.entry] = (hold.held_us, ends_us)
 
     def _try(self, charges: Sequence[Charge], changed: dict[str, int], now_us: int) -> tuple[Refused, ...]:
@@ -102,6 +101,12 @@ class MemoryBuckets:
             if wait_us:
                 refused.append(Refused(charge, wait_us))
         return tuple(refused)
+
+    def _hold(self, charges: Sequence[Charge], lease: Lease, now_us: int) -> None:
+        for charge in charges:
+            if charge.is_reserved:
+                hold = Hold(charge, lease.id, charge.cost_us)
+                self._states[charge.bucket].held[hold.entry] = (hold.held_us, now_us + lease.lasts_us)
 
     def _give_back_lapsed(self, charge: Charge, now_us: int) -> None:
         if not charge.is_reserved:

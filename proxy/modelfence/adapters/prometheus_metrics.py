@@ -41,6 +41,7 @@ class PrometheusMetrics:
         self._store_failures = self._counter(
             "store_failures", "Times a throttle's store did not answer, by what came of it.", "throttle", "outcome"
         )
+        self._streams_cut = self._counter("streams_cut", "Streams ended because a budget was used up.", "throttle")
         self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
         self._hook_failures = Counter(
             "modelfence_hook_failures_total", "Times the fence itself failed; each was refused.", registry=self.registry
@@ -88,7 +89,7 @@ class PrometheusMetrics:
             mode = Mode.SHADOW if refused.charge.shadow else Mode.ENFORCE
             self._throttled.at(refused.charge.throttle, mode).inc()
             self._rules.at(refused.charge.throttle, Effect.THROTTLE, mode).inc()
-        for charge in judged.held:
+        for charge in judged.reservation.charges:
             if charge.unit is Unit.REQUESTS:
                 self._charged.at(charge.throttle, charge.unit).inc(charge.amount)
 
@@ -100,7 +101,7 @@ class PrometheusMetrics:
         for direction, tokens in settled.usage.by_direction().items():
             if tokens:
                 self._tokens.at(judged.call.provider, direction, judged.tier).inc(tokens)
-        for charge in judged.held:
+        for charge in judged.reservation.charges:
             if charge.unit is not Unit.REQUESTS:
                 self._charged.at(charge.throttle, charge.unit).inc(charge.cost(used))
 
@@ -111,6 +112,10 @@ class PrometheusMetrics:
     def store_failed(self, throttle: str, outcome: str) -> None:
         """Count a store that did not answer."""
         self._store_failures.at(throttle, outcome).inc()
+
+    def stream_cut(self, throttle: str) -> None:
+        """Count a stream that was ended."""
+        self._streams_cut.at(throttle).inc()
 
     def store_answered(self, took_us: int) -> None:
         """Count how long the store took."""

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from modelfence.core.account import Account
-from modelfence.core.bucket import Rate
 from modelfence.core.call import Call, CredentialState, Usage
-from modelfence.core.charge import Adjustment, Charge, Demand, OnStoreFailure, Taken
-from modelfence.core.decision import Decision, Effect, charged, decide
+from modelfence.core.charge import Demand, Taken
+from modelfence.core.decision import Effect, decide
 from modelfence.core.dialect import Refusal
 from modelfence.core.policy import Policy
+from modelfence.enforcement.charging import Charging
+from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.gather import demand_of, gather, tier_of
 from modelfence.enforcement.ports import (
     AccountDirectory,
@@ -26,9 +27,9 @@ from modelfence.enforcement.ports import (
     Settled,
     UnavailableError,
 )
+from modelfence.enforcement.reservation import Reservation
 
 MAX_JITTER_US = 2_000_000
-STORE_RETRY_AFTER_US = 1_000_000
 _WORDS = {
     Effect.DENY: "This request is not allowed by the policy of this service.",
     Effect.THROTTLE: "Too many requests: the rate limit of this service is reached.",
@@ -42,6 +43,7 @@ class Patience:
     """How long the loop waits for others, in seconds, and what it reserves for answers not yet seen, in tokens."""
 
     directory_s: float = 0.05
+    lease_s: float = 30.0
     step_tokens: int = 256
     assumed_tokens: int = 1024
 
@@ -70,13 +72,21 @@ class Fence:
         self.policy = policy
         self._accounts = accounts
         self._geo = geo
-        self._buckets = buckets
-        self._local_buckets = local_buckets
         self._observers = observers
         self._clock_us = clock_us
         self._jitter = jitter
-        self._workers = workers
         self._patience = patience
+        self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
+        self.charging = Charging(
+            policy,
+            store=buckets,
+            local=local_buckets,
+            observers=observers,
+            clock_us=clock_us,
+            workers=workers,
+            lease_s=patience.lease_s,
+            step_tokens=patience.step_tokens,
+        )
 
     async def judge(self, call: Call) -> Judged:
         """Decide about a call and take its charges."""
@@ -84,25 +94,25 @@ class Fence:
         account, directory_failed = await self._account_of(call)
         location = self._geo.locate(call.client_ip)
         facts = gather(call, account, location, self.policy)
-        demand = demand_of(call, step_tokens=self._patience.step_tokens, assumed_tokens=self._patience.assumed_tokens)
+        expected = self._expected.of(_name(account), call.reading.operation)
+        demand = demand_of(call, step_tokens=self._patience.step_tokens, expected_tokens=expected)
         deciding_us = self._clock_us()
         decision = decide(self.policy, facts, demand)
         decided_us = self._clock_us() - deciding_us
         if directory_failed and not decision.admitted:
             # Not the caller's fault: with the directory it might have been let in.
             decision = replace(decision, effect=Effect.ERROR, message=None)
-        held = _Held(decision, Taken(), ())
+        taken, reservation = Taken(), Reservation(call.id)
         if decision.admitted and decision.charges:
-            held = await self._charge(decision)
+            decision, taken, reservation = await self.charging.admit(call, decision, demand)
         judged = Judged(
             call=call,
-            decision=held.decision,
+            decision=decision,
             account=account,
             country=location.country,
             tier=tier_of(call, account, self.policy),
-            taken=held.taken,
-            held=held.charges,
-            held_locally=held.locally,
+            taken=taken,
+            reservation=reservation,
             took_us=self._clock_us() - started_us,
             decided_us=decided_us,
         )
@@ -110,23 +120,34 @@ class Fence:
             observer.judged(judged)
         return judged
 
+    async def extend(self, judged: Judged, output_tokens: int) -> bool:
+        """Pay for the next step of a stream that passed so many tokens; say False when it has to end."""
+        throttle = await self.charging.extend(judged.reservation, output_tokens)
+        if throttle is None:
+            return True
+        for observer in self._observers:
+            observer.stream_cut(throttle)
+        return False
+
     async def settle(self, judged: Judged, usage: Usage | None, *, status: int | None) -> None:
         """Settle the reservations of an admitted call that has ended; nothing was served when `usage` is None."""
         if usage is not None and usage.estimated:
             usage = replace(usage, input_tokens=usage.input_tokens or judged.call.reading.input_tokens or 0)
-        used = usage.demand() if usage else Demand()
-        adjustments = [Adjustment(charge, charge.owed_us(used)) for charge in judged.held]
-        owed = [adjustment for adjustment in adjustments if adjustment.owed_us]
-        if owed:
-            store = self._local_buckets if judged.held_locally else self._buckets
-            try:
-                await store.settle(owed)
-            except UnavailableError:
-                for adjustment in owed:
-                    self._store_failed(adjustment.charge, "unsettled")
+        if usage is not None:
+            self._learn(judged, usage)
+        await self.charging.settle(judged.reservation, usage.demand() if usage else Demand())
         settled = Settled(judged, usage, status)
         for observer in self._observers:
             observer.settled(settled)
+
+    async def keep(self) -> None:
+        """Renew the leases of calls under way and make settlements that could not be made, until cancelled."""
+        await self.charging.keep()
+
+    async def close(self) -> None:
+        """Try once more to make what settlements are left, and count those that can't be made."""
+        await self.charging.settle_late()
+        self.charging.lose_late()
 
     def refusal(self, judged: Judged) -> Refusal:
         """Return what a caller that is not let in is told. The wait is lengthened by up to 10 %, at most 2 s."""
@@ -156,62 +177,15 @@ class Fence:
         except (UnavailableError, TimeoutError):
             return None, True
 
-    async def _charge(self, decision: Decision) -> "_Held":
-        started_us = self._clock_us()
-        try:
-            taken = await self._buckets.take(decision.charges)
-        except UnavailableError:
-            return await self._charge_without_store(decision)
-        for observer in self._observers:
-            observer.store_answered(self._clock_us() - started_us)
-        return _held(decision, taken, self.policy)
-
-    async def _charge_without_store(self, decision: Decision) -> "_Held":
-        """Do for each throttle what its policy says for a store that does not answer."""
-        enforced = [charge for charge in decision.charges if not charge.shadow]
-        for charge in enforced:
-            self._store_failed(charge, charge.on_store_failure)
-        if refusing := [c for c in enforced if c.on_store_failure is OnStoreFailure.DENY]:
-            failed = replace(
-                decision,
-                effect=Effect.ERROR,
-                rules=tuple(dict.fromkeys(charge.throttle for charge in refusing)),
-                retry_after_us=STORE_RETRY_AFTER_US,
-            )
-            return _Held(failed, Taken(), ())
-        local = [self._per_worker(c) for c in enforced if c.on_store_failure is OnStoreFailure.LOCAL]
-        try:
-            taken = await self._local_buckets.take(local)
-        except UnavailableError:
-            failed = replace(decision, effect=Effect.ERROR, retry_after_us=STORE_RETRY_AFTER_US)
-            return _Held(failed, Taken(), ())
-        return replace(_held(decision, taken, self.policy, local), locally=True)
-
-    def _per_worker(self, charge: Charge) -> Charge:
-        rate = charge.rate
-        share = Rate(rate.amount / self._workers, rate.period_us, rate.burst / self._workers)
-        return replace(charge, rate=share)
-
-    def _store_failed(self, charge: Charge, outcome: str) -> None:
-        for observer in self._observers:
-            observer.store_failed(charge.throttle, outcome)
+    def _learn(self, judged: Judged, usage: Usage) -> None:
+        """Remember how long the answer to a plain call without a limit was."""
+        reading = judged.call.reading
+        if not usage.estimated and not reading.stream and reading.output_tokens is None:
+            self._expected.learn(_name(judged.account), reading.operation, usage.output_tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A decision after its charges were asked for, and those of them that are held."""
-
-    decision: Decision
-    taken: Taken
-    charges: tuple[Charge, ...]
-    locally: bool = False
-
-
-def _held(decision: Decision, taken: Taken, policy: Policy, asked: Sequence[Charge] | None = None) -> _Held:
-    asked = decision.charges if asked is None else asked
-    refused = {one.charge.throttle for one in taken.shadow_refused}
-    charges = tuple(charge for charge in asked if charge.throttle not in refused) if taken.allowed else ()
-    return _Held(charged(decision, taken, policy), taken, charges)
+def _name(account: Account | None) -> str:
+    return account.id if account else ""
 
 
 def _status(judged: Judged) -> int:

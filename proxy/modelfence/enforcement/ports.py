@@ -8,12 +8,13 @@ from modelfence.core.account import Account
 from modelfence.core.call import Call, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
+from modelfence.enforcement.reservation import Reservation
 
 
 class UnavailableError(Exception):
     """The outside thing did not answer in time, or not at all. Anything else an adapter raises is a bug."""
 
-    def __init__(self, message: str, *, may_have_run: bool = True) -> None:
+    def __init__(self, message: str = "", *, may_have_run: bool = True) -> None:
         """`may_have_run` is False when what was asked for has surely not been done, and will not be."""
         super().__init__(message)
         self.may_have_run = may_have_run
@@ -59,9 +60,9 @@ class BucketStore(Protocol):
     ) -> Taken:
         """Take all enforced charges or none, then each shadow charge that fits.
 
-        The token charges are held under the lease. When an enforced charge is refused nothing is taken, no shadow charge is
-        tried, and the adjustments `after` which the charges are taken are not made either. Raises UnavailableError:
-        then nothing was taken, unless only the answer was lost; nothing is taken afterwards.
+        The token charges are held under the lease. When an enforced charge is refused nothing is taken, no shadow
+        charge is tried, and the adjustments `after` which the charges are taken are not made either. Raises
+        UnavailableError: then nothing was taken, unless only the answer was lost; nothing is taken afterwards.
         """
         ...
 
@@ -88,10 +89,8 @@ class Judged:
     country: str | None
     tier: str
     taken: Taken
-    held: tuple[Charge, ...]
-    """The charges that were taken, to be settled when the answer has ended."""
-    held_locally: bool
-    """They were taken from this process, because the store did not answer."""
+    reservation: Reservation
+    """What was taken, to be settled when the answer has ended."""
     took_us: int
     """Time from the call's arrival at the loop to its decision."""
     decided_us: int
@@ -136,7 +135,15 @@ class Observer(Protocol):
         ...
 
     def store_failed(self, throttle: str, outcome: str) -> None:
-        """See a throttle whose store did not answer, and what came of it: deny, allow, local or unsettled."""
+        """See a throttle whose store did not answer, and what came of it.
+
+        deny, allow or local at the beginning of a call or in its middle; late for a settlement that is tried again,
+        and unsettled when it was given up.
+        """
+        ...
+
+    def stream_cut(self, throttle: str) -> None:
+        """See a stream ended because that throttle has nothing left for it."""
         ...
 
     def store_answered(self, took_us: int) -> None:

@@ -1,0 +1,245 @@
+"""All that is asked of the bucket stores: admitting a call, the steps of its stream, its settlement, its leases.
+
+A store that does not answer never opens the fence: each throttle says what then becomes of a call. A stream under way
+may pass one more step unpaid (the step by which a budget may be overdrawn anyway), so that a store which is away for a
+moment cuts nobody; then it is cut. A settlement that could not be made is kept and tried again; while it waits, the
+lease of what it ends is renewed, so that it is made exactly once as long as the store comes back within a lease.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from weakref import WeakSet
+
+from modelfence.core.bucket import SECOND_US, Rate
+from modelfence.core.call import Call
+from modelfence.core.charge import Adjustment, Charge, Demand, Lease, OnStoreFailure, Taken
+from modelfence.core.decision import Decision, Effect, charged
+from modelfence.core.policy import Policy
+from modelfence.enforcement.ports import BucketStore, Observer, UnavailableError
+from modelfence.enforcement.reservation import Reservation, lease_id
+
+log = logging.getLogger(__name__)
+
+STORE_RETRY_AFTER_US = SECOND_US
+MAX_LATE_SETTLEMENTS = 10_000
+"""Kept while the store is away; beyond it the oldest is lost, and what it had reserved stays charged or lapses."""
+KEEP_EVERY_S = 0.5
+_RENEWALS_PER_LEASE = 3
+_HOLDS_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class _Late:
+    """A settlement that is still to be made."""
+
+    reservation: Reservation
+    adjustments: Sequence[Adjustment]
+
+
+class Charging:
+    """The charges of one policy's calls. `local` serves throttles that fall back on this process."""
+
+    def __init__(  # noqa: PLR0913 - two stores and what is told to whom, by keyword
+        self,
+        policy: Policy,
+        *,
+        store: BucketStore,
+        local: BucketStore,
+        observers: Sequence[Observer],
+        clock_us: Callable[[], int],
+        workers: int,
+        lease_s: float,
+        step_tokens: int,
+    ) -> None:
+        self._policy = policy
+        self._store = store
+        self._local = local
+        self._observers = observers
+        self._clock_us = clock_us
+        self._workers = workers
+        self._lasts_us = int(lease_s * SECOND_US)
+        self._step_tokens = step_tokens
+        # Weak: what nobody is going to settle must not be renewed for ever.
+        self._open: WeakSet[Reservation] = WeakSet()
+        self._late: deque[_Late] = deque()
+
+    async def admit(self, call: Call, decision: Decision, demand: Demand) -> tuple[Decision, Taken, Reservation]:
+        """Take a call's charges. Return the decision after that, the store's answer, and what is held."""
+        started_us = self._clock_us()
+        lease = Lease(lease_id(call.id, 0), self._lasts_us)
+        try:
+            taken = await self._store.take(decision.charges, lease=lease)
+        except UnavailableError:
+            return await self._admit_without_store(call, decision, demand, lease)
+        for observer in self._observers:
+            observer.store_answered(self._clock_us() - started_us)
+        return self._held(call, decision, demand, taken=taken)
+
+    async def extend(self, reservation: Reservation, output_tokens: int) -> str | None:
+        """Pay for the next step of a stream that passed so many tokens; return the throttle that ends it, or None."""
+        if not reservation.is_used_up(output_tokens):
+            return None
+        to_tokens, charges = reservation.next_step(output_tokens, self._step_tokens)
+        lease = reservation.next_lease(self._lasts_us)
+        try:
+            taken = await self._store_of(reservation).take(charges, lease=lease, after=reservation.used_up())
+        except UnavailableError as error:
+            if reservation.locally:
+                return charges[0].throttle
+            if error.may_have_run:
+                reservation.may_have_stepped()
+            return await self._extend_without_store(reservation, to_tokens)
+        if taken.refused_by is not None:
+            return taken.refused_by.throttle
+        refused = {one.charge.throttle for one in taken.shadow_refused}
+        reservation.stepped(to_tokens, lease, {one.bucket: one for one in charges if one.throttle not in refused})
+        return None
+
+    async def settle(self, reservation: Reservation, used: Demand) -> None:
+        """End what a call holds, now that it is known what it used."""
+        adjustments = reservation.settlement(used)
+        if not adjustments:
+            return
+        failed = await self._settle(_Late(reservation, adjustments))
+        if failed is None:
+            self._open.discard(reservation)
+            return
+        self._tell(failed, "late")
+        if len(self._late) >= MAX_LATE_SETTLEMENTS:
+            self._tell(self._late.popleft(), "unsettled")
+        self._late.append(failed)
+
+    async def settle_late(self) -> None:
+        """Try again to make the settlements that could not be made, until the first that can't."""
+        for _ in range(len(self._late)):
+            late = self._late.popleft()
+            failed = await self._settle(late)
+            if failed is not None:
+                self._late.append(failed)  # at the end, so that one that can never be made doesn't hold up the others
+                return
+            self._open.discard(late.reservation)
+
+    async def renew(self) -> None:
+        """Renew the leases of all calls under way."""
+        reservations = list(self._open)
+        for store in (self._store, self._local):
+            holds = [hold for one in reservations if self._store_of(one) is store for hold in one.holds]
+            for start in range(0, len(holds), _HOLDS_AT_ONCE):
+                try:
+                    await store.renew(holds[start : start + _HOLDS_AT_ONCE], self._lasts_us)
+                except UnavailableError as error:
+                    log.warning("leases could not be renewed: %s", error)
+                    break
+
+    async def keep(self) -> None:
+        """Renew leases and make late settlements, until cancelled."""
+        ticks = max(1, int(self._lasts_us / SECOND_US / _RENEWALS_PER_LEASE / KEEP_EVERY_S))
+        while True:
+            for tick in range(ticks):
+                await asyncio.sleep(KEEP_EVERY_S)
+                try:
+                    await self.settle_late()
+                    if tick == 0:
+                        await self.renew()
+                except Exception:
+                    log.exception("keeping the leases failed; it is tried again")
+
+    def lose_late(self) -> None:
+        """Give up the settlements that could not be made."""
+        while self._late:
+            self._tell(self._late.popleft(), "unsettled")
+
+    async def _settle(self, late: _Late) -> _Late | None:
+        """Return None when it was made, else what is still to be made."""
+        try:
+            await self._store_of(late.reservation).settle(late.adjustments)
+        except UnavailableError as error:
+            if error.may_have_run:
+                # Made or not: a hold that is still there says that it was not.
+                return replace(late, adjustments=[replace(one, lapsed_owed_us=0) for one in late.adjustments])
+            return late
+        return None
+
+    def _held(
+        self, call: Call, decision: Decision, demand: Demand, *, taken: Taken, local: Sequence[Charge] | None = None
+    ) -> tuple[Decision, Taken, Reservation]:
+        refused = {one.charge.throttle for one in taken.shadow_refused}
+        asked = decision.charges if local is None else local
+        charges = [charge for charge in asked if charge.throttle not in refused] if taken.allowed else []
+        cap = decision.reshaping.cap.get("output_tokens")
+        limits = [limit for limit in (call.reading.output_tokens, cap) if limit is not None]
+        reservation = Reservation(
+            call.id,
+            charges,
+            output_tokens=min((demand.output_tokens, *limits)),
+            limit=min(limits, default=None),
+            locally=local is not None,
+        )
+        if reservation.holds:
+            self._open.add(reservation)
+        return charged(decision, taken, self._policy), taken, reservation
+
+    async def _admit_without_store(
+        self, call: Call, decision: Decision, demand: Demand, lease: Lease
+    ) -> tuple[Decision, Taken, Reservation]:
+        """Do for each throttle what its policy says for a store that does not answer."""
+        enforced = [charge for charge in decision.charges if not charge.shadow]
+        for charge in enforced:
+            self._store_failed(charge, charge.on_store_failure)
+        refusing = [charge for charge in enforced if charge.on_store_failure is OnStoreFailure.DENY]
+        local = self._shares(enforced)
+        if not refusing:
+            try:
+                taken = await self._local.take(local, lease=lease)
+                return self._held(call, decision, demand, taken=taken, local=local)
+            except UnavailableError:
+                refusing = local
+        failed = replace(
+            decision,
+            effect=Effect.ERROR,
+            rules=tuple(dict.fromkeys(charge.throttle for charge in refusing)),
+            retry_after_us=STORE_RETRY_AFTER_US,
+        )
+        return failed, Taken(), Reservation(call.id)
+
+    async def _extend_without_store(self, reservation: Reservation, to_tokens: int) -> str | None:
+        """Let a stream pass one step unpaid where the policy says deny; otherwise do what it says."""
+        enforced = [charge for charge in reservation.unpaid_step(to_tokens) if not charge.shadow]
+        for charge in enforced:
+            self._store_failed(charge, charge.on_store_failure)
+        refusing = [charge for charge in enforced if charge.on_store_failure is OnStoreFailure.DENY]
+        if refusing and reservation.on_credit:
+            return refusing[0].throttle
+        if not refusing and enforced:
+            try:
+                taken = await self._local.take(self._shares(enforced))
+            except UnavailableError:
+                return enforced[0].throttle
+            if taken.refused_by is not None:
+                return taken.refused_by.throttle
+        reservation.on_credit = bool(refusing)
+        reservation.let_pass(to_tokens)
+        return None
+
+    def _shares(self, charges: Sequence[Charge]) -> list[Charge]:
+        """Return the charges that fall back on this process, with its share of their rates."""
+        local = [charge for charge in charges if charge.on_store_failure is OnStoreFailure.LOCAL]
+        return [
+            replace(charge, rate=Rate(rate.amount / self._workers, rate.period_us, rate.burst / self._workers))
+            for charge in local
+            for rate in [charge.rate]
+        ]
+
+    def _store_of(self, reservation: Reservation) -> BucketStore:
+        return self._local if reservation.locally else self._store
+
+    def _tell(self, late: _Late, outcome: str) -> None:
+        for adjustment in late.adjustments:
+            self._store_failed(adjustment.hold.charge, outcome)
+
+    def _store_failed(self, charge: Charge, outcome: str) -> None:
+        for observer in self._observers:
+            observer.store_failed(charge.throttle, outcome)

@@ -1,0 +1,38 @@
+import pytest
+from tests.enforcement.outside import ACME, Clock, Directory, Nowhere, Watcher
+
+from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.enforcement.fence import Fence, Patience
+from modelfence.policy.compile import compile_text
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    return Watcher()
+
+
+@pytest.fixture
+def fence(clock, watcher):
+    def make(policy: str, *, accounts=None, buckets=None, workers=1, jitter=0.0, patience=None) -> Fence:
+        compiled = compile_text(policy)
+        assert compiled.policy, [problem.render() for problem in compiled.problems]
+        local = MemoryBuckets(clock)
+        return Fence(
+            compiled.policy,
+            accounts=accounts or Directory(ACME),
+            geo=Nowhere(),
+            buckets=buckets or local,
+            local_buckets=local,
+            observers=[watcher],
+            clock_us=clock,
+            jitter=lambda: jitter,
+            workers=workers,
+            patience=patience or Patience(),
+        )
+
+    return make
