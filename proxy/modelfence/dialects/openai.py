@@ -5,13 +5,16 @@ exactly or not at all: an upstream may be laxer, and what the fence can't read i
 """
 
 import re
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from modelfence.core.call import Credential, Reading
+from modelfence.core.charge import Balance
 from modelfence.core.dialect import Answer, Headers, Json, Refusal, Request, UsageReader
 from modelfence.core.policy import Reshaping
 from modelfence.dialects.credentials import credential
 from modelfence.dialects.fields import Body, json_object
+from modelfence.dialects.openai_limits import limits
 from modelfence.dialects.openai_reading import FIELDS, LOGPROBS_INCLUDE, Fields, choices_in, prompts_in, read_body
 from modelfence.dialects.openai_refusal import refuse
 from modelfence.dialects.openai_usage import only_reports_usage, usage_reader
@@ -114,6 +117,10 @@ class OpenAI:
     def usage_reader(self, operation: str, content_type: str) -> UsageReader:
         """Return a counter for an answer of that kind."""
         return usage_reader(operation, content_type)
+
+    def limits(self, balances: Sequence[Balance]) -> Headers:
+        """Return the headers that tell an admitted caller what is left: of each kind of limit, the tightest bucket."""
+        return limits(balances)
 
     def refuse(self, refusal: Refusal) -> Answer:
         """Return the refusal in the API's own shape."""

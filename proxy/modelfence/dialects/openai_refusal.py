@@ -8,12 +8,11 @@ to their own half second to eight seconds: a caller with an hour to wait would h
 """
 
 import json
-import math
 from collections.abc import Iterator
 
 from modelfence.core.bucket import SECOND_US
-from modelfence.core.charge import Balance, Unit
 from modelfence.core.dialect import Answer, Refusal
+from modelfence.dialects.openai_limits import headers_of, resource
 
 MAX_WAIT_US = 60 * SECOND_US
 """The longest wait that every version of the SDKs obeys."""
@@ -34,7 +33,7 @@ def _kind(refusal: Refusal) -> tuple[str, str | None]:
         case 403:
             return "request_forbidden", "request_forbidden"
         case 429:
-            return _resource(refusal.balance), "rate_limit_exceeded"
+            return resource(refusal.balance) if refusal.balance else "requests", "rate_limit_exceeded"
         case status if status >= 500:  # noqa: PLR2004
             return "server_error", "service_unavailable"
         case _:
@@ -59,25 +58,4 @@ def _headers(refusal: Refusal) -> Iterator[tuple[str, str]]:
         if refusal.retry_after_us > MAX_WAIT_US:
             yield "x-should-retry", "false"
     if refusal.balance is not None:
-        resource = _resource(refusal.balance)
-        yield f"x-ratelimit-limit-{resource}", str(math.floor(refusal.balance.charge.rate.burst))
-        yield f"x-ratelimit-remaining-{resource}", str(refusal.balance.left)
-        yield f"x-ratelimit-reset-{resource}", _duration(refusal.balance.full_in_us)
-
-
-def _resource(balance: Balance | None) -> str:
-    """Return what ran out, in OpenAI's word."""
-    return "requests" if balance is None or balance.charge.unit is Unit.REQUESTS else "tokens"
-
-
-def _duration(time_us: int) -> str:
-    """Return a time as OpenAI writes it, which is Go's way: 20ms, 1s, 6m0s, 1h0m2.5s. Rounded up to a millisecond."""
-    time_ms = max(0, -(-time_us // 1000))
-    if time_ms < 1000:  # noqa: PLR2004
-        return f"{time_ms}ms"
-    minutes, rest_ms = divmod(time_ms, 60_000)
-    hours, minutes = divmod(minutes, 60)
-    text = f"{rest_ms / 1000:g}s"
-    if hours:
-        return f"{hours}h{minutes}m{text}"
-    return f"{minutes}m{text}" if minutes else text
+        yield from headers_of(refusal.balance)
