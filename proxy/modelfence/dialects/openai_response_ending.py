@@ -170,7 +170,7 @@ class ResponseEnding:
             word = "refusal" if kind == "refusal" else "text"
             text = shape[word] = part.text.decode(errors="surrogatepass")
             if not part.text_done:
-                logprobs = {"logprobs": []} if kind == "output_text" else {}
+                logprobs: dict[str, object] = {"logprobs": []} if kind == "output_text" else {}
                 yield {"type": _TEXT_DONE[kind], **where, word: text, **logprobs}
             yield {"type": _PART_DONE[name], **where, "part": shape}
         item[_LISTS[name]].append(shape)

@@ -67,29 +67,6 @@ class Tally:
             return
 
 
-def _count(self) -> Usage | None:
-    tally = _Tally()
-    whole = self._last == b"}" and _take(bytes(self._body), tally)
-    if not whole and self._is_json and self._size:
-        # Cut off, or too long to keep: it is counted as if all of it were text.
-        tally.served = True
-        tally.size = self._size if self._is_text else 0
-    return tally.usage()
-
-
-def _take(body: bytes, tally: _Tally) -> bool:
-    """Count a JSON object; say False when it is none, or nested beyond reading."""
-    try:
-        message = json.loads(body)
-        if isinstance(message, dict):
-            tally.size = sum(text_sizes(message))
-            tally.take(message)
-            return True
-    except (ValueError, RecursionError):
-        return False
-    return False
-
-
 def _count(usage: Mapping[str, object], name: str) -> int | None:
     value = usage.get(name)
     if not isinstance(value, int) or isinstance(value, bool):

@@ -113,7 +113,7 @@ class _PlainReader:
 
     def usage(self) -> Usage | None:
         if not self._is_counted:
-            self._counted, self._is_counted = self._count(), True
+            self._counted, self._is_counted = self._read(), True
         return self._counted
 
     @property
@@ -123,3 +123,25 @@ class _PlainReader:
 
     def ending(self, *, with_usage: bool) -> bytes:  # noqa: ARG002 - it is no stream of events
         return b""
+
+    def _read(self) -> Usage | None:
+    tally = Tally()
+    whole = self._last == b"}" and _take(bytes(self._body), tally)
+    if not whole and self._is_json and self._size:
+        # Cut off, or too long to keep: it is counted as if all of it were text.
+        tally.served = True
+        tally.size = self._size if self._is_text else 0
+    return tally.usage()
+
+
+def _take(body: bytes, tally: Tally) -> bool:
+    """Count a JSON object; say False when it is none, or nested beyond reading."""
+    try:
+        message = json.loads(body)
+        if isinstance(message, dict):
+            tally.size = sum(text_sizes(message))
+            tally.take(message)
+            return True
+    except (ValueError, RecursionError):
+        return False
+    return False
