@@ -125,13 +125,13 @@ class _PlainReader:
         return b""
 
     def _read(self) -> Usage | None:
-    tally = Tally()
-    whole = self._last == b"}" and _take(bytes(self._body), tally)
-    if not whole and self._is_json and self._size:
-        # Cut off, or too long to keep: it is counted as if all of it were text.
-        tally.served = True
-        tally.size = self._size if self._is_text else 0
-    return tally.usage()
+        tally = Tally()
+        whole = self._last == b"}" and _take(bytes(self._body), tally)
+        if not whole and self._is_json and self._size:
+            # Cut off, or too long to keep: it is counted as if all of it were text.
+            tally.served = True
+            tally.size = self._size if self._is_text else 0
+        return tally.usage()
 
 
 def _take(body: bytes, tally: Tally) -> bool:
