@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.core.account import Account
 from modelfence.core.call import Call, Credential, CredentialState, Reading
+from modelfence.core.charge import Hold
 from modelfence.core.decision import Effect
 from modelfence.enforcement.ports import Judged, Location, Passing, Settled, UnavailableError
 
@@ -50,7 +51,7 @@ class Store:
         self.buckets = MemoryBuckets(clock)
         self.away = away
         self.loses_answers = False
-        self.renewed = []
+        self.renewed: list[Hold] = []
         self.was_renewed = asyncio.Event()
 
     async def take(self, charges, *, lease=None, after=()):

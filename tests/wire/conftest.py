@@ -339,6 +339,7 @@ class _Words:
     chunk = staticmethod(chunk)
     event = staticmethod(event)
     post = staticmethod(post)
+    read_chunks = staticmethod(read_chunks)
     STREAM_HEAD = STREAM_HEAD
     BODY = BODY
     PLAIN = PLAIN

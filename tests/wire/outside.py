@@ -43,6 +43,9 @@ class Buckets:
         self.fails: Exception | None = None
         self.settle_fails: Exception | None = None
         self.hangs = False
+        self.waiting = 0
+        """How many calls came in while it hung; they go on once `released`."""
+        self.released = asyncio.Event()
         self.turns = 0
         """How many turns of the loop `take` lets pass, as a store over the network would."""
 
@@ -54,7 +57,8 @@ class Buckets:
         for _ in range(self.turns):
             await asyncio.sleep(0)
         if self.hangs:
-            await asyncio.Event().wait()
+            self.waiting += 1
+            await self.released.wait()
         return await self._buckets.take(charges, lease=lease, after=after)
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:

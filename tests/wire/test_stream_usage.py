@@ -7,7 +7,7 @@ import pytest
 from modelfence.core.call import Usage
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
-from modelfence.wire.withholding import MAX_EVENT_BYTES, Withholding
+from modelfence.wire.whole_events import MAX_EVENT_BYTES, WholeEvents
 
 
 def stream(wire, *events: bytes) -> bytes:
@@ -86,13 +86,13 @@ def test_only_a_report_of_usage_and_nothing_else_is_one(event, is_report):
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_events_are_withheld_wherever_the_bytes_are_cut(size):
     data = b"".join(event for event, _ in EVENTS) + b"data: cut off"
-    withholding = Withholding(OpenAI().only_reports_usage)
-    passed = b"".join(withholding.pass_on(data[at : at + size]) for at in range(0, len(data), size))
-    assert passed + withholding.rest() == b"".join(event for event, report in EVENTS if not report) + b"data: cut off"
+    events = WholeEvents(OpenAI().only_reports_usage)
+    passed = b"".join(events.pass_on(data[at : at + size]) for at in range(0, len(data), size))
+    assert passed + events.rest() == b"".join(event for event, report in EVENTS if not report) + b"data: cut off"
 
 
 def test_an_event_without_end_is_not_held_back_for_ever():
-    withholding = Withholding(lambda _: True)
-    assert withholding.pass_on(b"x" * MAX_EVENT_BYTES) == b""
-    assert len(withholding.pass_on(b"x")) == MAX_EVENT_BYTES + 1
-    assert withholding.rest() == b""
+    events = WholeEvents(lambda _: True)
+    assert events.pass_on(b"x" * MAX_EVENT_BYTES) == b""
+    assert len(events.pass_on(b"x")) == MAX_EVENT_BYTES + 1
+    assert events.rest() == b""

@@ -7,13 +7,14 @@ is guarded by `fail_closed`.
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, exceptions, http
 
-from modelfence.core.call import Call, Reading
+from modelfence.core.call import Call, Reading, Usage
 from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
 from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
@@ -25,7 +26,7 @@ from modelfence.wire import fail_closed, outgoing
 from modelfence.wire.bodies import check_encoding, decode
 from modelfence.wire.meter import Meter
 from modelfence.wire.sanitise import check_request, header
-from modelfence.wire.withholding import Withholding
+from modelfence.wire.whole_events import WholeEvents
 
 _NO_UPSTREAM = "none"
 _FAULT = "The service can't check this request right now; try again shortly."
@@ -43,10 +44,14 @@ class Passage:
     sent_at: float
     """Monotonic seconds at which the request left for the upstream."""
     overhead_s: float = 0.0
-    usage_asked: bool = False
-    """The fence asked for usage on the caller's behalf, who is not to see it."""
+    reports_usage: bool = True
+    """The caller asked for a report of the usage, or gets one unasked."""
+    withholds_usage: bool = False
+    """The fence asked for it in place of the caller, who is not to see it."""
+    client_left: bool = False
     first_byte_at: float | None = None
     meter: Meter | None = None
+    is_stream: bool = False
     status: int | None = None
 
 
@@ -119,16 +124,47 @@ class FenceAddon:
         fields = flow.response.data.headers.fields
         plain = header(fields, b"content-encoding").lower() in ("", "identity")
         operation = passage.judged.call.reading.operation
-        reader = passage.dialect.usage_reader(operation, header(fields, b"content-type"))
+        kind = header(fields, b"content-type")
+        reader = passage.dialect.usage_reader(operation, kind) if plain else None
         counts = passage.status < _FIRST_STATUS_THAT_COSTS_NOTHING
-        withholding = Withholding(passage.dialect.only_reports_usage) if passage.usage_asked and plain else None
-        if withholding is not None:
-            flow.response.headers.pop("content-length", None)  # it will be less
-        passage.meter = Meter(reader if plain else None, counts=counts, withholding=withholding)
+        events = None
+        if plain and counts and kind.partition(";")[0].strip().lower() == "text/event-stream":
+            events = WholeEvents(passage.dialect.only_reports_usage if passage.withholds_usage else None)
+            flow.response.headers.pop("content-length", None)  # it may be less, and end otherwise
+            passage.is_stream = True
+        for name, value in passage.dialect.limits(self._fence.balances(passage.judged)):
+            flow.response.headers[name] = value
+        passage.meter = Meter(reader, counts=counts, events=events)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
         for observer in self._observers:
             observer.answer_began()
+
+    def next_step(self, flow: http.HTTPFlow) -> Coroutine[Any, Any, bool] | None:
+        """Return what pays for the next step of a stream, or None while it needs none."""
+        passage = self._passages.get(flow)
+        if passage is None or not passage.is_stream or passage.meter is None:
+            return None
+        is_used_up = passage.judged.reservation.is_used_up(passage.meter.output_tokens)
+        return self._pay_step(flow) if is_used_up else None
+
+    @fail_closed.ends
+    async def _pay_step(self, flow: http.HTTPFlow) -> bool:
+        passage = self._passages[flow]
+        assert passage.meter is not None  # noqa: S101 - what has no meter has no steps
+        return await self._fence.extend(passage.judged, passage.meter.output_tokens)
+
+    def end_stream(self, flow: http.HTTPFlow) -> None:
+        """Let a stream that could not pay end with the API's own words."""
+        passage = self._passages.get(flow)
+        if passage is not None and passage.meter is not None:
+            passage.meter.end_here(with_usage=passage.reports_usage)
+
+    def client_left(self, flow: http.HTTPFlow) -> None:
+        """Remember that it was the client who ended this: what was sent to the upstream in vain is not given back."""
+        passage = self._passages.get(flow)
+        if passage is not None:
+            passage.client_left = True
 
     @fail_closed.counts
     async def response(self, flow: http.HTTPFlow) -> None:
@@ -186,7 +222,8 @@ class FenceAddon:
         # From here on what was reserved is settled, whatever comes.
         passage = self._passages[flow] = Passage(judged, dialect, sent_at=started)
         reshaping = judged.decision.reshaping
-        passage.usage_asked = outgoing.address(flow.request, upstream, dialect, request=request, reshaping=reshaping)
+        unasked = outgoing.address(flow.request, upstream, dialect, request=request, reshaping=reshaping)
+        passage.reports_usage, passage.withholds_usage = not unasked, unasked and upstream.stream_usage
         passage.sent_at = time.monotonic()
         passage.overhead_s = passage.sent_at - started
 
@@ -238,9 +275,7 @@ class FenceAddon:
             return
         self._settling += 1
         try:
-            await self._fence.settle(
-                passage.judged, passage.meter.usage() if passage.meter else None, status=passage.status
-            )
+            await self._fence.settle(passage.judged, _used(passage), status=passage.status)
             now, sent_at, first = time.monotonic(), passage.sent_at, passage.first_byte_at
             passing = Passing(passage.overhead_s, now - sent_at, None if first is None else first - sent_at)
             for observer in self._observers:
@@ -253,6 +288,13 @@ class FenceAddon:
 def new_id() -> str:
     """Return a fresh decision id: 16 random bytes in hexadecimal."""
     return secrets.token_hex(16)
+
+
+def _used(passage: Passage) -> Usage | None:
+    if passage.meter is not None:
+        return passage.meter.usage()
+    # The upstream has read the request, and answers it to nobody.
+    return Usage(estimated=True) if passage.client_left else None
 
 
 def _path_of(request: http.Request) -> str:

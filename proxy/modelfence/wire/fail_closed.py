@@ -39,6 +39,7 @@ class Failing(Protocol):
 
 type Hook[A] = Callable[[A, http.HTTPFlow], None]
 type WaitingHook[A] = Callable[[A, http.HTTPFlow], Coroutine[Any, Any, None]]
+type PayingHook[A] = Callable[[A, http.HTTPFlow], Coroutine[Any, Any, bool]]
 
 
 def refuses_at_once[A: Failing](hook: Hook[A]) -> Hook[A]:
@@ -90,6 +91,22 @@ def cuts[A: Failing](hook: Hook[A]) -> Hook[A]:
             flow.error = Error(Error.KILLED_MESSAGE)
             log.exception(_FAILED, "responseheaders")
             _count(self, flow, refused=False)
+
+    return guarded
+
+
+def ends[A: Failing](hook: PayingHook[A]) -> PayingHook[A]:
+    """Guard the hook that pays for the next step of a stream: when it fails, or takes too long, the stream ends."""
+
+    @functools.wraps(hook)
+    async def guarded(self: A, flow: http.HTTPFlow) -> bool:
+        try:
+            async with asyncio.timeout(self.hook_deadline_s):
+                return await hook(self, flow)
+        except Exception:
+            log.exception(_FAILED, "pay_step")
+            _count(self, flow, refused=False)
+            return False
 
     return guarded
 

@@ -11,12 +11,15 @@ What it changes, each because of something mitmproxy 12.2 does:
   first failure, and keeps a record of each connection for as long as the client stays.
 * A connection that is to be closed while its next bytes wait their turn is closed; mitmproxy's task ends without doing
   so, and whoever floods a connection could leave it open, and its call unsettled, for ever.
+* A stream whose budget is used up is ended between two pieces, with the last words of its API, and its upstream
+  connection closed; mitmproxy can only cut both sides. While a step is being paid, nothing more is read for it.
 * Hooks go straight to the fence, not through mitmproxy's list of addons, and run on the spot as far as they need not
   wait; what one event has to say to a connection is said in one write.
 """
 
 import asyncio
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -45,6 +48,8 @@ from mitmproxy.proxy.layers.http import (
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
+    ResponseProtocolError,
+    ResponseTrailers,
     SendHttp,
 )
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
@@ -54,6 +59,7 @@ from modelfence.wire.guard_http1 import Bounds, GuardedHttp1Client, GuardedHttp1
 
 __all__ = ["Bounds", "GuardedHandler", "Hooks", "require_tested_version"]
 
+_FROM_UPSTREAM = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
 TESTED_VERSIONS = ("12.2.3",)
 
 
@@ -69,6 +75,14 @@ class Hooks(Protocol):
     async def response(self, flow: http.HTTPFlow, /) -> None: ...
 
     async def error(self, flow: http.HTTPFlow, /) -> None: ...
+
+    def next_step(self, flow: http.HTTPFlow, /) -> Coroutine[Any, Any, bool] | None:
+        """Return what pays for the next step of a stream and says whether it may go on; None while it needs none."""
+        ...
+
+    def end_stream(self, flow: http.HTTPFlow, /) -> None: ...
+
+    def client_left(self, flow: http.HTTPFlow, /) -> None: ...
 
     def refuse(self, status: int, message: str, target: str) -> http.Response:
         """Return a refusal in the shape of the API that the target, empty when unknown, is for."""
@@ -87,7 +101,11 @@ class WaitHook(commands.StartHook):
     """Waits for a hook of the fence that did not end at once."""
 
     name = "modelfence_wait"
-    running: asyncio.Task[None]
+    running: asyncio.Task[None] | asyncio.Task[bool]
+
+
+class WaitForStep(WaitHook):
+    """Waits for a step of a stream to be paid; nothing more is read from its upstream meanwhile."""
 
 
 class GuardedStream(HttpStream):
@@ -97,8 +115,11 @@ class GuardedStream(HttpStream):
         super().__init__(context, stream_id)
         self._bounds = bounds
         self._hooks = hooks
+        self._is_cut = False
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if self._is_cut and isinstance(event, _FROM_UPSTREAM):
+            return  # what it had sent already, and that its connection was closed
         steps = super()._handle_event(event)
         reply: Any = None
         while True:
@@ -145,6 +166,34 @@ class GuardedStream(HttpStream):
                 return
         yield from super().state_consume_request_body(event)
 
+    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Pass on a piece of the answer; then pay for the next step of a stream, or end it."""
+        yield from super().state_stream_response_body(event)
+        paying = self._hooks.next_step(self.flow) if isinstance(event, ResponseData) else None
+        if paying is None:
+            return
+        running = asyncio.Task(paying, loop=asyncio.get_running_loop(), eager_start=True)
+        if not running.done():
+            yield WaitForStep(running)
+        if running.cancelled() or not running.result():
+            yield from self._end_stream()
+
+    def _end_stream(self) -> layer.CommandGenerator[None]:
+        """End the answer towards the client as if the upstream had, whose connection is closed first."""
+        self._is_cut = True
+        error = RequestProtocolError(self.stream_id, "the budget is used up", ErrorCode.CANCEL)
+        yield SendHttp(error, self.context.server)
+        self._hooks.end_stream(self.flow)
+        yield from super().state_stream_response_body(ResponseEndOfMessage(self.stream_id))
+
+    def handle_protocol_error(
+        self, event: RequestProtocolError | ResponseProtocolError
+    ) -> layer.CommandGenerator[None]:
+        """Tell who ended it before it is settled."""
+        if isinstance(event, RequestProtocolError):
+            self._hooks.client_left(self.flow)
+        yield from super().handle_protocol_error(event)
+
     def _respond_now(self, response: http.Response) -> layer.CommandGenerator[None]:
         """Answer without waiting for the rest of the body, which is thrown away as it comes.
 
@@ -188,6 +237,8 @@ class GuardedHttpLayer(HttpLayer):
         super().__init__(context, HTTPMode.transparent)
         self._bounds = bounds
         self._hooks = hooks
+        self.paying: set[asyncio.Task[Any]] = set()
+        """Steps of streams that are being paid."""
         # mitmproxy leaves a connection that is already there in place.
         self.connections[context.client] = GuardedHttp1Server(context.fork(), bounds, hooks.refuse)
 
@@ -241,6 +292,9 @@ class GuardedHttpLayer(HttpLayer):
             if isinstance(command, commands.CloseConnection) and held_for is not None:
                 yield commands.SendData(held_for, b"".join(held))
                 held, held_for = [], None
+            if isinstance(command, WaitForStep):
+                self.paying.add(command.running)
+                command.running.add_done_callback(self.paying.discard)
             yield command
         if held_for is not None:
             yield commands.SendData(held_for, b"".join(held))
@@ -262,7 +316,7 @@ class GuardedHandler(ProxyConnectionHandler):
         context = self.layer.context
         # A place to start from; every request names its own upstream before a connection is made.
         context.server.address = ("upstream.invalid", 80)
-        self.layer = GuardedHttpLayer(context, bounds, hooks)
+        self.layer = self._http = GuardedHttpLayer(context, bounds, hooks)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Wait for a hook of the fence; leave any other to mitmproxy's list of addons."""
@@ -271,6 +325,12 @@ class GuardedHandler(ProxyConnectionHandler):
             return
         with self.timeout_watchdog.disarm():
             await hook.running
+
+    async def drain_writers(self) -> None:
+        """Read on once what was read is written, and paid: what an upstream sends meanwhile stays with it."""
+        await super().drain_writers()  # type: ignore[no-untyped-call]
+        while self._http.paying:
+            await asyncio.wait(self._http.paying)
 
     async def handle_connection(self, connection: Connection) -> None:
         """Serve a connection to its end, and see that it is closed and known to be."""

@@ -4,7 +4,7 @@ import logging
 
 from modelfence.core.call import Usage
 from modelfence.core.dialect import UsageReader
-from modelfence.wire.withholding import Withholding
+from modelfence.wire.whole_events import WholeEvents
 
 log = logging.getLogger(__name__)
 
@@ -17,23 +17,26 @@ class Meter:
     """A stream callable for mitmproxy.
 
     An empty piece in the middle would end a chunked answer, so nothing is returned as no pieces at all; and a callable
-    that raises would lose its piece, so a reader that fails is dropped and the bytes are counted instead.
+    that raises would lose its piece, so whatever fails is dropped and the bytes are counted, and passed on, instead.
     """
 
-    def __init__(self, reader: UsageReader | None, *, counts: bool, withholding: Withholding | None = None) -> None:
+    def __init__(self, reader: UsageReader | None, *, counts: bool, events: WholeEvents | None = None) -> None:
         """`counts` is False for an answer that costs nothing, such as an error's.
 
-        `withholding` keeps back what the client did not ask for; it is counted all the same.
+        `events` passes on whole events; what it keeps back is counted all the same.
         """
-        self._withholding = withholding
+        self._events = events
         self._reader = reader
         self._counts = counts
         self._bytes = 0
+        self._ending: bytes | None = None
 
     def __call__(self, data: bytes) -> bytes | list[bytes]:
-        """Take the next bytes of the answer and return what goes on to the client."""
+        """Take the next bytes of the answer and return what goes on to the client; no bytes are its end."""
         if not data:
-            return (self._withholding and self._withholding.rest()) or []
+            if self._ending is not None:
+                return self._ending or []
+            return (self._events and self._events.rest()) or []
         self._bytes += len(data)
         if self._reader is not None:
             try:
@@ -41,9 +44,29 @@ class Meter:
             except Exception:
                 log.exception(_FAILED)
                 self._reader = None
-        if self._withholding is not None:
-            return self._withholding.pass_on(data) or []
-        return data
+        return self._pass_on(data) or []
+
+    @property
+    def output_tokens(self) -> int:
+        """Return the tokens that have passed so far; zero when they cost nothing."""
+        if not self._counts:
+            return 0
+        if self._reader is not None:
+            try:
+                return self._reader.output_tokens
+            except Exception:
+                log.exception(_FAILED)
+                self._reader = None
+        return -(-self._bytes // BYTES_PER_TOKEN)
+
+    def end_here(self, *, with_usage: bool) -> None:
+        """Let the answer end with the API's own last events, in place of what is still to come."""
+        self._ending = b""
+        if self._reader is not None:
+            try:
+                self._ending = self._reader.ending(with_usage=with_usage)
+            except Exception:
+                log.exception("a stream is ended without words: its last events could not be made")
 
     def usage(self) -> Usage | None:
         """Return what the answer cost as far as it has passed; None when nothing was served."""
@@ -55,3 +78,14 @@ class Meter:
             except Exception:
                 log.exception(_FAILED)
         return Usage(output_tokens=-(-self._bytes // BYTES_PER_TOKEN), estimated=True) if self._bytes else None
+
+    def _pass_on(self, data: bytes) -> bytes:
+        if self._events is None:
+            return data
+        before = self._events.rest()
+        try:
+            return self._events.pass_on(before + data)
+        except Exception:
+            log.exception("looking for what to keep back failed; all of it is passed on")
+            self._events = None
+            return before + data

@@ -20,11 +20,11 @@ def address(
 ) -> bool:
     """Rewrite `message` in place: address, path, headers and body. `request` is what was judged.
 
-    Return whether usage is asked for that the caller did not ask for.
+    Return whether the caller could have asked for the usage of his stream, and did not.
     """
     shaped = dialect.reshape(request, reshaping) if reshaping else request.json
-    asking = dialect.asking_for_usage(replace(request, json=shaped)) if upstream.stream_usage else None
-    wanted = shaped if asking is None else asking
+    asking = dialect.asking_for_usage(replace(request, json=shaped))
+    wanted = shaped if asking is None or not upstream.stream_usage else asking
     body = request.body if wanted == request.json else json.dumps(wanted, ensure_ascii=False).encode()
     replaced = _REPLACED if upstream.secret is None else _REPLACED | _CREDENTIALS
     fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]

@@ -1,4 +1,4 @@
-"""Keeps events of a stream back that its reader did not ask for."""
+"""Passes on whole events of a stream, so that it can be ended between two; and keeps back what nobody asked for."""
 
 import re
 from collections.abc import Callable
@@ -8,11 +8,11 @@ MAX_EVENT_BYTES = 1 << 20
 _EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
-class Withholding:
-    """Passes on whole events, except those that `picks` says yes to."""
+class WholeEvents:
+    """Passes on whole events, except those that `withheld` says yes to."""
 
-    def __init__(self, picks: Callable[[bytes], bool]) -> None:
-        self._picks = picks
+    def __init__(self, withheld: Callable[[bytes], bool] | None = None) -> None:
+        self._withheld = withheld
         self._pending = b""
 
     def pass_on(self, data: bytes) -> bytes:
@@ -23,7 +23,7 @@ class Withholding:
         for end in _EVENT_END.finditer(self._pending):
             event = self._pending[start : end.end()]
             start = end.end()
-            if not self._picks(event):
+            if self._withheld is None or not self._withheld(event):
                 passed.append(event)
         self._pending = self._pending[start:]
         if len(self._pending) > MAX_EVENT_BYTES:
