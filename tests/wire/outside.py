@@ -47,7 +47,7 @@ class Buckets:
         """How many calls came in while it hung; they go on once `released`."""
         self.released = asyncio.Event()
         self.turns = 0
-        """How many turns of the loop `take` lets pass, as a store over the network would."""
+        """How many turns of the loop each of them lets pass, as a store over the network would."""
 
     async def take(
         self, charges: Sequence[Charge], *, lease: Lease | None = None, after: Sequence[Adjustment] = ()
@@ -64,6 +64,8 @@ class Buckets:
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
         if self.settle_fails:
             raise self.settle_fails
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         self.adjustments += adjustments
         await self._buckets.settle(adjustments)
 

@@ -87,8 +87,10 @@ async def test_who_asked_for_usage_gets_it_for_what_was_served(start_fence, upst
     assert report["usage"]["completion_tokens"] == served
 
 
-async def test_the_clients_connection_serves_on_after_a_stream_was_ended(start_fence, upstream, wire):
+@pytest.mark.parametrize("turns", [0, 20])
+async def test_the_clients_connection_serves_on_after_a_stream_was_ended(start_fence, upstream, wire, turns):
     fence = await start_fence(policy=POLICY)
+    fence.buckets.turns = turns  # while it is settled, its upstream's connection ends
     client = await fence.connect()
     await stream(fence, upstream, wire, client=client)
     await client.send(wire.post({**wire.BODY, "stream": True}))
@@ -177,7 +179,7 @@ async def test_a_dialect_that_has_no_last_words_ends_the_stream_all_the_same(sta
     class Wordless(OpenAI):
         def usage_reader(self, operation, content_type):
             reader = super().usage_reader(operation, content_type)
-            reader.ending = None
+            setattr(reader, "ending", None)  # noqa: B010 - to mypy it is a method
             return reader
 
     fence = await start_fence(policy=POLICY, dialect=Wordless())
