@@ -46,6 +46,7 @@ REQUEST = (
 USAGE = {"prompt_tokens": 110, "completion_tokens": 150, "total_tokens": 260}
 MESSAGE = {"role": "assistant", "content": "fence " * 150}
 REPLY = json.dumps({"choices": [{"message": MESSAGE}], "usage": USAGE}).encode()
+END_OF_REPLY = REPLY[-64:]
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-Request-Id: req_1\r\nContent-Length: %d\r\n\r\n%s" % (
     len(REPLY),
     REPLY,
@@ -175,10 +176,9 @@ async def serve(role: str, upstream_port: int) -> None:
 
 
 class Load(asyncio.Protocol):
-    """One keep-alive connection that asks again as soon as it is answered. `size` is that of one answer."""
+    """One keep-alive connection that asks again as soon as it is answered."""
 
-    def __init__(self, size: int, answered: Callable[[], bool]) -> None:
-        self._size = size
+    def __init__(self, answered: Callable[[], bool]) -> None:
         self._answered = answered
         self._got = 0
 
@@ -189,8 +189,8 @@ class Load(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._got += len(data)
-        if self._got >= self._size:
-            assert self._got == self._size, "an answer of another size"
+        if data.endswith(END_OF_REPLY):
+            assert self._got >= len(REPLY), "an answer of another size"
             self._got = 0
             if self._answered():
                 self._transport.write(REQUEST)
@@ -222,18 +222,17 @@ async def start(role: str, upstream_port: int = 0) -> Side:
     return Side(role, process, int(await asyncio.wait_for(process.stdout.readline(), 30)), [], [])
 
 
-async def size_of_answer(port: int) -> int:
+async def check_answer(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(REQUEST)
     head = await reader.readuntil(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 200"), head
-    await reader.readexactly(len(REPLY))
+    assert await reader.readexactly(len(REPLY)) == REPLY
     writer.close()
-    return len(head) + len(REPLY)
 
 
 async def load(side: Side, *, seconds: float, connections: int) -> None:
-    size = await size_of_answer(side.port)
+    await check_answer(side.port)
     loop = asyncio.get_running_loop()
     answers, until = 0, loop.time() + seconds
     done = asyncio.Event()
@@ -251,7 +250,7 @@ async def load(side: Side, *, seconds: float, connections: int) -> None:
 
     cpu_s, began = await side.cpu_s(), loop.time()
     for _ in range(connections):
-        await loop.create_connection(lambda: Load(size, answered), "127.0.0.1", side.port)
+        await loop.create_connection(lambda: Load(answered), "127.0.0.1", side.port)
     await asyncio.wait_for(done.wait(), seconds + 30)
     took = loop.time() - began
     side.rates.append(answers / took)

@@ -54,9 +54,11 @@ class Limits:
     idle_s: int = 600
     """How long a connection may stay silent."""
     step_tokens: int = 256
-    """What a stream reserves."""
+    """What a stream reserves, and takes again whenever it is used up."""
     assumed_tokens: int = 1024
-    """What a plain call reserves that names no limit."""
+    """What a plain call reserves that names no limit, until it is known what its account is answered."""
+    lease_s: int = 30
+    """After how long what a worker had reserved is given back when the worker has died."""
 
 
 @dataclass(frozen=True, slots=True)

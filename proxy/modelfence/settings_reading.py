@@ -343,6 +343,7 @@ _KEYS: Mapping[str, Reader] = {
     "limits.idle_s": _whole(1, 86_400),
     "limits.step_tokens": _whole(1, 1_000_000),
     "limits.assumed_tokens": _whole(1, 1_000_000),
+    "limits.lease_s": _whole(2, 3_600),
 }
 
 

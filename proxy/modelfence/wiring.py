@@ -3,6 +3,7 @@
 Everything that can be wrong is found here, before a socket listens: a fence that starts is one that can do its work.
 """
 
+import asyncio
 import logging
 import random
 import socket
@@ -120,6 +121,7 @@ class Gateway:
                 directory_s=settings.limits.directory_ms / 1000,
                 step_tokens=settings.limits.step_tokens,
                 assumed_tokens=settings.limits.assumed_tokens,
+                lease_s=settings.limits.lease_s,
             ),
         )
         self._addon = FenceAddon(
@@ -148,6 +150,8 @@ class Gateway:
         proxy = Proxy(self._addon, customers, bounds=bounds, idle_s=limits.idle_s)
         admin = AdminServer(operators, self.metrics, self.missing)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
+        keeping = asyncio.create_task(self.fence.keep())
+        self._exits.push_async_callback(self._end_keeping, keeping)
         await proxy.start()
         self._exits.push_async_callback(proxy.stop)
         admin.start()
@@ -187,6 +191,11 @@ class Gateway:
             raise CannotStartError(f"the store {self.settings.store_shown} can't be used: {error}") from None
         self._exits.push_async_callback(redis.close)
         return redis
+
+    async def _end_keeping(self, keeping: asyncio.Task[None]) -> None:
+        keeping.cancel()
+        await asyncio.wait([keeping])
+        await self.fence.close()
 
     def _refuse_loops(self) -> None:
         own = {(address.host, address.port) for address in (self.listen, self.admin)}

@@ -51,7 +51,7 @@ class Store:
         self.buckets = MemoryBuckets(clock)
         self.away = away
         self.loses_answers = False
-        self.renewed: list[Hold] = []
+        self.renewed = list[Hold]()
         self.was_renewed = asyncio.Event()
 
     async def take(self, charges, *, lease=None, after=()):

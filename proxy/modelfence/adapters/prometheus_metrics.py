@@ -3,7 +3,7 @@
 Rule: labels come from closed sets only. A model, key, account or address that a caller chose is never one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
@@ -52,6 +52,7 @@ class PrometheusMetrics:
         self._upstream = self._histogram("upstream", "From sending a call on to the end of its answer.", _SLOW_S)
         self._first_byte = self._histogram("first_byte", "From sending a call on to its first byte.", _SLOW_S)
         self._open_streams = self._gauge("open_streams", "Answers that are streaming through.")
+        self._circuit = self._gauge("store_circuit", "1 for the state of the store's circuit breaker.", "state")
         self._policy = self._gauge("policy_info", "The policy in force.", "hash", "mode")
         self._policy_loaded = self._gauge("policy_loaded_timestamp_seconds", "When the policy was loaded.")
         self._geo_built = self._gauge(
@@ -70,6 +71,11 @@ class PrometheusMetrics:
         self._policy_loaded.set(at_s)
         for database, built_s in geo_built_s.items():
             self._geo_built.labels(database).set(built_s)
+
+    def watch_circuit(self, states: Iterable[str], state: Callable[[], str]) -> None:
+        """Show which of the states the store's circuit breaker is in, whenever metrics are read."""
+        for one in states:
+            self._circuit.labels(one).set_function(lambda one=one: float(state() == one))
 
     def judged(self, judged: Judged) -> None:
         """Count a decision."""
