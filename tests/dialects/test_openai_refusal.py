@@ -83,24 +83,3 @@ def test_a_caller_learns_nothing_of_the_rule_or_the_bucket_that_refused():
     refusal = Refusal(Effect.THROTTLE, 429, "No.", "c1", balance=balance(Unit.REQUESTS, left_us=0))
     answer = refuse(refusal)
     assert "acme" not in repr(answer)
-
-
-RESETS = {
-    0: "0ms",
-    1: "1ms",
-    20_000: "20ms",
-    999_001: "1s",
-    8_640_000: "8.64s",
-    59_999_900: "1m0s",
-    360 * SECOND_US: "6m0s",
-    3602 * SECOND_US + 500_000: "1h0m2.5s",
-    86_400 * SECOND_US: "24h0m0s",
-}
-
-
-@pytest.mark.parametrize(("full_in_us", "written"), RESETS.items())
-def test_times_are_written_as_openai_writes_them(full_in_us, written):
-    rate = Rate(1, PERIODS_US["day"], 1)
-    full_in = Balance(Charge("t", "k", rate), rate.burst_us - full_in_us)
-    headers = dict(refuse(Refusal(Effect.THROTTLE, 429, "No.", "c1", balance=full_in)).headers)
-    assert headers["x-ratelimit-reset-requests"] == written

@@ -11,7 +11,6 @@ shell command is another command. It could not be sent back in the next request 
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 from modelfence.core.call import Usage
@@ -176,10 +175,9 @@ class ResponseEnding:
         item[_LISTS[name]].append(shape)
 
     def _numbered(self, messages: Iterable[dict[str, object]]) -> bytes:
-        numbers = count(self._next_number)
         return b"".join(
-            as_event({**message, "sequence_number": number}, name=str(message["type"]))
-            for message, number in zip(messages, numbers, strict=False)
+            as_event({"type": message["type"], "sequence_number": number, **message}, name=str(message["type"]))
+            for number, message in enumerate(messages, self._next_number)
         )
 
 
