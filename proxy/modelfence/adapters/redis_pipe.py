@@ -1,0 +1,208 @@
+"""One connection to a Redis server, shared by many calls at once.
+
+Commands of calls in the same turn of the event loop leave in one write; answers are read in their order, and each goes
+to its caller. A caller that gives up before its command was written takes it back; after that, its answer is thrown
+away when it comes. Commands given while the connection is being made wait for it.
+
+Rule: whatever ends the connection, every caller is told, and told truly: NotSentError when its command was not written,
+ConnectionError when it was. A pipe that ended is not used again.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, RedisError, ResponseError  # noqa: A004
+from redis.typing import EncodableT
+
+type Command = tuple[EncodableT, ...]
+
+_MOST_WAITING = 1024
+"""More answers than that are not waited for on one connection."""
+_CONNECT_S = 1.0
+_SILENCE_S = 0.5
+"""A server that owes answers and says nothing for so long, or for two deadlines, is not waited for any longer."""
+_LOOKS = 5
+"""So often in that time it is looked whether it said something: this process may be held up itself meanwhile."""
+_CLOSE_S = 1.0
+
+
+class NotSentError(RedisError):
+    """The command surely did not run, and will not."""
+
+
+class TooManyError(NotSentError):
+    """More calls are waiting for answers than are allowed to. It tells nothing of the server."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Asked:
+    packed: bytes
+    answers: int
+    """How many will come; the last is the one that is wanted."""
+    answer: asyncio.Future[object]
+
+
+class Pipe:
+    """The shared use of one connection, from connecting it to its end."""
+
+    def __init__(self, connection: AbstractConnection, *, deadline_s: float) -> None:
+        self._connection = connection
+        self._connect_s = max(_CONNECT_S, deadline_s)
+        self._look_s = max(_SILENCE_S, 2 * deadline_s) / _LOOKS
+        self._unwritten: deque[_Asked] = deque()
+        self._waiting: deque[asyncio.Future[object] | None] = deque()
+        self._to_write = asyncio.Event()
+        self._answers = 0
+        self._is_writing = False
+        self._look: asyncio.TimerHandle | None = None
+        self.is_connected = False
+        self.is_broken = False
+        self._life = asyncio.create_task(self._live())
+
+    @property
+    def waiting(self) -> int:
+        """Return how many commands are not answered yet."""
+        return len(self._waiting) + len(self._unwritten)
+
+    @property
+    def has_room(self) -> bool:
+        """Say whether one more command may wait for its answer."""
+        return self.waiting < _MOST_WAITING
+
+    @property
+    def is_gathering(self) -> bool:
+        """Say whether commands are about to leave, so that one more would leave with them."""
+        return bool(self._unwritten) and not self._is_writing
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether nothing is left of it."""
+        return self._life.done()
+
+    async def ask(self, *commands: Command) -> object:
+        """Send commands one right after the other and return the last one's answer.
+
+        Raises redis.exceptions.RedisError; NotSentError when the command was not sent or could not run.
+        """
+        if self.is_broken:
+            raise NotSentError("the connection has ended")
+        if not self.has_room:
+            raise TooManyError("too many calls are waiting for answers")
+        packed = b"".join(part for command in commands for part in self._connection.pack_command(*command))
+        answer = asyncio.get_running_loop().create_future()
+        self._unwritten.append(_Asked(packed, len(commands), answer))
+        self._to_write.set()
+        return await answer
+
+    async def close(self, *, patience_s: float = 0) -> None:
+        """End the connection; within `patience_s`, those who wait for answers still get them."""
+        waiting = [answer for answer in self._waiting if answer is not None]
+        waiting += [asked.answer for asked in self._unwritten]
+        if waiting and patience_s:
+            await asyncio.wait(waiting, timeout=patience_s)
+        self._life.cancel()
+        await asyncio.wait([self._life])
+        self._fail("it was closed")  # a task that is cancelled before it began does nothing of its own
+
+    async def _live(self) -> None:
+        writing: asyncio.Task[None] | None = None
+        reason = "it was closed"
+        try:
+            async with asyncio.timeout(self._connect_s):
+                await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py annotates in part
+            self.is_connected = True
+            writing = asyncio.create_task(self._write())
+            while True:
+                self._answer(await self._read())
+        except TimeoutError:
+            reason = f"connecting took longer than {self._connect_s} s"
+        except (RedisError, OSError) as error:
+            reason = str(error)
+        finally:
+            self._fail(reason)
+            if writing is not None:
+                writing.cancel()
+                await asyncio.wait([writing])
+            await _end(self._connection)
+
+    async def _write(self) -> None:
+        while True:
+            await self._to_write.wait()
+            self._to_write.clear()
+            asked = [one for one in self._unwritten if not one.answer.done()]
+            self._unwritten.clear()
+            if not asked:
+                continue
+            for one in asked:
+                self._waiting.extend([None] * (one.answers - 1))
+                self._waiting.append(one.answer)
+            if self._look is None:
+                self._look_later(_LOOKS)
+            self._is_writing = True
+            try:
+                await self._connection.send_packed_command(b"".join(one.packed for one in asked), check_health=False)
+            except (RedisError, OSError):
+                return  # it is closed now, which ends the reading
+            self._is_writing = False
+
+    async def _read(self) -> object:
+        """Return the next answer; an error that the server answers with is one."""
+        try:
+            return await self._connection.read_response(disconnect_on_error=False)
+        except ResponseError as error:
+            return error
+        except (AuthenticationError, BusyLoadingError) as error:
+            # Answers, though redis-py counts them among the errors of a connection.
+            return NotSentError(f"{error.status_code or ''} {error}".strip())
+
+    def _answer(self, answer: object) -> None:
+        self._answers += 1
+        if not self._waiting:
+            raise ConnectionError("the server sent what nobody had asked for")
+        waiting = self._waiting.popleft()
+        if waiting is None or waiting.done():
+            return
+        if isinstance(answer, RedisError):
+            waiting.set_exception(answer)
+        else:
+            waiting.set_result(answer)
+
+    def _fail(self, reason: str) -> None:
+        self.is_broken, self.is_connected = True, False
+        if self._look is not None:
+            self._look.cancel()
+        for waiting in self._waiting:
+            if waiting is not None and not waiting.done():
+                waiting.set_exception(ConnectionError(f"the connection was lost: {reason}"))
+        for asked in self._unwritten:
+            if not asked.answer.done():
+                asked.answer.set_exception(NotSentError(f"no connection: {reason}"))
+
+    def _look_later(self, left: int) -> None:
+        heard = self._answers
+        self._look = asyncio.get_running_loop().call_later(self._look_s, self._look_again, left - 1, heard)
+
+    def _look_again(self, left: int, heard: int) -> None:
+        """Give the connection up when nothing was heard the last few times, though answers are owed."""
+        if not self._waiting:
+            self._look = None
+        elif self._answers != heard:
+            self._look_later(_LOOKS)
+        elif left:
+            self._look_later(left)
+        else:
+            self._life.cancel()
+
+
+async def _end(connection: AbstractConnection) -> None:
+    """Close at once, without waiting for what was written to leave: the other side may have stopped reading."""
+    writer = connection._writer  # noqa: SLF001  # redis-py only closes politely
+    if writer is not None:
+        writer.transport.abort()
+    try:
+        async with asyncio.timeout(_CLOSE_S):
+            await connection.disconnect()
+    except (TimeoutError, RedisError, OSError):
+        pass
