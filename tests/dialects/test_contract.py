@@ -184,5 +184,44 @@ def test_any_answer_is_counted_without_raising(name, operation, content_type, pi
     reader = DIALECTS[name].usage_reader(operation, content_type)
     for piece in pieces:
         reader.feed(piece)
-    usage = reader.usage()
-    assert usage is None or min(usage.by_direction().values()) >= 0
+        usage = reader.usage()
+        assert usage is None or min(usage.by_direction().values()) >= 0
+        assert reader.output_tokens == (usage.output_tokens if usage else 0)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(operation=st.sampled_from(OPERATIONS), with_usage=st.booleans(), pieces=st.lists(st.binary()))
+def test_only_a_stream_of_events_has_an_ending_and_it_is_events(name, operation, with_usage, pieces):
+    for content_type in ("text/event-stream; charset=utf-8", "application/json", ""):
+        reader = DIALECTS[name].usage_reader(operation, content_type)
+        for piece in pieces:
+            reader.feed(piece)
+        ending = reader.ending(with_usage=with_usage)
+        assert reader.ending(with_usage=with_usage) == ending
+        assert ending.endswith(b"\n\n") if ending else True
+        assert not ending or content_type.startswith("text/event-stream")
+
+
+BALANCES = st.builds(
+    lambda unit, burst, left_us, shadow: Balance(
+        Charge("rule-name", "bucket-key", Rate(60, PERIODS_US["hour"], burst), unit=unit, shadow=shadow), left_us
+    ),
+    st.sampled_from(Unit),
+    st.floats(0.001, 10**9),
+    st.integers(-(10**12), 10**9),
+    st.booleans(),
+)
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(balances=st.lists(BALANCES, max_size=5))
+def test_what_is_left_is_told_in_sound_headers_and_as_a_refusal_would(name, balances):
+    headers = DIALECTS[name].limits(balances)
+    assert bool(headers) == any(not balance.charge.shadow for balance in balances)
+    assert len(dict(headers)) == len(headers)
+    assert all(name == name.lower() and value.isascii() and value.isprintable() for name, value in headers)
+    assert not {"rule-name", "bucket-key"} & {value for _, value in headers}
+    refusals = [
+        DIALECTS[name].refuse(Refusal(Effect.THROTTLE, 429, "No.", "0123abcd", balance=balance)) for balance in balances
+    ]
+    assert set(headers) <= {header for refusal in refusals for header in refusal.headers}

@@ -238,3 +238,44 @@ def test_a_request_is_read_alike_whether_its_names_are_escaped_or_not():
     body = b'{"mod\\u0065l": "gpt-4o", "messages": [], "\\u006e": 3}'
     reading = OPENAI.read(Request("POST", PATHS["chat"], (), body, parse(body)))
     assert (reading.model, reading.choices) == ("gpt-4o", 3)
+
+
+MESSAGES = {"model": "m", "messages": []}
+ASKED = {**MESSAGES, "stream": True, "stream_options": {"include_usage": True}}
+OF_STREAMS = {
+    "a plain answer": ("chat", MESSAGES, None),
+    "no object": ("chat", [], None),
+    "a stream": ("chat", {**MESSAGES, "stream": True}, ASKED),
+    "a stream that says no": ("chat", {**ASKED, "stream_options": {"include_usage": False}}, ASKED),
+    "a stream with other options": (
+        "completion",
+        {"stream": True, "stream_options": {"include_obfuscation": False}},
+        {"stream": True, "stream_options": {"include_obfuscation": False, "include_usage": True}},
+    ),
+    "a stream that asks already": ("chat", ASKED, None),
+    "options that are none": ("chat", {**ASKED, "stream_options": [1]}, None),
+    "an API that reports unasked": ("responses", {"model": "m", "stream": True}, None),
+}
+
+
+@pytest.mark.parametrize(("operation", "body", "expected"), OF_STREAMS.values(), ids=OF_STREAMS)
+def test_usage_is_asked_for_where_a_stream_would_not_report_it(operation, body, expected):
+    given = copy.deepcopy(body)
+    assert OPENAI.asking_for_usage(Request("POST", PATHS[operation], (), json=body)) == expected
+    assert body == given
+
+
+EVENTS = {
+    b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n': True,
+    b'data: { "choices" : [ ], "usage": {} }\r\n\r\n': True,
+    b'data: {"choices":[],"usage":null}\n\n': False,
+    b'data: {"choices":[{"delta":{"content":"\\"choices\\":[]"}}],"usage":{}}\n\n': False,
+    b'data: ["choices":[]]\n\n': False,
+    b': "choices":[]\n\n': False,
+    b"data: [DONE]\n\n": False,
+}
+
+
+@pytest.mark.parametrize(("event", "is_report"), EVENTS.items())
+def test_an_event_that_only_reports_usage_is_known_from_others(event, is_report):
+    assert OPENAI.only_reports_usage(event) is is_report

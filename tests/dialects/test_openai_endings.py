@@ -1,5 +1,6 @@
 import json
 import re
+from bisect import bisect_left
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,14 @@ def test_an_item_too_long_to_keep_is_left_out_and_what_was_done_before_stays():
     assert last["response"]["output"] == [done["item"]]
 
 
+def test_the_text_of_items_that_are_done_takes_no_room():
+    text = of_part("output_text.delta", delta="x" * (MAX_BYTES // 2))
+    done = {"type": "response.output_item.done", "output_index": 0, "item": {"id": "msg_0", "type": "message"}}
+    begun = [item_added(), of_part("content_part.added", part=TEXT), of_part("content_part.added", 0, 1, part=TEXT)]
+    *_, last = ended([CREATED, *[*begun, text, done] * 10, item_added(1), of_part("content_part.added", 1, part=TEXT)])
+    assert [item["id"] for item in last["response"]["output"]] == ["msg_0", "msg_1"]
+
+
 def test_a_part_that_ends_when_there_is_no_room_left_is_let_go_with_its_item():
     long = {**TEXT, "text": "x" * (MAX_BYTES - 1000)}
     parts = [
@@ -201,21 +210,32 @@ def test_the_end_goes_on_counting_events(number, following):
     assert last["sequence_number"] == following
 
 
-@pytest.mark.parametrize("field", ["tools", "item"])
-def test_what_can_be_read_but_not_written_is_left_out_of_the_end(field):
-    """What nests to the very depth that can be read: somewhere near it, writing fails first."""
-    for levels in range(1, 200_000, 7):
-        nested = b"[" * levels + b"]" * levels
-        try:
-            json.loads(b'{"response": {"tools": ' + nested + b"}}")
-        except RecursionError:
-            break
-        created = as_stream([CREATED]) if field == "item" else b""
-        event = b'{"type": "response.created", "response": {"id": "resp_1", "tools": ' + nested + b"}}"
-        if field == "item":
-            event = b'{"type": "response.output_item.done", "output_index": 0, "item": {"content": ' + nested + b"}}"
-        (*_, last) = messages_in(ending_of(created + b"data: " + event + b"\n\n", operation="responses"))
+NESTED = {
+    "a response": b'{"type": "response.created", "response": {"id": "resp_1", "tools": %b}}',
+    "an item": b'{"type": "response.output_item.done", "output_index": 0, "item": {"id": "msg_1", "content": %b}}',
+}
+
+
+def is_readable(event):
+    try:
+        return bool(json.loads(event))
+    except RecursionError:
+        return False
+
+
+@pytest.mark.parametrize("event", NESTED.values(), ids=NESTED)
+def test_what_can_be_read_but_not_written_is_left_out_of_the_end(event):
+    """Nested to about the depth that can be read, where writing fails first."""
+    readable = bisect_left(range(10**6), 1, key=lambda levels: not is_readable(event % (b"[" * levels + b"]" * levels)))
+    kept = []
+    for levels in range(readable - 100, readable + 10):
+        nested = event % (b"[" * levels + b"]" * levels)
+        sent = as_stream([CREATED]) + b"data: " + nested + b"\n\n"
+        *_, last = messages_in(ending_of(sent, operation="responses"))
         assert (last["type"], last["response"]["id"]) == ("response.incomplete", "resp_1")
+        kept.append(bool(last["response"]["tools"] or last["response"]["output"]))
+    assert kept == sorted(kept, reverse=True)
+    assert set(kept) == {True, False}
 
 
 KINDS = st.sampled_from(

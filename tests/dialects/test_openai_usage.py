@@ -12,6 +12,7 @@ from modelfence.dialects.sse import MAX_BYTES
 
 ANSWERS = Path(__file__).parent / "openai" / "answers"
 EXPECTED = json.loads((ANSWERS / "usage.json").read_text())
+SSE = "text/event-stream"
 CONTENT_TYPES = {".json": "application/json", ".sse": "text/event-stream; charset=utf-8"}
 
 
@@ -72,7 +73,7 @@ def test_a_plain_answer_too_long_to_keep_is_estimated_from_its_size():
 
 
 def test_an_event_too_long_to_keep_is_estimated_from_its_size():
-    reader = usage_reader("chat", "text/event-stream")
+    reader = usage_reader("chat", SSE)
     reader.feed(b"data: " + b"x" * MAX_BYTES + b"\n\n")
     assert reader.usage() == Usage(output_tokens=(MAX_BYTES + 6 + 3) // 4, estimated=True)
 
@@ -84,6 +85,59 @@ def test_the_usage_known_by_now_is_told_while_the_answer_streams():
         reader.feed(as_stream({"choices": [{"delta": {"content": "12345678"}}]}))
         seen.append(reader.usage())
     assert seen == [Usage(output_tokens=n, estimated=True) for n in (1, 2, 3)]
+
+
+ADDED = {
+    "nothing": ({}, 0),
+    "a role": ({"role": "assistant", "content": ""}, 0),
+    "a letter": ({"content": "a"}, 1),
+    "sixteen bytes": ({"content": "extraterrestrial"}, 1),
+    "sixteen bytes that are few letters": ({"content": "подходя\u00a0"}, 1),
+    "seventeen bytes": ({"content": "extraterrestrials"}, 5),
+    "several tokens at once": ({"content": "Once upon a time there was a model"}, 9),
+    "a refusal": ({"refusal": "No"}, 1),
+    "reasoning under two names": ({"reasoning": "Hm", "reasoning_content": "Hm"}, 1),
+    "reasoning and text": ({"reasoning": "Hm", "content": "Yes"}, 2),
+    "the name of a tool": ({"tool_calls": [{"function": {"name": "sum", "arguments": ""}}]}, 1),
+    "two calls": ({"tool_calls": [{"function": {"name": "a", "arguments": "{"}}, {"custom": {"input": "x"}}]}, 3),
+    "a call in the old words": ({"function_call": {"arguments": '{"city":"Oslo","unit":"c"}'}}, 7),
+}
+
+
+@pytest.mark.parametrize(("delta", "tokens"), ADDED.values(), ids=ADDED)
+def test_each_piece_that_a_stream_adds_is_a_token_unless_it_is_long(delta, tokens):
+    for count in (1, 3):
+        chunk = {"choices": [{"index": place, "delta": delta} for place in range(count)]}
+        finish = {"choices": [{"index": place, "delta": {}, "finish_reason": "stop"} for place in range(count)]}
+        assert usage_of(as_stream(chunk) + as_stream(finish), content_type=SSE) == Usage(
+            output_tokens=count * tokens, estimated=True
+        )
+
+
+def test_a_plain_answer_is_counted_by_its_bytes():
+    answer = {"choices": [{"message": {"content": "a"}}, {"message": {"content": "extraterrestrials"}}]}
+    assert usage_of(json.dumps(answer).encode()) == Usage(output_tokens=5, estimated=True)
+
+
+def test_an_estimate_goes_on_from_the_last_report():
+    reader = usage_reader("chat", SSE)
+    chunks = [
+        ({"choices": [{"delta": {"content": "a"}}]}, 1),
+        ({"choices": [{"delta": {"content": "b"}}], "usage": {"prompt_tokens": 5, "completion_tokens": 7}}, 7),
+        ({"choices": [{"delta": {"content": "c"}}], "usage": None}, 8),
+        ({"choices": [], "usage": {"prompt_tokens": 5, "completion_tokens": 9}}, 9),
+    ]
+    for chunk, output_tokens in chunks:
+        reader.feed(as_stream(chunk))
+        assert reader.output_tokens == reader.usage().output_tokens == output_tokens
+
+
+def test_a_plain_answer_is_read_again_when_more_of_it_has_come():
+    reader = usage_reader("chat", "application/json")
+    reader.feed(b'{"choices": [{"message": {"content": "1234"}')
+    assert reader.output_tokens == 11
+    reader.feed(b"}]} \n\n")
+    assert reader.output_tokens == 1
 
 
 ESTIMATE = Usage(output_tokens=1, estimated=True)

@@ -108,6 +108,8 @@ class ResponseEnding:
             if isinstance(given, dict) and self._has_room(len(data)):
                 self._done[item] = data
             self._open.pop(item, None)
+            for place in [place for place in self._parts if place[0] == item]:
+                self._room += len(self._parts.pop(place).text)
         elif item in self._open:
             self._take_of_part(item, message, data)
 

@@ -2,7 +2,8 @@
 
 Usage stands in a plain answer's `usage`, in the last chunk of a chat stream, and in the `response` of the events that
 end a responses stream. What passed since the last report, or without one, is estimated from its text, so that an
-answer cut off anywhere is counted up to there. Rule: nothing an upstream sends raises, and memory is bounded.
+answer cut off anywhere is counted up to there; what a stream adds in one piece is nearly always one token, see
+`tokens_in_delta`. Rule: nothing an upstream sends raises, and memory is bounded.
 
 An estimate knows only what passed: its input is zero, and whoever settles it puts in what the request was read as.
 """
