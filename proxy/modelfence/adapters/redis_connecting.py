@@ -33,10 +33,10 @@ class Connecting:
         self._url = url
         self._context = _context(url) if url.is_encrypted else None
 
-    def to_socket(self) -> AbstractConnection:
-        """Return a connection, not connected yet, to the socket of the URL."""
+    def to_socket(self, at: HostAndPort) -> AbstractConnection:
+        """Return a connection, not connected yet, to a socket, which has no port."""
         url = self._url
-        return UnixDomainSocketConnection(path=url.path, username=url.username, password=url.password, **_PLAIN)
+        return UnixDomainSocketConnection(path=at[0], username=url.username, password=url.password, **_PLAIN)
 
     def to_server(self, at: HostAndPort) -> AbstractConnection:
         """Return a connection, not connected yet, to a server that keeps data."""

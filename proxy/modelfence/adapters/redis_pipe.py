@@ -124,8 +124,9 @@ class Pipe:
             self._fail(reason)
             if writing is not None:
                 writing.cancel()
+            await end(self._connection)
+            if writing is not None:
                 await asyncio.wait([writing])
-            await _end(self._connection)
 
     async def _write(self) -> None:
         while True:
@@ -196,8 +197,8 @@ class Pipe:
             self._life.cancel()
 
 
-async def _end(connection: AbstractConnection) -> None:
-    """Close at once, without waiting for what was written to leave: the other side may have stopped reading."""
+async def end(connection: AbstractConnection) -> None:
+    """Close a connection without waiting for what was written to leave: the other side may have stopped reading."""
     writer = connection._writer  # noqa: SLF001  # redis-py only closes politely
     if writer is not None:
         writer.transport.abort()

@@ -2,13 +2,14 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from modelfence.adapters.circuit_breaker import Circuit, CircuitBreaker
+from modelfence.adapters.circuit_breaker import Circuit, CircuitBreaker, worst
 from modelfence.adapters.redis_pipe import Command, NotSentError, Pipe, TooManyError
+from modelfence.redis_url import HostAndPort
 
 _BUSY = 256
 """When so many answers are waited for on each connection, there is to be one more."""
@@ -20,6 +21,13 @@ _CANNOT_SERVE = re.compile(
     r"(?:^|: -)(READONLY|OOM|MASTERDOWN|CLUSTERDOWN|MISCONF|NOREPLICAS|BUSY|NOPERM|NOAUTH|LOADING)\b"
 )
 """Codes of errors that say the server can't do its work; Redis 6.2 wraps them where a script meets them."""
+
+
+def is_failure(error: RedisError) -> bool:
+    """Say whether an error tells that the server does not serve, rather than that it answered."""
+    if isinstance(error, ResponseError):
+        return _CANNOT_SERVE.search(f"{error.status_code or ''} {error}".lstrip()) is not None
+    return not isinstance(error, TooManyError)
 
 
 class RedisServer:
@@ -51,14 +59,8 @@ class RedisServer:
             raise NotSentError("the server did not answer lately, and is left alone for a while")
         try:
             answer = await self._pipe(began_s).ask(*commands)
-        except TooManyError:
-            self._breaker.left(passed)
-            raise
-        except ResponseError as error:
+        except RedisError as error:
             self._judge(passed, error)
-            raise
-        except RedisError:
-            self._breaker.failed(passed, loop.time())
             raise
         except BaseException:  # the caller gave up, or gave what can't be sent
             if loop.time() - began_s >= _NEARLY * self._deadline_s:
@@ -74,9 +76,11 @@ class RedisServer:
         self._is_closed = True
         await asyncio.gather(*(pipe.close(patience_s=patience_s) for pipe in self._pipes))
 
-    def _judge(self, passed: int, error: ResponseError) -> None:
-        if _CANNOT_SERVE.search(f"{error.status_code or ''} {error}".lstrip()):
+    def _judge(self, passed: int, error: RedisError) -> None:
+        if is_failure(error):
             self._breaker.failed(passed, asyncio.get_running_loop().time())
+        elif isinstance(error, TooManyError):
+            self._breaker.left(passed)
         else:
             self._breaker.succeeded(passed)
 
@@ -99,3 +103,50 @@ class RedisServer:
         pipe = Pipe(self._connection(), deadline_s=self._deadline_s)
         self._pipes.append(pipe)
         return pipe
+
+
+class KnownServers:
+    """The servers that are in use, by their addresses. `connection` makes connections to one."""
+
+    def __init__(
+        self, connection: Callable[[HostAndPort], AbstractConnection], *, connections: int, deadline_s: float
+    ) -> None:
+        self._connection = connection
+        self._connections = connections
+        self.deadline_s = deadline_s
+        self._servers: dict[HostAndPort, RedisServer] = {}
+        self._leaving: dict[asyncio.Task[None], RedisServer] = {}
+        self._is_closed = False
+
+    @property
+    def circuit(self) -> Circuit:
+        """Return the worst state of their circuits."""
+        return worst([server.circuit for server in self._servers.values()])
+
+    def healthy(self) -> Sequence[HostAndPort]:
+        """Return those whose circuits are closed."""
+        return [at for at, server in self._servers.items() if server.circuit is Circuit.CLOSED]
+
+    def at(self, at: HostAndPort) -> RedisServer:
+        """Return the server at an address."""
+        if self._is_closed:
+            raise NotSentError("the connections are closed")
+        if at not in self._servers:
+            self._servers[at] = RedisServer(
+                lambda: self._connection(at), connections=self._connections, deadline_s=self.deadline_s
+            )
+        return self._servers[at]
+
+    def keep(self, wanted: Collection[HostAndPort]) -> None:
+        """Forget the other servers. Who waits for their answers still gets them, within the deadline."""
+        for at in self._servers.keys() - wanted:
+            server = self._servers.pop(at)
+            closing = asyncio.create_task(server.close(patience_s=self.deadline_s))
+            self._leaving[closing] = server
+            closing.add_done_callback(self._leaving.pop)
+
+    async def close(self) -> None:
+        """Close the connections to all of them."""
+        self._is_closed = True
+        servers = [*self._servers.values(), *self._leaving.values()]
+        await asyncio.gather(*(server.close() for server in servers), *self._leaving)

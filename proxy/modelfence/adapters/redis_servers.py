@@ -3,13 +3,17 @@
 Rule: nothing is sent again that may have run.
 """
 
+from typing import Protocol
+
 from redis.typing import EncodableT
 
 from modelfence.adapters.circuit_breaker import Circuit
+from modelfence.adapters.redis_cluster import ClusterServers
 from modelfence.adapters.redis_connecting import Connecting
-from modelfence.adapters.redis_pipe import NotSentError
-from modelfence.adapters.redis_server import RedisServer
-from modelfence.redis_url import parse
+from modelfence.adapters.redis_pipe import Command, NotSentError
+from modelfence.adapters.redis_sentinels import SentinelServers
+from modelfence.adapters.redis_server import KnownServers
+from modelfence.redis_url import HostAndPort, RedisUrl, parse
 
 __all__ = ["Circuit", "NotSentError", "RedisServers"]
 
@@ -24,29 +28,62 @@ class RedisServers:
     def __init__(self, url: str, *, connections: int = 4, deadline_s: float) -> None:
         parsed = parse(url)
         connecting = Connecting(parsed)
-        if parsed.kind == "socket":
-            self._server = RedisServer(connecting.to_socket, connections=connections, deadline_s=deadline_s)
-        else:
-            at = parsed.hosts[0]
-            self._server = RedisServer(lambda: connecting.to_server(at), connections=connections, deadline_s=deadline_s)
+        make = connecting.to_socket if parsed.kind == "socket" else connecting.to_server
+        known = KnownServers(make, connections=connections, deadline_s=deadline_s)
+        self._servers = _servers(parsed, connecting, known)
 
     @property
     def circuit(self) -> Circuit:
         """Return the worst state of the circuits to the servers."""
-        return self._server.circuit
+        return self._servers.circuit
 
-    def slot(self, key: str) -> int:  # noqa: ARG002
+    def slot(self, key: str) -> int:
         """Return the slot of a key: keys of different slots can't be asked for in one command. 0 without a cluster."""
-        return 0
+        return self._servers.slot(key)
 
-    async def ask(self, key: str, *command: EncodableT) -> object:  # noqa: ARG002
+    async def ask(self, key: str, *command: EncodableT) -> object:
         """Return the answer of the server that owns the key.
 
         Raises redis.exceptions.RedisError or OSError: NotSentError when the command surely did not run, ResponseError
         when the server answered with an error.
         """
-        return await self._server.ask(command)
+        return await self._servers.ask(key, command)
 
     async def close(self) -> None:
         """Close the connections. Who still waits for an answer gets a ConnectionError."""
-        await self._server.close()
+        await self._servers.close()
+
+
+class _Servers(Protocol):
+    @property
+    def circuit(self) -> Circuit: ...
+    def slot(self, key: str, /) -> int: ...
+    async def ask(self, key: str, command: Command, /) -> object: ...
+    async def close(self) -> None: ...
+
+
+class _OneServer:
+    def __init__(self, at: HostAndPort, known: KnownServers) -> None:
+        self._at = at
+        self._known = known
+
+    @property
+    def circuit(self) -> Circuit:
+        return self._known.circuit
+
+    def slot(self, _: str) -> int:
+        return 0
+
+    async def ask(self, _: str, command: Command) -> object:
+        return await self._known.at(self._at).ask(command)
+
+    async def close(self) -> None:
+        await self._known.close()
+
+
+def _servers(url: RedisUrl, connecting: Connecting, known: KnownServers) -> _Servers:
+    if url.kind == "sentinel":
+        return SentinelServers(url, connecting, known)
+    if url.kind == "cluster":
+        return ClusterServers(url, connecting, known)
+    return _OneServer(url.hosts[0] if url.hosts else (url.path, 0), known)
