@@ -81,6 +81,12 @@ def test_what_comes_after_a_choice_has_finished_does_not_open_it_again():
     assert ended(chunks, operation="chat") == []
 
 
+def test_the_head_is_that_of_the_first_chunk_with_a_choice():
+    chunks = [{"id": name, "choices": [{"index": 0, "delta": {}}] if name else []} for name in ("", "a", "b")]
+    (chunk,) = ended(chunks, operation="chat")
+    assert chunk["id"] == "a"
+
+
 ODD_HEADS = {
     "nested": {"id": {"a": 1}, "model": ["m"], "created": None},
     "long": {"id": "x" * (MAX_SCALAR + 1), "model": "y" * (MAX_SCALAR + 1), "created": ""},
@@ -134,6 +140,22 @@ def test_an_item_is_called_incomplete_only_where_it_has_a_status():
     *_, last = ended([CREATED, item_added(), {**item_added(1), "item": {"id": "rs_1", "type": "reasoning"}}])
     assert last["response"]["output"][0]["status"] == "incomplete"
     assert last["response"]["output"][1] == {"id": "rs_1", "type": "reasoning"}
+
+
+def test_several_open_items_are_closed_in_their_order_each_with_its_own_parts():
+    begun = [
+        event
+        for place in (1, 0)
+        for event in (
+            item_added(place),
+            of_part("content_part.added", place, part=TEXT),
+            of_part("output_text.delta", place, delta=f"text {place}"),
+        )
+    ]
+    *closing, last = ended([CREATED, *begun])
+    assert [event["output_index"] for event in closing] == [0, 0, 0, 1, 1, 1]
+    texts = [part["text"] for item in last["response"]["output"] for part in item["content"]]
+    assert texts == ["text 0", "text 1"]
 
 
 def test_an_item_too_long_to_keep_is_left_out_and_what_was_done_before_stays():

@@ -136,13 +136,11 @@ class _PlainReader:
 
 
 def _take(body: bytes, tally: Tally) -> bool:
-    """Count a JSON object; say False when it is none, or nested beyond reading."""
+    """Count what ends as a JSON object does; say False when it is none, or nested beyond reading."""
     try:
         message = json.loads(body)
-        if isinstance(message, dict):
-            tally.size = sum(text_sizes(message))
-            tally.take(message)
-            return True
+        tally.size = sum(text_sizes(message))
     except (ValueError, RecursionError):
         return False
-    return False
+    tally.take(message)
+    return True
