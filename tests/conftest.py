@@ -17,12 +17,12 @@ def redis_server() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def start_redis() -> Iterator[Callable[[], RedisServer]]:
-    """A function that starts a private server, to be harmed at will."""
+def start_redis() -> Iterator[Callable[..., RedisServer]]:
+    """A function that starts a private server, with more options, to be harmed at will."""
     with ExitStack() as ending:
 
-        def start() -> RedisServer:
-            server = RedisServer()
+        def start(*options: str) -> RedisServer:
+            server = RedisServer(*options)
             ending.callback(server.kill)
             return server
 
@@ -38,7 +38,7 @@ def redis_cluster() -> Iterator[RedisCluster]:
 
 
 @pytest.fixture
-def start_cluster() -> Iterator[Callable[[int], RedisCluster]]:
+def start_cluster() -> Iterator[Callable[..., RedisCluster]]:
     """A function that starts a private cluster with so many replicas of its first master, to be harmed at will."""
     with ExitStack() as ending:
 

@@ -78,7 +78,8 @@ class RedisServer:
         too_late.cancel()
         assert log, "the server said nothing"
         assert "Ready" in log[-1] or "Sentinel ID" in log[-1], "".join(log)
-        threading.Thread(target=self._process.stdout.read, daemon=True).start()  # or it stops when the pipe is full
+        self._reading = threading.Thread(target=self._process.stdout.read)  # or the server stops when the pipe is full
+        self._reading.start()
 
     def command(self, *words: str | int) -> Any:
         """Ask the server something, on a connection of its own."""
@@ -109,6 +110,9 @@ class RedisServer:
         """End the server at once; all it held is gone."""
         self._process.kill()
         self._process.wait(ENDS_WITHIN_S)
+        self._reading.join(ENDS_WITHIN_S)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
 
 class SentinelSetup:
@@ -136,7 +140,7 @@ class SentinelSetup:
 
     def fail_over(self) -> None:
         """Let sentinel make the replica the master, as an operator does."""
-        self.sentinel.command("SENTINEL", "FAILOVER", self.NAME)
+        until(lambda: self.sentinel.command("SENTINEL", "FAILOVER", self.NAME), "the replica to be good enough")
 
     def master_port(self) -> int:
         """Return the port of who is the master now, by the sentinel's word."""

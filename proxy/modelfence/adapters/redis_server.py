@@ -12,7 +12,7 @@ from modelfence.adapters.redis_pipe import Command, NotSentError, Pipe, TooManyE
 from modelfence.redis_url import HostAndPort
 
 _BUSY = 256
-"""When so many answers are waited for on each connection, there is to be one more."""
+"""When so many answers are waited for on each connection, on average, there is to be one more."""
 _GROW_AGAIN_S = 0.1
 """How often one more is tried, at most: the server may not take any more."""
 _NEARLY = 0.8
@@ -94,7 +94,8 @@ class RedisServer:
         if not connected:
             return usable[0] if usable else self._one_more()
         least = min(connected, key=lambda pipe: pipe.waiting)
-        if least.waiting >= _BUSY and len(usable) < self._most and now_s >= self._grow_at_s:
+        waiting = sum(pipe.waiting for pipe in connected)
+        if waiting >= _BUSY * len(connected) and len(usable) < self._most and now_s >= self._grow_at_s:
             self._grow_at_s = now_s + _GROW_AGAIN_S
             self._one_more()
         return next((pipe for pipe in connected if pipe.is_gathering and pipe.has_room), least)
