@@ -22,10 +22,12 @@ format: $(READY)        ## put the code into its standard form
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(READY)         ## measure decisions, the store and the proxy
+bench: $(READY)         ## measure decisions, the store, the proxy, overshoot and faults (quarter of an hour)
 	@$(VENV)/bin/python -m bench.decision
 	@$(VENV)/bin/python -m bench.store
 	@$(VENV)/bin/python -m bench.proxy
+	@$(VENV)/bin/python -m bench.overshoot
+	@$(VENV)/bin/python -m bench.store_faults
 
 lock:                   ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12 \

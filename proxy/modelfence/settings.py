@@ -49,6 +49,8 @@ class Limits:
     """Request line and headers."""
     store_ms: int = 50
     """How long the store may take to answer."""
+    store_connections: int = 4
+    """Connections to each Redis server; many calls share one at a time."""
     directory_ms: int = 50
     """How long the accounts may take to answer."""
     idle_s: int = 600
@@ -72,6 +74,8 @@ class Settings:
     """None is the policy that comes with the fence."""
     accounts: Path | None = None
     store: str = field(default="memory", repr=False)
+    store_prefix: str = "modelfence"
+    """What the names of all keys in Redis begin with."""
     geo: Geo = Geo()
     trusted_proxies: tuple[Network, ...] = ()
     upstreams: tuple[Upstream, ...] = ()

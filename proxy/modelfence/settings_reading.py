@@ -197,6 +197,15 @@ def _store(node: Node, _: Path) -> str | None:
     return None
 
 
+def _store_prefix(node: Node, _: Path) -> str | None:
+    value = node.text()
+    # A brace would move keys to other slots of a cluster, a star or a bracket would widen what an ACL lets through.
+    if value is None or re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", value):
+        return value
+    node.problem("bad-prefix", f"a prefix of letters, digits and _ . : - is expected here, not `{value}`")
+    return None
+
+
 def _networks(node: Node, _: Path) -> tuple[Network, ...]:
     """Return the networks of a list, or of a text with commas, as a variable gives it."""
     written = (
@@ -326,6 +335,7 @@ _KEYS: Mapping[str, Reader] = {
     "policy": _path,
     "accounts": _accounts,
     "store": _store,
+    "store_prefix": _store_prefix,
     "geo.country": _country,
     "geo.asn": _path,
     "geo.anonymous": _path,
@@ -339,6 +349,7 @@ _KEYS: Mapping[str, Reader] = {
     "limits.request_bytes": _size,
     "limits.head_bytes": _size,
     "limits.store_ms": _whole(1, 60_000),
+    "limits.store_connections": _whole(1, 64),
     "limits.directory_ms": _whole(1, 60_000),
     "limits.idle_s": _whole(1, 86_400),
     "limits.step_tokens": _whole(1, 1_000_000),

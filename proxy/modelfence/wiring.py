@@ -8,8 +8,8 @@ import logging
 import random
 import socket
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from modelfence.adapters.accounts_file import AccountsFile, read_accounts
 from modelfence.adapters.admin_server import AdminServer
+from modelfence.adapters.circuit_breaker import Circuit
 from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
@@ -26,7 +27,7 @@ from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence, Patience
-from modelfence.enforcement.ports import Observer
+from modelfence.enforcement.ports import Observer, UnavailableError
 from modelfence.policy.compile import compile_policy
 from modelfence.settings import Address, CannotStartError, Geo, Settings
 from modelfence.wire.addon import FenceAddon
@@ -36,6 +37,7 @@ from modelfence.wire.stock import StockRunner
 
 log = logging.getLogger(__name__)
 
+OPERATORS_DEADLINE_S = 5.0
 DIALECTS = {"openai": OpenAI()}
 
 
@@ -55,20 +57,56 @@ class Parts:
     warnings: tuple[Problem, ...]
 
 
+def read_policy(settings: Settings) -> Policy:
+    """Read the policy. Raises CannotStartError."""
+    return _compiled(settings.policy or shipped_policy())[0]
+
+
+def redis_buckets(settings: Settings, *, deadline_s: float) -> RedisBuckets:
+    """Return the buckets in the settings' Redis. Raises CannotStartError."""
+    if settings.store == "memory":
+        raise CannotStartError("the buckets are in the memory of the fence; this needs a Redis: give --store redis://…")
+    try:
+        return RedisBuckets(
+            settings.store,
+            prefix=settings.store_prefix,
+            deadline_s=deadline_s,
+            connections=settings.limits.store_connections,
+        )
+    except ValueError as error:
+        raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+
+
+@asynccontextmanager
+async def operators_buckets(settings: Settings) -> AsyncIterator[RedisBuckets]:
+    """Lend the buckets of a fence that may be running, with more patience. Raises CannotStartError."""
+    buckets = redis_buckets(settings, deadline_s=OPERATORS_DEADLINE_S)
+    try:
+        yield buckets
+    except UnavailableError as error:
+        raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+    finally:
+        await buckets.close()
+
+
 def read_parts(settings: Settings) -> Parts:
     """Read policy, accounts and databases. Raises CannotStartError."""
     path = settings.policy or shipped_policy()
+    policy, policy_problems = _compiled(path)
+    if policy.mode is Mode.ENFORCE and all(access.rule.shadow for access in policy.allows):
+        raise CannotStartError(f"nobody could ever be let in: the policy {path} has no `allow` that is enforced")
+    accounts, problems = _accounts(settings.accounts, policy)
+    return Parts(policy, path, accounts, _geo(settings.geo), (*policy_problems, *problems))
+
+
+def _compiled(path: Path) -> tuple[Policy, tuple[Problem, ...]]:
     try:
         compiled = compile_policy(path)
     except OSError as error:
         raise CannotStartError(f"the policy {path} can't be read: {error.strerror}") from None
-    policy = compiled.policy
-    if policy is None:
+    if compiled.policy is None:
         raise CannotStartError(f"the policy {path} has problems; mend them and start again", compiled.problems)
-    if policy.mode is Mode.ENFORCE and all(access.rule.shadow for access in policy.allows):
-        raise CannotStartError(f"nobody could ever be let in: the policy {path} has no `allow` that is enforced")
-    accounts, problems = _accounts(settings.accounts, policy)
-    return Parts(policy, path, accounts, _geo(settings.geo), (*compiled.problems, *problems))
+    return compiled.policy, compiled.problems
 
 
 def _accounts(path: Path | None, policy: Policy) -> tuple[AccountsFile, tuple[Problem, ...]]:
@@ -148,7 +186,7 @@ class Gateway:
         limits = self.settings.limits
         bounds = Bounds(head_bytes=limits.head_bytes, request_bytes=limits.request_bytes)
         proxy = Proxy(self._addon, customers, bounds=bounds, idle_s=limits.idle_s)
-        admin = AdminServer(operators, self.metrics, self.missing)
+        admin = AdminServer(operators, self.metrics, self.missing, self.states)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
         keeping = asyncio.create_task(self.fence.keep())
         self._exits.push_async_callback(self._end_keeping, keeping)
@@ -166,6 +204,10 @@ class Gateway:
         if isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
             return {"store": f"{self.settings.store_shown} does not answer"}
         return {}
+
+    def states(self) -> Mapping[str, str]:
+        """Return in which state the store's circuit breaker is, where there is one."""
+        return {"store_circuit": self._buckets.circuit} if isinstance(self._buckets, RedisBuckets) else {}
 
     def banner(self) -> str:
         """Return what an operator wants to know at the start."""
@@ -185,11 +227,9 @@ class Gateway:
     def _store(self) -> MemoryBuckets | RedisBuckets:
         if self.settings.store == "memory":
             return MemoryBuckets(now_us)
-        try:
-            redis = RedisBuckets(self.settings.store, deadline_s=self.settings.limits.store_ms / 1000)
-        except ValueError as error:
-            raise CannotStartError(f"the store {self.settings.store_shown} can't be used: {error}") from None
+        redis = redis_buckets(self.settings, deadline_s=self.settings.limits.store_ms / 1000)
         self._exits.push_async_callback(redis.close)
+        self.metrics.watch_circuit(Circuit, lambda: redis.circuit)
         return redis
 
     async def _end_keeping(self, keeping: asyncio.Task[None]) -> None:

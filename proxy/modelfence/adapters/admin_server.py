@@ -18,14 +18,19 @@ MAX_REQUEST_BYTES = 16 << 10
 type Readiness = Callable[[], Awaitable[Mapping[str, str]]]
 """Says what keeps the fence from serving, by part; nothing when it is ready."""
 
+type States = Callable[[], Mapping[str, str]]
+"""Says in which state parts are that may be in several, such as the store's circuit breaker."""
+
 
 class AdminServer:
     """/livez, /readyz and /metrics on a listening socket."""
 
-    def __init__(self, listening: socket.socket, metrics: PrometheusMetrics, readiness: Readiness) -> None:
+    def __init__(
+        self, listening: socket.socket, metrics: PrometheusMetrics, readiness: Readiness, states: States
+    ) -> None:
         routes: list[tuple[str, type[RequestHandler]] | tuple[str, type[RequestHandler], dict[str, object]]] = [
             ("/livez", _Live),
-            ("/readyz", _Ready, {"readiness": readiness}),
+            ("/readyz", _Ready, {"readiness": readiness, "states": states}),
             ("/metrics", _Metrics, {"metrics": metrics}),
         ]
         application = Application(routes, default_handler_class=_Nothing, log_function=lambda _: None)
@@ -60,14 +65,15 @@ class _Live(_Plain):
 
 
 class _Ready(_Plain):
-    def initialize(self, readiness: Readiness) -> None:
+    def initialize(self, readiness: Readiness, states: States) -> None:
         self._readiness = readiness
+        self._states = states
 
     async def get(self) -> None:
         missing = await self._readiness()
         self.set_header("Content-Type", "application/json")
         self.set_status(503 if missing else 200)
-        self.write(json.dumps({"ready": not missing, "missing": dict(missing)}) + "\n")
+        self.write(json.dumps({"ready": not missing, "missing": dict(missing), **self._states()}) + "\n")
 
 
 class _Metrics(_Plain):

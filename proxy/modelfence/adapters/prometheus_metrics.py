@@ -4,6 +4,7 @@ Rule: labels come from closed sets only. A model, key, account or address that a
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
@@ -75,7 +76,7 @@ class PrometheusMetrics:
     def watch_circuit(self, states: Iterable[str], state: Callable[[], str]) -> None:
         """Show which of the states the store's circuit breaker is in, whenever metrics are read."""
         for one in states:
-            self._circuit.labels(one).set_function(lambda one=one: float(state() == one))
+            self._circuit.labels(one).set_function(partial(_is, state, one))
 
     def judged(self, judged: Judged) -> None:
         """Count a decision."""
@@ -151,6 +152,10 @@ class PrometheusMetrics:
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"modelfence_{name}_seconds", help_text, registry=self.registry, buckets=buckets)
+
+
+def _is(state: Callable[[], str], one: str) -> float:
+    return float(state() == one)
 
 
 class _Counters:

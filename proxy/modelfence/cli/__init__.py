@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from modelfence.cli import demo, policy_check, run
+from modelfence.cli import demo, policy_check, run, throttle
 
 COULD_NOT_BE_DONE = 2
 
@@ -21,6 +21,8 @@ def parser() -> argparse.ArgumentParser:
     policy = commands.add_parser("policy", help="work with policies", description="Work with policies.")
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)
+    buckets = commands.add_parser("throttle", help="look into buckets", description="Look into buckets, and fill them.")
+    throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return root
 
 

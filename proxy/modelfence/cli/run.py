@@ -57,12 +57,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
-    """Return the settings of file, environment and flags. Raises CannotStartError."""
+    """Return the settings of file, environment and those flags the command has. Raises CannotStartError."""
     file = options.config or (Path(named) if (named := environment.get(CONFIG_VARIABLE)) else None)
     if file is None and DEFAULT_CONFIG.is_file():
         file = DEFAULT_CONFIG
-    flags = {flag: value for flag in FLAGS if (value := getattr(options, flag)) is not None}
-    if options.upstream is not None:
+    flags = {flag: value for flag in FLAGS if (value := getattr(options, flag, None)) is not None}
+    if getattr(options, "upstream", None) is not None:
         flags["upstreams"] = options.upstream
     settings, problems = load(file, environment, flags)
     if settings is None:

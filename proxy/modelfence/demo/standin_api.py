@@ -3,6 +3,7 @@
 It answers with as many words as it is allowed, one token each, and counts what it really sent.
 """
 
+import asyncio
 import json
 import socket
 import time
@@ -22,11 +23,14 @@ _SENTENCE = "the fence lets in whom the policy names and tells the others why in
 class StandInApi:
     """The API on a listening socket.
 
-    `sent_tokens` counts the tokens that left, `requests` the calls that arrived; `last_headers` (names in lower case)
-    and `last_body` are of the last of them.
+    `words_unasked` is the length of an answer to a call that sets no limit, `pace_s` the time a stream takes for a
+    word. `sent_tokens` counts the tokens that left, `requests` the calls that arrived; `last_headers` (names in lower
+    case) and `last_body` are of the last of them.
     """
 
-    def __init__(self, listening: socket.socket) -> None:
+    def __init__(self, listening: socket.socket, *, words_unasked: int = WORDS_UNASKED, pace_s: float = 0.0) -> None:
+        self.words_unasked = words_unasked
+        self.pace_s = pace_s
         self.sent_tokens = 0
         self.requests = 0
         self.last_headers: dict[str, str] = {}
@@ -76,7 +80,7 @@ class _Chat(_Handler):
         except (ValueError, KeyError, TypeError):
             raise HTTPError(400) from None
         asked = body.get("max_completion_tokens") or body.get("max_tokens")
-        words = list(islice(cycle(_SENTENCE.split()), min(asked or WORDS_UNASKED, 10_000)))
+        words = list(islice(cycle(_SENTENCE.split()), min(asked or self._api.words_unasked, 10_000)))
         usage = {
             "prompt_tokens": -(-len(prompt) // 4),
             "completion_tokens": len(words),
@@ -100,6 +104,8 @@ class _Chat(_Handler):
                 self.write(_chunk(head, {"content": word + " "}, None))
                 self._api.sent_tokens += 1
                 await self.flush()
+                if self._api.pace_s:
+                    await asyncio.sleep(self._api.pace_s)
             self.write(_chunk(head, {}, "stop"))
             if usage:
                 self.write(_event({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage}))
