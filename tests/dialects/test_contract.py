@@ -196,8 +196,8 @@ def test_only_a_stream_of_events_has_an_ending_and_it_is_events(name, operation,
         reader = DIALECTS[name].usage_reader(operation, content_type)
         for piece in pieces:
             reader.feed(piece)
-        ending = reader.ending(with_usage=with_usage)
-        assert reader.ending(with_usage=with_usage) == ending
+        ending = reader.ending(with_usage=with_usage, input_tokens=0)
+        assert reader.ending(with_usage=with_usage, input_tokens=0) == ending
         assert ending.endswith(b"\n\n") if ending else True
         assert not ending or content_type.startswith("text/event-stream")
 

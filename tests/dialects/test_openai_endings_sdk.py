@@ -30,7 +30,7 @@ def cuts(start, names=tuple(WHOLE)):
 def ended(sent, *, operation, with_usage=False):
     reader = usage_reader(operation, "text/event-stream")
     reader.feed(sent)
-    return sent + reader.ending(with_usage=with_usage)
+    return sent + reader.ending(with_usage=with_usage, input_tokens=0)
 
 
 def messages_in(sent):

@@ -87,11 +87,11 @@ class UsageReader(Protocol):
         """Return the tokens generated so far, as `usage` would say. Cheap: it is asked after every piece."""
         ...
 
-    def ending(self, *, with_usage: bool) -> bytes:
+    def ending(self, *, with_usage: bool, input_tokens: int) -> bytes:
         """Return the events that end a stream here, in the API's own words for an answer that reached its limit.
 
         What was fed must end with a whole event. `with_usage` reports the usage so far where the API does so only on
-        demand. Empty for what is no stream of events.
+        demand, with `input_tokens` where the input was not reported. Empty for what is no stream of events.
         """
         ...
 

@@ -10,6 +10,7 @@ An estimate knows only what passed: its input is zero, and whoever settles it pu
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from modelfence.core.call import Usage
 from modelfence.core.dialect import UsageReader
@@ -72,10 +73,12 @@ class _StreamReader:
     def output_tokens(self) -> int:
         return self._tally.output_tokens
 
-    def ending(self, *, with_usage: bool) -> bytes:
+    def ending(self, *, with_usage: bool, input_tokens: int) -> bytes:
         if self._ending is None or self._ending.ended:
             return b""
-        return self._ending.events(self.usage() or Usage(), with_usage=with_usage)
+        usage = self.usage() or Usage()
+        told = replace(usage, input_tokens=usage.input_tokens or input_tokens)
+        return self._ending.events(told, with_usage=with_usage)
 
     def _take(self, data: bytes) -> None:
         """Take one event; one that is no JSON object, or nested beyond reading, is passed over."""
@@ -122,7 +125,7 @@ class _PlainReader:
         usage = self.usage()
         return usage.output_tokens if usage else 0
 
-    def ending(self, *, with_usage: bool) -> bytes:  # noqa: ARG002 - it is no stream of events
+    def ending(self, *, with_usage: bool, input_tokens: int) -> bytes:  # noqa: ARG002 - it is no stream of events
         return b""
 
     def _read(self) -> Usage | None:

@@ -59,12 +59,12 @@ class Meter:
                 self._reader = None
         return -(-self._bytes // BYTES_PER_TOKEN)
 
-    def end_here(self, *, with_usage: bool) -> None:
+    def end_here(self, *, with_usage: bool, input_tokens: int) -> None:
         """Let the answer end with the API's own last events, in place of what is still to come."""
         self._ending = b""
         if self._reader is not None:
             try:
-                self._ending = self._reader.ending(with_usage=with_usage)
+                self._ending = self._reader.ending(with_usage=with_usage, input_tokens=input_tokens)
             except Exception:
                 log.exception("a stream is ended without words: its last events could not be made")
 
