@@ -81,6 +81,10 @@ class RedisServer:
         self._reading = threading.Thread(target=self._process.stdout.read)  # or the server stops when the pipe is full
         self._reading.start()
 
+    @property
+    def is_alive(self) -> bool:
+        return self._process.poll() is None
+
     def command(self, *words: str | int) -> Any:
         """Ask the server something, on a connection of its own."""
         with self.client() as client:
@@ -122,21 +126,28 @@ class SentinelSetup:
 
     def __init__(self, *options: str) -> None:
         with ExitStack() as ending:
+            self._folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
+            options = ("--dir", str(self._folder), *options)
             self.master = RedisServer(*options)
             ending.callback(self.master.kill)
             self.replica = RedisServer("--replicaof", "127.0.0.1", str(self.master.port), *options)
             ending.callback(self.replica.kill)
-            folder = Path(ending.enter_context(tempfile.TemporaryDirectory()))
-            self._file = folder / "sentinel.conf"
-            watch = f"sentinel monitor {self.NAME} 127.0.0.1 {self.master.port} 1"
-            quick = [f"sentinel down-after-milliseconds {self.NAME} 300", f"sentinel failover-timeout {self.NAME} 1000"]
-            self._file.write_text("\n".join([watch, *quick, ""]))
-            self.sentinel = RedisServer(str(self._file), "--sentinel")
-            ending.callback(self.sentinel.kill)
+            self._ending = ending
+            self.sentinel = self.another()
             self.url = f"redis+sentinel://127.0.0.1:{self.sentinel.port}/{self.NAME}"
             until(self.replica.follows, "replica to follow")
             until(lambda: self._seen()["num-slaves"] == 1, "sentinel to see the replica")
             self._ending = ending.pop_all()
+
+    def another(self, port: int | None = None) -> RedisServer:
+        """Start a sentinel that takes the server on a port for the master, or the one that is."""
+        file = self._folder / f"{free_port()}.conf"
+        watch = f"sentinel monitor {self.NAME} 127.0.0.1 {port or self.master.port} 1"
+        quick = [f"sentinel down-after-milliseconds {self.NAME} 300", f"sentinel failover-timeout {self.NAME} 1000"]
+        file.write_text("\n".join([watch, *quick, ""]))
+        sentinel = RedisServer(str(file), "--sentinel")
+        self._ending.callback(sentinel.kill)
+        return sentinel
 
     def fail_over(self) -> None:
         """Let sentinel make the replica the master, as an operator does."""
@@ -199,6 +210,10 @@ class RedisCluster:
         while self.move_keys(slot, source, target):
             pass
         self.end_migration(slot, target)
+
+    def hand_over(self) -> None:
+        """Let the first replica take the place of the first master, which gives it all it has."""
+        self.replicas[0].command("CLUSTER", "FAILOVER")
 
     def key_in(self, slots: int, prefix: str = "key") -> str:
         """Return a key whose slot is one of those of the master of that number."""

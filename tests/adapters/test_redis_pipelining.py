@@ -40,7 +40,7 @@ def stat(server, name: str) -> int:
     return server.command("INFO")[name]
 
 
-async def asking(asks: list) -> list[asyncio.Task]:
+async def asking(asks):
     """Return tasks that have sent what they ask."""
     tasks = [asyncio.create_task(ask) for ask in asks]
     for _ in range(5):

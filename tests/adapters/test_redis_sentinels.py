@@ -1,0 +1,102 @@
+"""The master that real sentinels name, before and after it is another one."""
+
+import pytest
+from tests.redis_load import Load, eventually
+
+from modelfence.adapters.redis_servers import Circuit, NotSentError, RedisServers
+
+DEADLINE_S = 0.2
+PATIENCE_S = 20
+
+
+@pytest.fixture
+async def servers(sentinels):
+    servers = RedisServers(sentinels.url, deadline_s=DEADLINE_S)
+    yield servers
+    await servers.close()
+
+
+@pytest.fixture
+def load(servers):
+    return Load(servers, ["counter"], deadline_s=DEADLINE_S)
+
+
+async def test_calls_go_to_the_master(sentinels, servers):
+    assert await servers.ask("counter", "INCR", "counter") == 1
+    assert sentinels.master.command("GET", "counter") == "1"
+    assert servers.slot("any") == 0
+
+
+async def test_after_a_switch_calls_go_to_the_new_master_and_each_was_counted_once(sentinels, load, servers):
+    async with load:
+        await load.serves()
+        sentinels.fail_over()
+        await eventually(lambda: sentinels.master_port() == sentinels.replica.port)
+        await load.serves(within_s=2)
+    served = load.served["counter"]
+    assert served > 0
+    assert int(sentinels.replica.command("GET", "counter")) <= served + load.unknown["counter"]
+    assert servers.circuit is Circuit.CLOSED
+
+
+async def test_a_killed_master_is_replaced_under_load(sentinels, load):
+    async with load:
+        await load.serves()
+        sentinels.master.kill()
+        await eventually(lambda: sentinels.master_port() == sentinels.replica.port)
+        await load.serves(within_s=2)
+    assert int(sentinels.replica.command("GET", "counter")) <= load.served["counter"] + load.unknown["counter"]
+
+
+async def test_sentinels_that_are_down_are_passed_over(sentinels, start_redis):
+    dead, alive = start_redis(), sentinels.url.removeprefix("redis+sentinel://")
+    dead.kill()
+    servers = RedisServers(f"redis+sentinel://127.0.0.1:{dead.port},{alive}", deadline_s=PATIENCE_S)
+    assert await servers.ask("", "PING") == b"PONG"
+    await servers.close()
+
+
+async def test_most_of_the_sentinels_are_believed(sentinels, start_redis):
+    # A sentinel that was cut off names the old master; here one that watches another server altogether.
+    other = start_redis()
+    mistaken = sentinels.another(other.port)
+    hosts = [f"127.0.0.1:{sentinel.port}" for sentinel in (mistaken, sentinels.sentinel, sentinels.another())]
+    servers = RedisServers(f"redis+sentinel://{','.join(hosts)}/{sentinels.NAME}", deadline_s=PATIENCE_S)
+    await servers.ask("", "SET", "here", "1")
+    assert sentinels.master.command("GET", "here") == "1"
+    await servers.close()
+
+
+async def test_no_sentinel_at_all_is_no_server(start_redis):
+    dead = start_redis()
+    dead.kill()
+    servers = RedisServers(f"redis+sentinel://127.0.0.1:{dead.port}/buckets", deadline_s=PATIENCE_S)
+    assert servers.circuit is Circuit.CLOSED
+    for _ in range(3):
+        with pytest.raises(NotSentError):
+            await servers.ask("", "PING")
+    assert str(servers.circuit) == "closed"
+    await servers.close()
+
+
+async def test_a_master_that_nobody_knows_is_no_server(sentinels):
+    servers = RedisServers(sentinels.url + "s", deadline_s=PATIENCE_S)
+    with pytest.raises(NotSentError, match="no master of that name"):
+        await servers.ask("", "PING")
+    await servers.close()
+
+
+async def test_sentinels_and_servers_may_want_different_passwords(sentinels):
+    for server in (sentinels.master, sentinels.replica):
+        server.command("CONFIG", "SET", "masterauth", "of-servers")
+        server.command("CONFIG", "SET", "requirepass", "of-servers")
+    sentinels.sentinel.command("ACL", "SETUSER", "fence", "on", ">of-sentinels", "+@all")
+    sentinels.sentinel.command("ACL", "SETUSER", "default", "-@all", "+auth", "+hello", "+client")
+    url = sentinels.url.replace("//", "//:of-servers@")
+    servers = RedisServers(f"{url}?sentinel_username=fence&sentinel_password=of-sentinels", deadline_s=PATIENCE_S)
+    assert await servers.ask("", "PING") == b"PONG"
+    await servers.close()
+    servers = RedisServers(url, deadline_s=PATIENCE_S)
+    with pytest.raises(NotSentError):
+        await servers.ask("", "PING")
+    await servers.close()
