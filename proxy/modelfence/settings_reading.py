@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelfence import redis_url
 from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.core.upstream import Upstream
@@ -25,7 +26,6 @@ DIALECTS = ("openai",)
 _LATER_DIALECTS = ("azure", "anthropic", "gemini", "bedrock", "cohere", "mistral", "ollama")
 _MAX_PORT = 65_535
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-_STORE_SCHEMES = ("redis://", "rediss://")
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _MAY_HOLD_A_SECRET = re.compile(
     r"(?i://.*@|passw|secret|token:|\bsk-)|credential: *(?!\{ *env: *[A-Z_][A-Z0-9_]* *\}|$)\S"
@@ -182,19 +182,12 @@ def _store(node: Node, _: Path) -> str | None:
     value = node.text()
     if value is None or value == "memory":
         return value
-    if not value.startswith(_STORE_SCHEMES):
-        node.problem("bad-store", "a store is `memory`, or begins with redis:// or rediss://", quote=False)
-        return None
     try:
-        parts = urlsplit(value)
-        whole = parts.hostname and parts.port != 0 and re.fullmatch("(/[0-9]*)?", parts.path) and not parts.fragment
-    except ValueError:
-        whole = False
-    if whole:
-        return value
-    words = "a store is written as redis://HOST:6379/0; in a password `/`, `#`, `?` and `@` are %2F, %23, %3F and %40"
-    node.problem("bad-store", words, quote=False)
-    return None
+        redis_url.parse(value)
+    except ValueError as error:
+        node.problem("bad-store", str(error), quote=False)
+        return None
+    return value
 
 
 def _store_prefix(node: Node, _: Path) -> str | None:
