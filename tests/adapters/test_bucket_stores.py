@@ -2,15 +2,16 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 
 import pytest
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.redis_buckets import RedisBuckets
 from modelfence.core.bucket import PERIODS_US, Rate
-from modelfence.core.charge import Adjustment, Charge
+from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit
 
-STORES = ["memory", "redis"]
+STORES = ["memory", "redis", "redis_cluster"]
 DAY_US = PERIODS_US["day"]
 SLACK_US = PERIODS_US["minute"]
 """What may flow back while a test runs; far less than a unit a day."""
@@ -33,6 +34,13 @@ async def redis_buckets(redis_server):
     await store.close()
 
 
+@pytest.fixture
+async def redis_cluster_buckets(redis_cluster):
+    store = RedisBuckets(redis_cluster.url, prefix=f"test-{uuid.uuid4()}", deadline_s=10)
+    yield store
+    await store.close()
+
+
 def a_day(amount: float, burst: float) -> Rate:
     return Rate(amount, DAY_US, burst)
 
@@ -42,7 +50,33 @@ def charge(throttle: str, burst: float = 1, *, amount: float = 1, key: str = "ac
     return Charge(throttle, key, a_day(1, burst), amount, shadow=shadow)
 
 
-def left(taken) -> list[int]:
+def tokens(amount: float, burst: float, *, key: str = "acme", throttle: str = "tokens", shadow: bool = False) -> Charge:
+    """Return a charge that is held under a lease."""
+    return Charge(throttle, key, a_day(1, burst), amount, Unit.OUTPUT_TOKENS, shadow=shadow)
+
+
+def lease(name: str, lasts_us: int = DAY_US) -> Lease:
+    return Lease(name, lasts_us)
+
+
+def end(charge: Charge, name: str, *, used: float) -> Adjustment:
+    """Return the end of what is held under that lease, when so much of it was used."""
+    used_us = int(used * DAY_US)
+    return Adjustment(Hold(charge, name, charge.cost_us), used_us - charge.cost_us, used_us)
+
+
+def at_once(charge: Charge, owed_days: float) -> Adjustment:
+    """Return an adjustment of what is not held."""
+    owed_us = int(owed_days * DAY_US)
+    return Adjustment(Hold(charge, "none", 0), owed_us, owed_us)
+
+
+async def level(buckets, charge: Charge) -> float:
+    """Return what a bucket holds, by a charge of nothing."""
+    return left(await buckets.take([replace(charge, amount=0, shadow=True)]))[0]
+
+
+def left(taken) -> list[float]:
     """Return the units left in each bucket, rounded: a test takes less than a thousandth of a day."""
     return [round(balance.charge.rate.units(balance.left_us), 3) for balance in taken.balances]
 
@@ -81,6 +115,33 @@ async def test_there_is_one_balance_for_each_charge_in_its_order(buckets):
     taken = await buckets.take(charges)
     assert [balance.charge for balance in taken.balances] == charges
     assert left(taken) == [3, 2, 5, 3]
+
+
+async def test_charges_with_different_keys_are_all_taken_or_none_of_them(buckets):
+    plenty = [charge("calls", burst=5, key=f"key-{number}") for number in range(20)]
+    watched = charge("watched", burst=5, key="watched", shadow=True)
+    strict = [charge("strict", key=f"strict-{number}") for number in range(3)]
+    assert left(await buckets.take([watched, *plenty, *strict])) == [4] + [4] * 20 + [0] * 3
+    refused = await buckets.take([strict[0], *plenty, watched, *strict[1:]])
+    assert [one.charge for one in refused.refused] == strict
+    assert refused.shadow_refused == ()
+    assert left(refused) == [0] + [4] * 20 + [4, 0, 0]
+    assert left(await buckets.take([watched, *plenty])) == [3] * 21
+
+
+async def test_a_step_that_is_refused_ends_nothing_under_any_key(buckets):
+    held = [tokens(2, burst=10, key=f"key-{number}") for number in range(8)]
+    lapsed = tokens(2, burst=10, key="lapsed")
+    strict = charge("strict", key="strict")
+    await buckets.take([strict, lapsed], lease=lease("call/0", lasts_us=0))
+    await buckets.take(held, lease=lease("call/0"))
+    after = [end(one, "call/0", used=used) for used, one in enumerate([*held, lapsed])]
+    for _ in range(2):
+        taken = await buckets.take([*held, lapsed, strict], lease=lease("call/1"), after=after)
+        assert taken.refused_by == strict
+        assert left(taken) == [8] * 8 + [10, 0]
+    await buckets.settle(after)
+    assert [await level(buckets, one) for one in [*held, lapsed]] == [10, 9, 8, 7, 6, 5, 4, 3, 2]
 
 
 async def test_charges_of_one_call_to_the_same_bucket_see_each_other(buckets):
@@ -123,7 +184,7 @@ async def test_a_call_without_charges_is_allowed(buckets):
 async def test_debt_is_carried_and_delays_the_next_call(buckets):
     one = charge("tokens", burst=10)
     await buckets.take([one])
-    await buckets.settle([Adjustment(one, 12 * DAY_US)])
+    await buckets.settle([at_once(one, 12)])
     taken = await buckets.take([one])
     assert taken.refused[0].wait_us == pytest.approx(4 * DAY_US, abs=SLACK_US)
     assert left(taken) == [-3]
@@ -132,28 +193,28 @@ async def test_debt_is_carried_and_delays_the_next_call(buckets):
 async def test_what_was_not_used_is_given_back(buckets):
     reserved = charge("tokens", burst=10, amount=8)
     await buckets.take([reserved])
-    await buckets.settle([Adjustment(reserved, -5 * DAY_US)])
+    await buckets.settle([at_once(reserved, -5)])
     assert left(await buckets.take([charge("tokens", burst=10)])) == [6]
 
 
 async def test_giving_back_never_fills_a_bucket_beyond_its_burst(buckets):
     one = charge("tokens", burst=2)
     await buckets.take([one])
-    await buckets.settle([Adjustment(one, -50 * DAY_US)])
+    await buckets.settle([at_once(one, -50)])
     calls = [await buckets.take([one]) for _ in range(3)]
     assert [call.allowed for call in calls] == [True, True, False]
 
 
 async def test_adjustments_of_one_call_to_the_same_bucket_add_up(buckets):
     one, other = charge("tokens", burst=10), charge("other", burst=10)
-    await buckets.settle([Adjustment(one, 2 * DAY_US), Adjustment(other, 5 * DAY_US), Adjustment(one, 3 * DAY_US)])
+    await buckets.settle([at_once(one, 2), at_once(other, 5), at_once(one, 3)])
     assert left(await buckets.take([one, other])) == [4, 4]
 
 
 async def test_debt_has_a_bottom_so_that_states_stay_exact(buckets):
     one = charge("tokens", burst=1)
     for _ in range(3):
-        await buckets.settle([Adjustment(one, 2**51)])
+        await buckets.settle([Adjustment(Hold(one, "none", 0), 2**51, 2**51)])
     taken = await buckets.take([one])
     assert taken.refused[0].wait_us == pytest.approx(2**51, abs=SLACK_US)
 
@@ -173,3 +234,147 @@ async def test_any_key_names_a_bucket_of_its_own(buckets, key):
 async def test_calls_at_the_same_time_share_the_bucket(buckets):
     calls = await asyncio.gather(*(buckets.take([charge("calls", burst=10)]) for _ in range(60)))
     assert sum(call.allowed for call in calls) == 10
+
+
+async def test_what_is_held_under_a_lease_comes_back_when_it_has_run_out(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("lost", lasts_us=0))
+    assert left(await buckets.take([tokens(3, burst=10)])) == [7]
+
+
+async def test_it_does_not_come_back_before(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("under way"))
+    assert await level(buckets, held) == 2
+
+
+async def test_what_lapsed_comes_back_also_when_the_call_is_refused(buckets):
+    held, strict = tokens(8, burst=10), charge("strict")
+    await buckets.take([strict])
+    await buckets.take([held], lease=lease("lost", lasts_us=0))
+    assert left(await buckets.take([held, strict])) == [10, 0]
+
+
+async def test_requests_never_come_back(buckets):
+    one = charge("calls", burst=2)
+    await buckets.take([one], lease=lease("lost", lasts_us=0))
+    assert left(await buckets.take([one])) == [0]
+
+
+async def test_a_settled_hold_costs_what_was_used(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("call"))
+    await buckets.settle([end(held, "call", used=3)])
+    assert await level(buckets, held) == 7
+
+
+async def test_a_hold_that_lapsed_before_it_is_settled_costs_what_was_used_too(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("call", lasts_us=0))
+    assert await level(buckets, held) == 10
+    await buckets.settle([end(held, "call", used=3)])
+    assert await level(buckets, held) == 7
+
+
+async def test_a_settlement_is_the_first_to_find_that_the_lease_ran_out(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("call", lasts_us=0))
+    await buckets.settle([end(held, "call", used=3)])
+    assert await level(buckets, held) == 7
+
+
+async def test_a_settlement_made_twice_charges_once_when_a_lapsed_hold_owes_nothing(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("call"))
+    for _ in range(2):
+        await buckets.settle([replace(end(held, "call", used=9), lapsed_owed_us=0)])
+    assert await level(buckets, held) == 1
+
+
+async def test_a_step_replaces_what_was_held(buckets):
+    step = tokens(2, burst=10)
+    await buckets.take([step], lease=lease("call/0"))
+    taken = await buckets.take([step], lease=lease("call/1"), after=[end(step, "call/0", used=2)])
+    assert left(taken) == [6]
+    await buckets.settle([end(step, "call/0", used=2)])  # it is there no more, so this is charged by itself
+    assert await level(buckets, step) == 4
+    await buckets.settle([end(step, "call/1", used=0)])
+    assert await level(buckets, step) == 6
+
+
+async def test_what_ends_gives_back_before_the_charges_are_taken(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("call/0"))
+    taken = await buckets.take([held], lease=lease("call/1"), after=[end(held, "call/0", used=1)])
+    assert taken.allowed
+    assert left(taken) == [1]
+
+
+async def test_a_step_that_is_refused_ends_nothing(buckets):
+    held, strict = tokens(4, burst=10), charge("strict")
+    await buckets.take([held, strict], lease=lease("call/0"))
+    taken = await buckets.take([held, strict], lease=lease("call/1"), after=[end(held, "call/0", used=1)])
+    assert left(taken) == [6, 0]
+    await buckets.settle([end(held, "call/0", used=1)])
+    assert await level(buckets, held) == 9
+
+
+async def test_a_shadow_charge_that_does_not_fit_is_not_held(buckets):
+    watched = tokens(4, burst=3 + 2, shadow=True)
+    await buckets.take([watched], lease=lease("fits", lasts_us=0))
+    await buckets.take([tokens(4, burst=5), watched], lease=lease("does not", lasts_us=0))
+    assert await level(buckets, watched) == 5
+    assert await level(buckets, watched) == 5
+
+
+async def test_a_renewed_lease_runs_from_then_on(buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=lease("call"))
+    await buckets.renew([Hold(held, "call", held.cost_us)], 0)
+    assert await level(buckets, held) == 10
+    await buckets.take([held], lease=lease("call", lasts_us=DAY_US))
+    await buckets.renew([Hold(held, "call", held.cost_us)], 2 * DAY_US)
+    assert await level(buckets, held) == 2
+
+
+async def test_what_lapsed_or_was_settled_or_never_was_is_not_renewed(buckets):
+    held = tokens(2, burst=10)
+    await buckets.take([held], lease=lease("lapsed", lasts_us=0))
+    holds = [Hold(held, name, held.cost_us) for name in ("lapsed", "settled", "never")]
+    await buckets.renew(holds, DAY_US)
+    assert await level(buckets, held) == 10
+    await buckets.take([held], lease=lease("settled"))
+    await buckets.settle([end(held, "settled", used=0)])
+    await buckets.renew([*holds, Hold(charge("calls"), "a request", 1)], DAY_US)
+    await buckets.settle([end(held, hold.lease, used=1) for hold in holds])
+    assert await level(buckets, held) == 7
+    await buckets.renew([], DAY_US)
+
+
+async def test_many_lapsed_holds_come_back_a_hundred_at_a_time(buckets):
+    held = tokens(1, burst=1000)
+    for number in range(250):
+        await buckets.take([held], lease=lease(f"lost-{number}", lasts_us=DAY_US))
+    holds = [Hold(held, f"lost-{number}", held.cost_us) for number in range(250)]
+    await buckets.renew(holds, 0)
+    assert [await level(buckets, held) for _ in range(4)] == [850, 950, 1000, 1000]
+
+
+async def test_a_charge_of_nothing_only_looks(buckets):
+    held, calls, new = tokens(4, burst=10), charge("calls", burst=5), tokens(0, burst=7, throttle="new")
+    await buckets.take([held, calls], lease=lease("call"))
+    looks = [replace(one, amount=0, shadow=True) for one in (held, calls, new)]
+    for _ in range(3):
+        taken = await buckets.take(looks)
+        assert left(taken) == [6, 4, 7]
+        assert taken.shadow_refused == ()
+    await buckets.settle([end(held, "call", used=14)])
+    assert [await level(buckets, held) for _ in range(2)] == [-4, -4]
+
+
+async def test_leases_of_one_bucket_may_last_differently_long(redis_buckets):
+    held = tokens(1, burst=10)
+    await redis_buckets.take([held], lease=lease("long"))
+    await redis_buckets.take([held], lease=lease("short", lasts_us=0))
+    await redis_buckets.settle([end(held, "long", used=0)])
+    assert await level(redis_buckets, held) == 10

@@ -2,7 +2,7 @@ import pytest
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.core.bucket import PERIODS_US, Rate
-from modelfence.core.charge import Adjustment, Charge
+from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit
 from modelfence.enforcement.ports import UnavailableError
 
 A_SECOND = Rate(1, PERIODS_US["second"], 1)
@@ -26,6 +26,10 @@ def charge(key: str, rate: Rate = A_SECOND) -> Charge:
     return Charge("calls", key, rate)
 
 
+def owes(charge: Charge, owed_us: int) -> Adjustment:
+    return Adjustment(Hold(charge, "none", 0), owed_us, owed_us)
+
+
 async def test_a_call_is_admitted_exactly_when_its_wait_is_over(clock):
     buckets = MemoryBuckets(clock)
     await buckets.take([charge("acme")])
@@ -40,12 +44,12 @@ async def test_a_full_table_refuses_new_buckets_and_serves_those_it_has(clock):
     buckets = MemoryBuckets(clock, max_buckets=2)
     await buckets.take([charge("one")])
     await buckets.take([charge("two")])
-    with pytest.raises(UnavailableError, match="all 2 buckets are in use"):
+    with pytest.raises(UnavailableError, match="all 2 buckets are in use") as full:
         await buckets.take([charge("three")])
+    assert not full.value.may_have_run
     with pytest.raises(UnavailableError):
-        await buckets.settle([Adjustment(charge("three"), 1)])
+        await buckets.settle([owes(charge("three"), 1)])
     assert not (await buckets.take([charge("one")])).allowed
-    await buckets.settle([Adjustment(charge("three"), -1)])  # a full bucket stays full, and needs no room
 
 
 async def test_a_call_for_which_there_is_no_room_takes_nothing(clock):
@@ -83,3 +87,24 @@ async def test_a_bucket_dropped_and_charged_in_the_same_call_is_kept(clock):
         assert (await buckets.take([charge("acme")])).allowed
         assert not (await buckets.take([charge("acme")])).allowed
         clock.now_us += PERIODS_US["second"]
+
+
+async def test_a_full_bucket_is_kept_while_something_is_held_of_it(clock):
+    buckets = MemoryBuckets(clock, max_buckets=2)
+    held = Charge("tokens", "acme", A_SECOND, 1, Unit.OUTPUT_TOKENS)
+    hold = Hold(held, "call", held.cost_us)
+    await buckets.take([held], lease=Lease("call", PERIODS_US["day"]))
+    clock.now_us += PERIODS_US["hour"]
+    for key in range(10):
+        await buckets.take([charge(f"other-{key}")])
+        clock.now_us += PERIODS_US["second"]
+    await buckets.settle([Adjustment(hold, PERIODS_US["second"] // 2, PERIODS_US["day"])])
+    assert (await buckets.take([held])).refused[0].wait_us == PERIODS_US["second"] // 2
+
+
+async def test_what_ends_may_be_of_other_buckets_than_what_is_taken(clock):
+    buckets = MemoryBuckets(clock)
+    held = Charge("tokens", "acme", A_SECOND, 1, Unit.OUTPUT_TOKENS)
+    after = [Adjustment(Hold(held, "call", held.cost_us), 0, held.cost_us)]
+    assert (await buckets.take([charge("other")], after=after)).allowed
+    assert not (await buckets.take([held])).allowed

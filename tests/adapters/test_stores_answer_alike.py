@@ -1,21 +1,21 @@
 """Differential: random traffic through a model made of `core.bucket`, the memory store and Redis has one answer.
 
-Redis keeps its own time, so the other two are given the time that was in its answer.
+Redis keeps its own time, so the other two are given the time that was in its answer; hours pass in between by stepping
+its keys.
 """
 
-import math
 import uuid
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.adapters.bucket_model import Model, assert_holds, step
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.redis_buckets import RedisBuckets
 from modelfence.core import bucket
-from modelfence.core.bucket import PERIODS_US, Rate
-from modelfence.core.charge import Adjustment, Balance, Charge, Refused, Taken
+from modelfence.core.bucket import PERIODS_US, SECOND_US, Rate
+from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit
 
 RATES = {
     "slow": Rate(1, PERIODS_US["day"], 3),
@@ -25,92 +25,156 @@ RATES = {
     "fastest": Rate(3_000_000, PERIODS_US["second"], 1_000),
     "vast": Rate(200_000, PERIODS_US["day"], 10**15),
 }
+UNITS = {"slow-tokens": "slow", "odd-tokens": "odd", "fast-tokens": "fast", "vast-tokens": "vast"}
+LEASES_US = [2_000, 10 * SECOND_US, PERIODS_US["hour"]]
+STEPS_MS = [1, 20, 4_000, 11_000, 1_800_000, 10 * 3_600_000, 5 * 86_400_000]
 
-charges = st.builds(
-    lambda throttle, key, amount, shadow: Charge(throttle, key, RATES[throttle], amount, shadow=shadow),
-    throttle=st.sampled_from(sorted(RATES)),
-    key=st.sampled_from(["acme", "a}{b"]),
-    amount=st.sampled_from([0, 0.1, 1, 1, 1, 2, 2.75, 50, 1e12]),
-    shadow=st.booleans(),
+
+def charge(throttle: str, key: str, amount: float, *, shadow: bool = False) -> Charge:
+    rate = UNITS.get(throttle, throttle)
+    unit = Unit.REQUESTS if rate == throttle else Unit.OUTPUT_TOKENS
+    return Charge(throttle, key, RATES[rate], amount, unit, shadow=shadow)
+
+
+@dataclass(frozen=True)
+class Take:
+    charges: list[Charge]
+    leased: bool
+    after: list[tuple[int, int, int]]
+    """Which of the holds so far, and what is owed for it when it is there, and when it isn't."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    ends: list[tuple[int, int, int]]
+    others: list[Adjustment]
+
+
+@dataclass(frozen=True)
+class Renew:
+    holds: list[int]
+
+
+@dataclass(frozen=True)
+class Step:
+    by_ms: int
+
+
+keys = st.sampled_from(["acme", "a}{b"])
+amounts = st.sampled_from([0, 0.1, 1, 1, 1, 2, 2.75, 50, 1e12])
+charges = st.builds(charge, st.sampled_from([*RATES, *UNITS]), keys, amounts, shadow=st.booleans())
+owed = st.one_of(
+    st.just(0),
+    st.integers(-2_000, 2_000),
+    st.integers(-(10**11), 10**11),
+    st.integers(-bucket.MOST_US, bucket.MOST_US),
 )
-adjustments = st.builds(
-    Adjustment,
-    charge=charges,
-    owed_us=st.one_of(
-        st.integers(-2_000, 2_000), st.integers(-(10**11), 10**11), st.integers(-bucket.MOST_US, bucket.MOST_US)
+others = st.builds(lambda one, a, b: Adjustment(Hold(one, "none", 7), a, b), charges, owed, owed)
+numbers = st.integers(0, 30)
+ends = st.lists(st.tuples(numbers, owed, owed), max_size=3, unique_by=lambda end: end[0])
+takes = st.builds(Take, st.lists(charges, max_size=6), st.booleans(), ends)
+traffic = st.lists(
+    st.one_of(
+        takes,
+        takes,
+        st.builds(Settle, ends, st.lists(others, max_size=3)),
+        st.builds(Renew, st.lists(numbers, min_size=1, max_size=4)),
+        st.builds(Step, st.sampled_from(STEPS_MS)),
     ),
+    min_size=5,
+    max_size=40,
 )
-calls = st.one_of(
-    st.lists(charges, min_size=1, max_size=5), st.lists(charges, min_size=3, max_size=9), st.lists(adjustments)
+slow_and_fast = st.lists(
+    st.one_of(
+        st.builds(
+            Take,
+            st.lists(
+                st.builds(charge, st.sampled_from(["slow", "fast", "slow-tokens", "fast-tokens"]), keys, amounts),
+                min_size=1,
+                max_size=4,
+            ),
+            st.booleans(),
+            ends,
+        ),
+        st.builds(Settle, ends, st.just([])),
+        st.builds(Step, st.integers(1, 8 * 3_600_000)),
+        st.builds(Step, st.integers(1, 2)),
+    ),
+    min_size=20,
+    max_size=60,
 )
 
 
 @dataclass
-class Model:
-    """The pure functions of the core, and a dict."""
+class Trial:
+    """The same asked of all three."""
 
-    full_at_us: dict[str, int] = field(default_factory=dict)
+    redis: RedisBuckets
+    lasts_us: int
+    model: Model = field(default_factory=Model)
+    stepped_us: int = 0
+    holds: list[Hold] = field(default_factory=list)
 
-    def take(self, charges: list[Charge], now_us: int) -> Taken:
-        after = dict(self.full_at_us)
-        refused: dict[bool, list[Refused]] = {False: [], True: []}
-        for charge in sorted(charges, key=lambda charge: charge.shadow):
-            if charge.shadow and refused[False]:
-                continue
-            after[charge.bucket], wait_us = bucket.take(
-                after.get(charge.bucket, 0), now_us=now_us, cost_us=charge.cost_us, burst_us=charge.rate.burst_us
-            )
-            if wait_us:
-                refused[charge.shadow].append(Refused(charge, wait_us))
-        if not refused[False]:
-            self.full_at_us = after
-        return Taken(
-            tuple(refused[False]), tuple(refused[True]), tuple(self.balance(charge, now_us) for charge in charges)
-        )
+    def __post_init__(self) -> None:
+        self.memory = MemoryBuckets(self.now_us)
 
-    def balance(self, charge: Charge, now_us: int) -> Balance:
-        full_at_us = self.full_at_us.get(charge.bucket, 0)
-        return Balance(charge, bucket.left_us(full_at_us, now_us=now_us, burst_us=charge.rate.burst_us))
+    def now_us(self) -> int:
+        return self.redis.last_answer_us + self.stepped_us
 
-    def settle(self, adjustments: list[Adjustment], now_us: int) -> None:
-        for one in adjustments:
-            name = one.charge.bucket
-            before_us = self.full_at_us.get(name, 0)
-            self.full_at_us[name] = bucket.settle(before_us, now_us=now_us, owed_us=one.owed_us)
+    async def do(self, one: Take | Settle | Renew) -> None:
+        match one:
+            case Take(charges, leased, after):
+                lease = Lease(f"lease-{len(self.holds)}-{uuid.uuid4()}", self.lasts_us) if leased else None
+                await self.take(charges, lease, self.ending(after))
+            case Settle(ends, others):
+                adjustments = [*self.ending(ends), *others]
+                await self.redis.settle(adjustments)
+                self.model.settle(adjustments, self.now_us())
+                await self.memory.settle(adjustments)
+            case Renew(numbers):
+                holds = [self.holds[number % len(self.holds)] for number in numbers if self.holds]
+                await self.redis.renew(holds, self.lasts_us)
+                self.model.renew(holds, self.lasts_us, self.now_us())
+                await self.memory.renew(holds, self.lasts_us)
+
+    async def take(self, charges: list[Charge], lease: Lease | None, after: list[Adjustment]) -> None:
+        taken = await self.redis.take(charges, lease=lease, after=after)
+        assert self.model.take(charges, self.now_us(), lease=lease, after=after) == taken
+        assert await self.memory.take(charges, lease=lease, after=after) == taken
+        if lease and taken.allowed:
+            self.holds += [Hold(one, lease.id, one.cost_us) for one in charges if one.is_reserved]
+
+    def ending(self, ends: list[tuple[int, int, int]]) -> list[Adjustment]:
+        numbered = {number % len(self.holds): owed for number, *owed in ends} if self.holds else {}
+        return [Adjustment(self.holds[number], *owed) for number, owed in numbered.items()]
 
 
-def assert_redis_holds(client, prefix: str, model: Model) -> None:
-    """Every state is there to the digit, and stays until its bucket is full, and seconds longer at most."""
-    for name, full_at_us in model.full_at_us.items():
-        key = f"{prefix}:bucket:{name}"
-        look = client.pipeline(transaction=False).time().get(key).pttl(key).time()
-        asked, state, lifetime_ms, answered = look.execute()
-        asked_us, answered_us = (second * 1_000_000 + microsecond for second, microsecond in (asked, answered))
-        assert state == str(full_at_us) or (state is None and full_at_us <= answered_us)
-        if lifetime_ms > 0:
-            assert lifetime_ms >= math.floor((full_at_us - answered_us) / 1000)
-            # A busy machine may hold the server back between its two looks at the clock.
-            assert lifetime_ms <= math.ceil((full_at_us - asked_us) / 1000) + 5_000
+async def go_through(server, traffic, lasts_us: int) -> None:
+    prefix = f"alike-{uuid.uuid4()}"
+    redis = RedisBuckets(server.url, prefix=prefix, deadline_s=10)
+    trial = Trial(redis, lasts_us)
+    try:
+        with server.client() as client:
+            for one in traffic:
+                if isinstance(one, Step):
+                    step(client, prefix, one.by_ms)
+                    trial.stepped_us += one.by_ms * 1_000
+                else:
+                    await trial.do(one)
+            assert_holds(client, prefix, trial.model, stepped_us=trial.stepped_us)
+    finally:
+        await redis.close()
 
 
 @settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(traffic=st.lists(calls, min_size=5, max_size=40))
-async def test_model_memory_and_redis_answer_alike(redis_server, traffic):
-    prefix = f"alike-{uuid.uuid4()}"
-    async with AsyncExitStack() as ending:
-        redis, model = RedisBuckets(redis_server.url, prefix=prefix, deadline_s=10), Model()
-        ending.push_async_callback(redis.close)
-        memory = MemoryBuckets(lambda: redis.last_answer_us)
-        for call in traffic:
-            if call and isinstance(call[0], Charge):
-                answer = await redis.take(call)
-                assert model.take(call, redis.last_answer_us) == answer
-                assert await memory.take(call) == answer
-            else:
-                await redis.settle(call)
-                model.settle(call, redis.last_answer_us)
-                await memory.settle(call)
-    with redis_server.client() as client:
-        assert_redis_holds(client, prefix, model)
+@given(traffic=traffic, lasts_us=st.sampled_from(LEASES_US))
+async def test_model_memory_and_redis_answer_alike(redis_server, traffic, lasts_us):
+    await go_through(redis_server, traffic, lasts_us)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(traffic=slow_and_fast)
+async def test_a_unit_a_day_and_a_hundred_thousand_a_second_are_kept_through_hours(redis_server, traffic):
+    await go_through(redis_server, traffic, PERIODS_US["hour"])

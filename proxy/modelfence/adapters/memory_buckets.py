@@ -11,7 +11,7 @@ opens the fence. The holds are bounded by the calls under way and those of the l
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from modelfence.core import bucket
 from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Refused, Taken
@@ -19,6 +19,9 @@ from modelfence.enforcement.ports import UnavailableError
 
 _LOOKS_PER_CHARGE = 2
 _LOOKS_AT_THE_BOUND = 100
+_LAPSED_AT_ONCE = 100
+"""So many lapsed holds of a bucket are given back by one call, as by the Redis store; the next one gives back more."""
+_NOT_HELD = (0, 0)
 
 
 @dataclass(slots=True)
@@ -54,21 +57,20 @@ class MemoryBuckets:
         Raises UnavailableError when the table is full, having taken nothing.
         """
         now_us = self._clock()
-        names = {charge.bucket for charge in charges}
-        self._make_room(names, now_us)
-        for charge in charges:
-            self._give_back_lapsed(charge, now_us)
+        held_of = [*(one.hold.charge for one in after), *charges]
+        self._make_room({charge.bucket for charge in held_of}, now_us)
+        self._give_back_lapsed(held_of, now_us)
         changed = self._adjusted(after, now_us)
-        shadow_refused: tuple[Refused, ...] = ()
-        refused = self._try([charge for charge in charges if not charge.shadow], changed, now_us)
+        shadow: Sequence[tuple[Charge, int]] = ()
+        enforced = self._try([charge for charge in charges if not charge.shadow], changed, now_us)
+        refused = _refused(enforced)
         if not refused:
-            shadow_refused = self._try([charge for charge in charges if charge.shadow], changed, now_us)
+            shadow = self._try([charge for charge in charges if charge.shadow], changed, now_us)
             self._write(changed)
             self._end(after)
-            not_taken = [one.charge for one in shadow_refused]
             if lease is not None:
-                self._hold([charge for charge in charges if charge not in not_taken], lease, now_us)
-        return Taken(refused, shadow_refused, tuple(self._balance(charge, now_us) for charge in charges))
+                self._hold([charge for charge, wait_us in (*enforced, *shadow) if not wait_us], lease, now_us)
+        return Taken(refused, _refused(shadow), tuple(self._balance(charge, now_us) for charge in charges))
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
         """End holds: charge what is still owed, even into debt, and give back what was not used.
@@ -76,31 +78,33 @@ class MemoryBuckets:
         Raises UnavailableError when the table is full, having changed nothing.
         """
         now_us = self._clock()
-        self._make_room({adjustment.hold.charge.bucket for adjustment in adjustments}, now_us)
+        held_of = [one.hold.charge for one in adjustments]
+        self._make_room({charge.bucket for charge in held_of}, now_us)
+        self._give_back_lapsed(held_of, now_us)
         self._write(self._adjusted(adjustments, now_us))
         self._end(adjustments)
 
     async def renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
         """Let the leases of those holds that are still there run from now on."""
-        ends_us = self._clock() + lasts_us
+        now_us = self._clock()
         for hold in holds:
             state = self._states.get(hold.charge.bucket)
-            if state is not None and hold.entry in state.held:
+            _held_us, ends_us = state.held.get(hold.entry, _NOT_HELD) if state else _NOT_HELD
+            if state and ends_us > now_us:
                 del state.held[hold.entry]  # to the end: it is now the last to run out
-                state.held[hold.entry] = (hold.held_us, ends_us)
+                state.held[hold.entry] = (hold.held_us, now_us + lasts_us)
 
-    def _try(self, charges: Sequence[Charge], changed: dict[str, int], now_us: int) -> tuple[Refused, ...]:
-        """Put the new state of those that fit into `changed`, where the next sees it; return the others."""
-        refused = []
+    def _try(self, charges: Sequence[Charge], changed: dict[str, int], now_us: int) -> Sequence[tuple[Charge, int]]:
+        """Put the new state of those that fit into `changed`, where the next sees it; return the wait of each."""
+        waits = []
         for charge in charges:
             name = charge.bucket
             before_us = changed.get(name, self._states[name].full_at_us)
             changed[name], wait_us = bucket.take(
                 before_us, now_us=now_us, cost_us=charge.cost_us, burst_us=charge.rate.burst_us
             )
-            if wait_us:
-                refused.append(Refused(charge, wait_us))
-        return tuple(refused)
+            waits.append((charge, wait_us))
+        return waits
 
     def _hold(self, charges: Sequence[Charge], lease: Lease, now_us: int) -> None:
         for charge in charges:
@@ -108,14 +112,13 @@ class MemoryBuckets:
                 hold = Hold(charge, lease.id, charge.cost_us)
                 self._states[charge.bucket].held[hold.entry] = (hold.held_us, now_us + lease.lasts_us)
 
-    def _give_back_lapsed(self, charge: Charge, now_us: int) -> None:
-        if not charge.is_reserved:
-            return
-        state = self._states[charge.bucket]
-        lapsed = list(takewhile(lambda one: one[1][1] <= now_us, state.held.items()))
-        for entry, (held_us, _ends_us) in lapsed:
-            del state.held[entry]
-            state.full_at_us = bucket.settle(state.full_at_us, now_us=now_us, owed_us=-held_us)
+    def _give_back_lapsed(self, charges: Sequence[Charge], now_us: int) -> None:
+        for name in {charge.bucket for charge in charges if charge.is_reserved}:
+            state = self._states[name]
+            oldest = islice(state.held.items(), _LAPSED_AT_ONCE)
+            for entry, (held_us, _ends_us) in list(takewhile(lambda one: one[1][1] <= now_us, oldest)):
+                del state.held[entry]
+                state.full_at_us = bucket.settle(state.full_at_us, now_us=now_us, owed_us=-held_us)
 
     def _adjusted(self, adjustments: Sequence[Adjustment], now_us: int) -> dict[str, int]:
         """Return the states after these."""
@@ -160,3 +163,7 @@ class MemoryBuckets:
     def _balance(self, charge: Charge, now_us: int) -> Balance:
         full_at_us = self._states[charge.bucket].full_at_us
         return Balance(charge, bucket.left_us(full_at_us, now_us=now_us, burst_us=charge.rate.burst_us))
+
+
+def _refused(waits: Sequence[tuple[Charge, int]]) -> tuple[Refused, ...]:
+    return tuple(Refused(charge, wait_us) for charge, wait_us in waits if wait_us)

@@ -4,6 +4,9 @@ import asyncio
 from typing import Any, Self
 
 _TURNS = 5
+_TURNS_OF_A_CALL = 4
+"""A question is written in one turn of the event loop, its answer is read in another and handed on in the next ones."""
+_MOST_HELD_UP_S = 0.5
 
 
 class Patience:
@@ -11,9 +14,13 @@ class Patience:
 
     Counted in short turns: while the event loop is held up by other calls no answer can be read, and a turn that is
     held up counts as a short one. So a busy process waits longer, and doesn't take its own delay for the server's.
+
+    `held_up_s` is how late a turn of the event loop came lately, when that is known from a block before; the block
+    finds it out anew.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, *, held_up_s: float = 0.0) -> None:
+        self.held_up_s = held_up_s
         self._turn_s = seconds / _TURNS
         self._left = _TURNS
         self._timeout = asyncio.timeout(None)
@@ -21,6 +28,7 @@ class Patience:
     async def __aenter__(self) -> Self:
         await self._timeout.__aenter__()
         self._loop = asyncio.get_running_loop()
+        self._promised_s = self._loop.time()
         self._next = self._loop.call_later(self._turn_s, self._turn)
         return self
 
@@ -28,14 +36,22 @@ class Patience:
         self._next.cancel()
         await self._timeout.__aexit__(*raised)
 
-    @property
-    def lasts_until_s(self) -> float:
-        """Return the event loop's time before which it can't end."""
-        return max(self._loop.time(), self._next.when()) + (self._left - 1) * self._turn_s
+    def promise(self) -> float:
+        """Return the event loop's time before which it won't end: one that leaves a held-up process time to ask."""
+        turns_s = max(self._left - 1, 0) * self._turn_s
+        held_up_s = _TURNS_OF_A_CALL * min(self.held_up_s, _MOST_HELD_UP_S)
+        self._promised_s = max(
+            self._promised_s, max(self._loop.time(), self._next.when()) + turns_s, self._loop.time() + held_up_s
+        )
+        return self._promised_s
 
     def _turn(self) -> None:
+        now_s = self._loop.time()
+        self.held_up_s = max(self.held_up_s, now_s - self._next.when())
         self._left -= 1
-        if self._left:
+        if self._left > 0:
             self._next = self._loop.call_later(self._turn_s, self._turn)
+        elif now_s < self._promised_s:
+            self._next = self._loop.call_at(self._promised_s, self._turn)
         else:
-            self._timeout.reschedule(self._loop.time())
+            self._timeout.reschedule(now_s)

@@ -1,168 +1,171 @@
-"""Token buckets in a Redis server (6.2 or later), shared by every worker: one script and one round trip a call.
+"""Token buckets in Redis servers (6.2 or later), shared by every worker: one script and one round trip a call.
 
 A bucket is the key `PREFIX:bucket:{KEY}:THROTTLE` (see `Charge.bucket`), holding the microsecond at which it is full
-again, and expires then. The server must not evict keys (`maxmemory-policy noeviction`): an evicted bucket is full.
+again, and expires then. What is held of it under leases stands in the sorted set `PREFIX:lease:{KEY}:THROTTLE`: each
+entry names the lease and the amount, its score is the microsecond at which it lapses. The servers must not evict keys
+(`maxmemory-policy noeviction`): an evicted bucket is full. Time is the server's.
 
-Time is the server's. Every call is bounded by a deadline and raises UnavailableError past it, as it does for anything
-the server or the network does wrong. A script that runs after its caller gave up changes nothing: it is told the
-latest server time at which it still may. Nothing is sent again that may have run. So of a call that raised
-UnavailableError either nothing was taken, or its script ran in time and only the answer was lost: then its charges
-were taken, or its settlement applied, once; they are never taken later.
-
-Why the deadline is counted in turns of the event loop: what holds this process up would otherwise be taken for the
-server's slowness. With 64 callers at once a turn takes longer than the deadline, and every call was refused.
-
-Why an estimate of the server's time: the time in an answer was read before the answer arrived, so that time plus what
-has passed here since is never ahead of the server's, and the latest time never after the caller's patience ends. A
-server clock that steps forward makes a script think it came too late; its answer says what time it is, and the call is
-made again while the patience lasts. One that steps back by more than a second is found out by the next answer, by less
-within ten seconds. The first call, and one after the estimate has grown old, find out the same way: by coming too late.
+In a Redis Cluster the charges of a call may fall into several slots. Each slot's are then a script of their own, all
+are sent at once, and when one refuses or does not answer the others give back what they took. That too may be lost:
+what is held comes back with its lease then, a request stays charged. Charges with the same key share a slot.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from importlib import resources
-from typing import cast
-
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import NoScriptError, RedisError
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any
 
 from modelfence.adapters.patience import Patience
-from modelfence.adapters.redis_connections import RedisConnections, ask
-from modelfence.core import bucket
-from modelfence.core.charge import Adjustment, Balance, Charge, Refused, Taken
+from modelfence.adapters.redis_requests import Answer, Request, Taking, bucket_key, by_slot, list_key
+from modelfence.adapters.redis_scripts import RedisScripts, Script, within
+from modelfence.adapters.redis_servers import Circuit, RedisServers
+from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Taken
 from modelfence.enforcement.ports import UnavailableError
 
-_ESTIMATE_HOLDS_S = 10.0
-"""For how long the server's time is guessed. Clocks being slewed part by up to 500 us a second (RFC 5905, NTP), so
-the guess is then off by 5 ms at most."""
-
-_LATEST_ANSWER_US = bucket.SECOND_US
-"""An answer that seems later than this tells of a server clock that stepped back."""
+_TAKE = Script.of("redis_take.lua")
+_RENEW = Script.of("redis_renew.lua")
+_WRITE = "redis.call('SET', KEYS[1], 1, 'PX', 1000) return redis.call('DEL', KEYS[1])"
 
 
 class RedisBuckets:
-    """A `BucketStore` on the server of `url` (redis:// or rediss://).
+    """A `BucketStore` on the server or servers of `url`.
 
-    `deadline_s` bounds each call, including the wait for one of `max_connections`. `last_answer_us` is the server's
-    time in the last answer.
+    `deadline_s` bounds each call, including the wait for one of the `connections`.
     """
 
-    def __init__(
-        self, url: str, *, prefix: str = "modelfence", deadline_s: float = 0.05, max_connections: int = 32
-    ) -> None:
-        self._connections = RedisConnections(url, most=max_connections)
+    def __init__(self, url: str, *, prefix: str = "modelfence", deadline_s: float = 0.05, connections: int = 4) -> None:
+        self._servers = RedisServers(url, connections=connections, deadline_s=deadline_s)
+        self._scripts = RedisScripts(self._servers, deadline_s=deadline_s)
         self._prefix = prefix
         self._deadline_s = deadline_s
-        self.last_answer_us = 0
-        self._known_us, self._known_at_s = 0, 0.0
-        """The server's time at a moment of the event loop's, from the answer that was read with the least delay."""
 
-    async def take(self, charges: Sequence[Charge]) -> Taken:
+    @property
+    def last_answer_us(self) -> int:
+        """Return the server's time in the last answer."""
+        return self._scripts.last_answer_us
+
+    @property
+    def circuit(self) -> Circuit:
+        """Return the circuit breaker."""
+        return self._servers.circuit
+
+    async def take(
+        self, charges: Sequence[Charge], *, lease: Lease | None = None, after: Sequence[Adjustment] = ()
+    ) -> Taken:
         """Take all enforced charges or none, then each shadow charge that fits.
 
-        When an enforced charge is refused nothing is taken, and no shadow charge is tried. Raises UnavailableError.
+        When an enforced charge is refused nothing is taken, no shadow charge is tried, and the adjustments `after`
+        which the charges are taken are not made either. Raises UnavailableError.
         """
-        if not charges:
-            return Taken()
-        in_order = sorted(charges, key=lambda charge: charge.shadow)
-        arguments = [sum(not charge.shadow for charge in charges)]
-        for charge in in_order:
-            arguments += [charge.cost_us, charge.rate.burst_us]
-        now_us, answer = await self._run(_TAKE, in_order, arguments)
-        full_at_us = dict(zip((charge.bucket for charge in in_order), answer[::2], strict=True))
-        refused = [Refused(charge, wait) for charge, wait in zip(in_order, answer[1::2], strict=True) if wait]
-        return Taken(
-            refused=tuple(one for one in refused if not one.charge.shadow),
-            shadow_refused=tuple(one for one in refused if one.charge.shadow),
-            balances=tuple(_balance(charge, full_at_us[charge.bucket], now_us) for charge in charges),
-        )
+        requests = self._by_slot(after, charges, lease)
+        if len(requests) == 1:
+            return _taken(charges, [await self._ask(requests[0])])
+        return await self._take_from_several(charges, requests)
 
     async def settle(self, adjustments: Sequence[Adjustment]) -> None:
-        """Charge what is still owed, even into debt, and give back what was not used.
+        """End holds: charge what is still owed, even into debt, and give back what was not used.
 
-        Raises UnavailableError; the settlement may then be lost, and must not be tried again.
+        Raises UnavailableError: the settlement, or what of it is in some of several slots, may then have been made.
         """
-        if adjustments:
-            arguments = [bucket.MOST_US, *(adjustment.owed_us for adjustment in adjustments)]
-            await self._run(_SETTLE, [adjustment.charge for adjustment in adjustments], arguments)
+        await _all([self._ask(request) for request in self._by_slot(adjustments)])
+
+    async def renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
+        """Let the leases of those holds that are still there run from now on. Raises UnavailableError."""
+        slots = by_slot((self._slot(hold.charge), hold) for hold in holds if hold.charge.is_reserved)
+        await _all([self._renew(some, lasts_us) for some in slots.values()])
+
+    async def reset(self, charges: Sequence[Charge]) -> None:
+        """Fill the buckets of these charges, and forget what is held of them. Raises UnavailableError."""
+        slots = by_slot((self._slot(charge), charge) for charge in charges)
+        await _all([self._delete(some) for some in slots.values()])
 
     async def ready(self) -> bool:
-        """Say whether the server answers within the deadline."""
+        """Say whether a server lets itself be written to, within the deadline."""
+        key = f"{self._prefix}:ready"
         try:
-            async with asyncio.timeout(self._deadline_s), self._connections.one() as connection:
-                await ask(connection, "PING")
-        except (TimeoutError, RedisError, OSError):
+            await self._send(key, "EVAL", _WRITE, 1, key)
+        except UnavailableError:
             return False
         return True
 
     async def close(self) -> None:
-        """Close the connections, after the calls under way."""
-        await self._connections.close()
+        """Close the connections."""
+        await self._servers.close()
 
-    async def _run(
-        self, script: "_Script", charges: Sequence[Charge], arguments: Sequence[int]
-    ) -> tuple[int, Sequence[int]]:
-        """Return the server's time and the rest of the script's answer."""
-        keys = [f"{self._prefix}:bucket:{charge.bucket}" for charge in charges]
-        loop = asyncio.get_running_loop()
-        try:
-            async with Patience(self._deadline_s) as patience, self._connections.one() as connection:
-                while True:
-                    latest_us = self._server_us(patience.lasts_until_s, now_s=loop.time())
-                    now_us, in_time, *answer = await script.run(connection, keys, [latest_us, *arguments])
-                    self._heard(now_us, at_s=loop.time())
-                    if in_time:
-                        return now_us, answer
-        except TimeoutError as error:
-            message = f"Redis did not answer within {self._deadline_s} s"
-            raise UnavailableError(message) from error
-        except (RedisError, OSError) as error:
-            message = f"Redis: {error}"
-            raise UnavailableError(message) from error
+    async def _take_from_several(self, charges: Sequence[Charge], requests: Sequence[Request]) -> Taken:
+        answers = await asyncio.gather(*(_outcome(self._ask(request)) for request in requests))
+        failed = [answer for answer in answers if isinstance(answer, UnavailableError)]
+        answered = [answer for answer in answers if isinstance(answer, Answer)]
+        if not failed and not any(answer.is_refused for answer in answered):
+            return _taken(charges, answered)
+        took = [answer for answer in answered if not answer.is_refused]
+        undone = await asyncio.gather(*(_outcome(self._ask(answer.undoing())) for answer in took))
+        if failed:
+            raise _worst([*failed, *(one for one in undone if isinstance(one, UnavailableError))])
+        return _taken(charges, answered, [one for one in undone if isinstance(one, Answer)])
 
-    def _heard(self, server_us: int, *, at_s: float) -> None:
-        """Take an answer's time for the server's, unless one is known by which the server is further on.
+    async def _ask(self, request: Request) -> Answer:
+        now_us, numbers = await self._scripts.run(_TAKE, request.keys(self._prefix), request.arguments())
+        return request.answer(now_us, numbers)
 
-        An answer is read late when this process is busy, so of several the one that was late by least is best.
-        """
-        self.last_answer_us = server_us
-        behind_us = self._server_us(at_s, now_s=at_s) - server_us
-        if not 0 < behind_us < _LATEST_ANSWER_US:
-            self._known_us, self._known_at_s = server_us, at_s
+    async def _renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
+        keys = [list_key(self._prefix, hold.charge) for hold in holds]
+        await self._scripts.run(_RENEW, keys, (lasts_us, *(hold.entry for hold in holds)))
 
-    def _server_us(self, at_s: float, *, now_s: float) -> int:
-        """Return the server's time at a moment of the event loop's, or a little less; 0 when there is no telling."""
-        if now_s - self._known_at_s > _ESTIMATE_HOLDS_S:
-            return 0
-        return self._known_us + int((at_s - self._known_at_s) * bucket.SECOND_US)
+    async def _delete(self, charges: Sequence[Charge]) -> None:
+        keys = [key for one in charges for key in (bucket_key(self._prefix, one), list_key(self._prefix, one))]
+        await self._send(keys[0], "DEL", *keys)
 
+    async def _send(self, key: str, *command: str | int) -> None:
+        async def sent() -> None:
+            async with Patience(self._deadline_s):
+                await self._servers.ask(key, *command)
 
-@dataclass(frozen=True, slots=True)
-class _Script:
-    source: bytes
-    sha: str
+        await within(self._deadline_s, sent())
 
-    @classmethod
-    def of(cls, name: str) -> "_Script":
-        folder = resources.files("modelfence.adapters")
-        source = (folder / "redis_buckets.lua").read_bytes() + (folder / name).read_bytes()
-        return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+    def _by_slot(
+        self, after: Sequence[Adjustment], charges: Iterable[Charge] = (), lease: Lease | None = None
+    ) -> Sequence[Request]:
+        """Return what is asked of each slot."""
+        in_order = sorted(charges, key=lambda charge: charge.shadow)
+        adjustments = by_slot((self._slot(one.hold.charge), one) for one in after)
+        takings = by_slot((self._slot(charge), Taking.of(charge, lease)) for charge in in_order)
+        slots = dict.fromkeys((*adjustments, *takings))
+        return [Request(adjustments.get(slot, ()), takings.get(slot, ()), lease) for slot in slots]
 
-    async def run(self, connection: AbstractConnection, keys: Sequence[str], arguments: Sequence[int]) -> Sequence[int]:
-        rest: tuple[str | int, ...] = (len(keys), *keys, *arguments)
-        try:
-            answer = await ask(connection, "EVALSHA", self.sha, *rest)
-        except NoScriptError:  # the server is new to it, so nothing has run
-            answer = await ask(connection, "EVAL", self.source, *rest)
-        return cast("Sequence[int]", answer)
+    def _slot(self, charge: Charge) -> int:
+        return self._servers.slot(bucket_key(self._prefix, charge))
 
 
-_TAKE = _Script.of("redis_take.lua")
-_SETTLE = _Script.of("redis_settle.lua")
+def _taken(charges: Sequence[Charge], answers: Sequence[Answer], undone: Sequence[Answer] = ()) -> Taken:
+    """Return the answer to a call from those of its slots, and from those to giving back."""
+    left_us: dict[str, int] = {}
+    for answer in (*answers, *undone):
+        left_us.update(answer.left_us())
+    not_taken = [one for answer in answers for one in answer.refused]
+    if len(answers) > 1:
+        not_taken.sort(key=lambda one: charges.index(one.charge))
+    refused = tuple(one for one in not_taken if not one.charge.shadow)
+    return Taken(
+        refused=refused,
+        shadow_refused=() if refused else tuple(not_taken),
+        balances=tuple(Balance(charge, left_us[charge.bucket]) for charge in charges),
+    )
 
 
-def _balance(charge: Charge, full_at_us: int, now_us: int) -> Balance:
-    return Balance(charge, bucket.left_us(full_at_us, now_us=now_us, burst_us=charge.rate.burst_us))
+async def _outcome[Result](asked: Coroutine[Any, Any, Result]) -> Result | UnavailableError:
+    try:
+        return await asked
+    except UnavailableError as error:
+        return error
+
+
+async def _all(asked: Sequence[Coroutine[Any, Any, object]]) -> None:
+    """Do all of these at once. Raises UnavailableError when some could not be done."""
+    outcomes = await asyncio.gather(*(_outcome(one) for one in asked))
+    failed = [one for one in outcomes if isinstance(one, UnavailableError)]
+    if failed:
+        raise _worst(failed, done=len(outcomes) - len(failed))
+
+
+def _worst(failed: Sequence[UnavailableError], *, done: int = 0) -> UnavailableError:
+    return UnavailableError(str(failed[0]), may_have_run=done > 0 or any(one.may_have_run for one in failed))
