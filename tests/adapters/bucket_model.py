@@ -1,7 +1,7 @@
 """What a bucket store should answer: the pure functions of the core, and two dicts. And time travel for a real Redis."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from modelfence.core import bucket
@@ -94,18 +94,19 @@ end
 """
 
 
-def step(client, prefix: str, by_ms: int) -> None:
-    """Let that much time pass for the keys of a prefix: every moment and every lifetime is nearer by it.
+def step(server, prefix: str, by_ms: int) -> None:
+    """Let that much time pass for a server's keys of a prefix: every moment and every lifetime is nearer by it.
 
     It takes microseconds, so a lifetime that is too short by hours shows at once. Keys without a lifetime vanish.
     """
-    for key in client.keys(f"{prefix}:*"):
-        client.eval(_STEP, 1, key, by_ms * 1_000, by_ms)
+    with server.client() as client:
+        for key in client.keys(f"{prefix}:*"):
+            client.eval(_STEP, 1, key, by_ms * 1_000, by_ms)
 
 
-def assert_holds(client, prefix: str, model: Model, *, stepped_us: int) -> None:
-    """Every state and hold is there to the digit; each stays as long as it matters, and not for ever."""
-    for name in model.full_at_us.keys() | model.held.keys():
+def assert_holds(client, prefix: str, model: Model, names: Iterable[str], *, stepped_us: int) -> None:
+    """Every state and hold of these buckets is there to the digit; it stays as long as it matters, and not for ever."""
+    for name in names:
         state_key, list_key = f"{prefix}:bucket:{name}", f"{prefix}:lease:{name}"
         look = client.pipeline(transaction=False).time().get(state_key).pttl(state_key)
         look.zrange(list_key, 0, -1, withscores=True).pttl(list_key).time()
