@@ -65,8 +65,22 @@ def authority(tmp_path_factory) -> Authority:
 
 
 @pytest.fixture
-def tls_front(authority, redis_server) -> Iterator[TlsFront]:
-    """The session's Redis server behind TLS, as 127.0.0.1; it lets in only clients with the authority's certificate."""
-    front = TlsFront(authority, authority.certificate("127.0.0.1"), redis_server.port)
-    yield front
-    front.close()
+def start_tls_front(authority, redis_server) -> Iterator[Callable[[str], TlsFront]]:
+    """A function that puts TLS before the session's Redis server, with a certificate for that name.
+
+    Only clients with a certificate of the authority are let in.
+    """
+    with ExitStack() as ending:
+
+        def start(name: str) -> TlsFront:
+            front = TlsFront(authority, authority.certificate(name), redis_server.port)
+            ending.callback(front.close)
+            return front
+
+        yield start
+
+
+@pytest.fixture
+def tls_front(start_tls_front) -> TlsFront:
+    """TLS before the session's Redis server, with a certificate for where it is."""
+    return start_tls_front("127.0.0.1")

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 
 import pytest
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004
@@ -54,12 +55,17 @@ async def eventually_asked(servers, *, until) -> None:
             await asyncio.gather(*(servers.ask("", "PING") for _ in range(1_000)))
 
 
-async def test_commands_of_the_same_turn_leave_in_one_write(server, servers):
-    await servers.ask("", "PING")
+async def writes(server, servers) -> int:
+    """Return how many times the server had to read to get 200 commands."""
     first, before = stat(server, "total_reads_processed"), stat(server, "total_reads_processed")
     await asyncio.gather(*(servers.ask("", "ECHO", n) for n in range(200)))
     of_looking = before - first
-    assert stat(server, "total_reads_processed") - before - of_looking == 1
+    return stat(server, "total_reads_processed") - before - of_looking
+
+
+async def test_commands_of_the_same_turn_leave_in_one_write(server, servers):
+    await servers.ask("", "PING")
+    assert await writes(server, servers) == 1
 
 
 async def test_each_call_gets_its_own_answer(servers):
@@ -109,6 +115,7 @@ async def test_a_busy_server_gets_more_connections_but_not_more_than_allowed(ser
     for _ in range(20):
         await asyncio.gather(*(servers.ask("", "PING") for _ in range(1_000)))
     assert stat(server, "total_connections_received") - before == 1
+    assert await writes(server, servers) == 1  # commands of one turn still leave together
     await servers.close()
 
 
@@ -179,7 +186,9 @@ async def test_nothing_is_left_after_closing(server, turns):
     waiting = [asyncio.create_task(servers.ask("", "SET", "k", "x" * 100_000)) for _ in range(100)]
     for _ in range(turns):
         await asyncio.sleep(0)
+    started = time.monotonic()
     await servers.close()
+    assert time.monotonic() - started < 0.5  # though not all could be written
     answers = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(answer) for answer in answers} <= {ConnectionError, NotSentError}
     with pytest.raises(NotSentError):

@@ -1,5 +1,7 @@
 """The master that real sentinels name, before and after it is another one."""
 
+import asyncio
+
 import pytest
 from tests.redis_load import Load, eventually
 
@@ -39,13 +41,23 @@ async def test_after_a_switch_calls_go_to_the_new_master_and_each_was_counted_on
     assert servers.circuit is Circuit.CLOSED
 
 
-async def test_a_killed_master_is_replaced_under_load(sentinels, load):
+async def test_a_killed_master_is_replaced_under_load(sentinels, load, servers):
     async with load:
         await load.serves()
         sentinels.master.kill()
+        await eventually(lambda: servers.circuit is Circuit.OPEN)
         await eventually(lambda: sentinels.master_port() == sentinels.replica.port)
         await load.serves(within_s=2)
     assert int(sentinels.replica.command("GET", "counter")) <= load.served["counter"] + load.unknown["counter"]
+    assert str(servers.circuit) == "closed"  # the dead one counts no more
+
+
+async def test_who_hangs_up_on_the_first_look_does_not_end_it_for_others(servers):
+    first, second = (asyncio.create_task(servers.ask("", "PING")) for _ in range(2))
+    for _ in range(2):
+        await asyncio.sleep(0)
+    first.cancel()
+    assert await second == b"PONG"
 
 
 async def test_sentinels_that_are_down_are_passed_over(sentinels, start_redis):

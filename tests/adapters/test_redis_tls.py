@@ -1,7 +1,8 @@
 """Encrypted connections to a real server, which is let alone by those whose certificates do not fit."""
 
 import pytest
-from tests.tls_front import Authority, TlsFront
+from redis.exceptions import RedisError
+from tests.tls_front import Authority
 
 from modelfence.adapters.redis_servers import NotSentError, RedisServers
 
@@ -38,19 +39,18 @@ async def test_without_an_authority_of_its_own_the_systems_are_asked(tls_front, 
         await ask(f"rediss://127.0.0.1:{tls_front.port}?ssl_certfile={client}")
 
 
-async def test_a_server_of_another_name_is_refused(authority, client, redis_server):
-    front = TlsFront(authority, authority.certificate("elsewhere.test"), redis_server.port)
+async def test_a_server_of_another_name_is_refused(authority, client, start_tls_front):
+    front = start_tls_front("elsewhere.test")
     with pytest.raises(NotSentError, match="CERTIFICATE_VERIFY_FAILED"):
         await ask(f"rediss://127.0.0.1:{front.port}?ssl_ca_certs={authority.file}&ssl_certfile={client}")
-    front.close()
 
 
 async def test_a_client_without_a_certificate_is_not_let_in(tls_front, authority, tmp_path):
     url = f"rediss://127.0.0.1:{tls_front.port}?ssl_ca_certs={authority.file}"
-    with pytest.raises(Exception, match=r"CERTIFICATE_REQUIRED|closed"):
+    with pytest.raises(RedisError):  # it is told so after its side of the handshake, if it listens long enough
         await ask(url)
     other = Authority(tmp_path, "other").certificate("fence")
-    with pytest.raises(Exception, match=r"UNKNOWN_CA|closed"):
+    with pytest.raises(RedisError):
         await ask(f"{url}&ssl_certfile={other}")
 
 
