@@ -353,6 +353,25 @@ async def test_what_an_answer_that_was_lost_holds_comes_back(server, buckets, pa
     assert (await patient.take([look])).balances[0].left == 10
 
 
+async def test_what_lapsed_comes_back_however_long_the_bucket_is_in_debt(server, buckets):
+    held = tokens(8, burst=10)
+    await buckets.take([held], lease=Lease("lost", 1_000_000))
+    await buckets.settle([owes(held, 400 * DAY_US)])
+    step(server, "modelfence", by_ms=399 * DAY_US // 1_000)
+    assert (await buckets.take([replace(held, amount=0, shadow=True)])).balances[0].left_us // DAY_US == 9
+
+
+async def test_a_hold_is_there_until_its_lease_ends_also_when_its_bucket_has_long_been_full(server, buckets):
+    held = tokens(1, burst=1)
+    hold = Hold(held, "call", held.cost_us)
+    await buckets.take([held], lease=Lease("call", 9 * DAY_US))
+    step(server, "modelfence", by_ms=8 * DAY_US // 1_000)
+    await buckets.renew([hold], 90 * DAY_US)
+    step(server, "modelfence", by_ms=89 * DAY_US // 1_000)
+    await buckets.settle([Adjustment(hold, 0, DAY_US)])
+    assert (await buckets.take([held])).allowed
+
+
 async def test_a_bucket_that_is_reset_is_full_and_holds_nothing(server, buckets):
     held, calls, other = tokens(8, burst=10), charge(), charge("other")
     await buckets.take([held, calls, other], lease=Lease("call", DAY_US))

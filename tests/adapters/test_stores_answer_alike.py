@@ -63,7 +63,7 @@ class Step:
 
 keys = st.sampled_from(["acme", "a}{b"])
 amounts = st.sampled_from([0, 0.1, 1, 1, 1, 2, 2.75, 50, 1e12])
-charges = st.builds(charge, st.sampled_from([*RATES, *UNITS]), keys, amounts, shadow=st.booleans())
+charges = st.builds(charge, st.sampled_from([*RATES, *UNITS, *UNITS, *UNITS]), keys, amounts, shadow=st.booleans())
 owed = st.one_of(
     st.just(0),
     st.integers(-2_000, 2_000),
@@ -155,11 +155,12 @@ class Trial:
         numbered = {number % len(self.holds): owed for number, *owed in ends} if self.holds else {}
         return [Adjustment(self.holds[number], *owed) for number, owed in numbered.items()]
 
-    def of_one_server(self, items: list, charges: list[Charge]) -> list:
+    def of_one_server[Item: (Charge, Adjustment)](self, items: list[Item], charges: list[Charge]) -> list[Item]:
         """Return those of the key of the first charge."""
         if not self.several_servers:
             return items
-        return [one for one in items if getattr(one, "hold", Hold(one, "", 0)).charge.key == charges[0].key]
+        keys = [one.key if isinstance(one, Charge) else one.hold.charge.key for one in items]
+        return [one for one, key in zip(items, keys, strict=True) if key == charges[0].key]
 
 
 async def go_through(servers, url: str, traffic, lasts_us: int, *, owned_by=lambda _: None) -> None:
@@ -183,7 +184,7 @@ async def go_through(servers, url: str, traffic, lasts_us: int, *, owned_by=lamb
 
 
 @settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(traffic=traffic, lasts_us=st.sampled_from(LEASES_US))
 async def test_model_memory_and_redis_answer_alike(redis_server, traffic, lasts_us):
@@ -199,7 +200,9 @@ async def test_model_memory_and_a_redis_cluster_answer_alike(redis_cluster, traf
     await go_through(redis_cluster.masters, redis_cluster.url, traffic, lasts_us, owned_by=owned_by)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(traffic=slow_and_fast)
 async def test_a_unit_a_day_and_a_hundred_thousand_a_second_are_kept_through_hours(redis_server, traffic):
     await go_through([redis_server], redis_server.url, traffic, PERIODS_US["hour"])
