@@ -68,15 +68,31 @@ async def test_sentinels_that_are_down_are_passed_over(sentinels, start_redis):
     await servers.close()
 
 
-async def test_most_of_the_sentinels_are_believed(sentinels, start_redis):
-    # A sentinel that was cut off names the old master; here one that watches another server altogether.
-    other = start_redis()
-    mistaken = sentinels.another(other.port)
-    hosts = [f"127.0.0.1:{sentinel.port}" for sentinel in (mistaken, sentinels.sentinel, sentinels.another())]
-    servers = RedisServers(f"redis+sentinel://{','.join(hosts)}/{sentinels.NAME}", deadline_s=PATIENCE_S)
-    await servers.ask("", "SET", "here", "1")
+async def test_most_of_the_sentinels_are_believed_and_not_the_first_to_answer(sentinels):
+    answered = asyncio.Event()
+
+    async def name_another(reader, writer):  # as a sentinel does that was cut off
+        await reader.readuntil(b"buckets\r\n")
+        writer.write(b"*2\r\n$9\r\n127.0.0.1\r\n$1\r\n1\r\n")
+        answered.set()
+        await reader.read()
+        writer.close()
+
+    right = [sentinels.sentinel, sentinels.another()]
+    for sentinel in right:
+        sentinel.pause()
+    async with await asyncio.start_server(name_another, "127.0.0.1", 0) as mistaken:
+        ports = [mistaken.sockets[0].getsockname()[1], *(sentinel.port for sentinel in right)]
+        hosts = ",".join(f"127.0.0.1:{port}" for port in ports)
+        servers = RedisServers(f"redis+sentinel://{hosts}/{sentinels.NAME}", deadline_s=PATIENCE_S)
+        asked = asyncio.create_task(servers.ask("", "SET", "here", "1"))
+        async with asyncio.timeout(PATIENCE_S):
+            await answered.wait()
+            for sentinel in right:
+                sentinel.go_on()
+            await asked
+        await servers.close()
     assert sentinels.master.command("GET", "here") == "1"
-    await servers.close()
 
 
 async def test_no_sentinel_at_all_is_no_server(start_redis):
