@@ -13,6 +13,8 @@ has passed here since is never ahead of the server's, and the latest time never 
 server clock that steps forward makes a script think it came too late; its answer says what time it is, and the call is
 made again while the patience lasts. One that steps back by more than a second is found out by the next answer, by less
 within ten seconds. The first call, and one after the estimate has grown old, find out the same way: by coming too late.
+The clocks of a cluster's masters are taken for one, the one that is furthest on: on another master a script may run
+after its caller gave up, for as long as the two clocks are apart.
 """
 
 import asyncio
