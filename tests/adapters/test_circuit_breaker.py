@@ -77,6 +77,26 @@ def test_after_a_probe_whose_caller_hung_up_the_next_call_is_the_probe():
     assert breaker.state is HALF_OPEN
 
 
+def test_a_late_answer_makes_the_next_call_the_probe():
+    breaker = opened(7)
+    breaker.heard()
+    assert breaker.state is OPEN
+    probe = breaker.enter(7)
+    assert breaker.state is HALF_OPEN
+    breaker.heard()
+    assert breaker.enter(7) is None  # there is one probe at a time
+    breaker.failed(probe, 8)
+    assert breaker.enter(8) is None
+
+
+def test_a_late_answer_changes_nothing_while_the_circuit_is_closed():
+    breaker = CircuitBreaker()
+    breaker.heard()
+    for _ in range(FAILURES):
+        breaker.failed(breaker.enter(0.1), 0.1)
+    assert breaker.enter(0.2) is None
+
+
 @pytest.mark.parametrize("outcome", ["failed", "succeeded", "left"])
 @pytest.mark.parametrize("state", [OPEN, HALF_OPEN, CLOSED])
 def test_calls_from_before_a_change_change_nothing(state, outcome):

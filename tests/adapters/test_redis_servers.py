@@ -1,11 +1,13 @@
 """Calls to a real server that fails and comes back: what they are told, how long they wait, and who is let in."""
 
 import asyncio
+import contextlib
 import time
 
 import pytest
 from redis.exceptions import RedisError, ResponseError
 from tests.redis_load import Load, eventually
+from tests.redis_servers import until
 
 from modelfence.adapters.patience import Patience
 from modelfence.adapters.redis_servers import Circuit, NotSentError, RedisServers
@@ -30,6 +32,10 @@ async def servers(server):
 @pytest.fixture
 def load(servers):
     return Load(servers, ["counter"], deadline_s=DEADLINE_S)
+
+
+def stat_of(server, command: str) -> int:
+    return server.command("INFO", "commandstats").get(f"cmdstat_{command}", {}).get("rejected_calls", 0)
 
 
 async def give_up(servers, *, after_s: float) -> None:
@@ -61,6 +67,35 @@ async def test_a_paused_server_is_left_alone_after_five_calls_in_vain(server, se
     assert time.monotonic() - started < DEADLINE_S
     server.go_on()
     assert server.command("GET", "counter") is None
+
+
+async def test_a_server_that_halts_for_a_moment_is_asked_again_as_soon_as_it_answers(server, servers, monkeypatch):
+    monkeypatch.setattr("modelfence.adapters.circuit_breaker.OPEN_S", 1_000)
+    await open_circuit(servers, server)
+    server.go_on()
+    async with asyncio.timeout(PATIENCE_S):
+        while servers.circuit is Circuit.OPEN:
+            with contextlib.suppress(NotSentError):
+                await servers.ask("", "PING")
+            await asyncio.sleep(0)
+    assert await servers.ask("", "PING") == b"PONG"
+
+
+async def test_late_errors_of_a_server_that_cannot_serve_do_not_count_as_answers(server, servers, monkeypatch):
+    monkeypatch.setattr("modelfence.adapters.circuit_breaker.OPEN_S", 1_000)
+    await servers.ask("", "PING")
+    server.command("REPLICAOF", "127.0.0.1", "1")
+    server.pause()
+    while servers.circuit is not Circuit.OPEN:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(DEADLINE_S):
+                await servers.ask("", "INCR", "counter")
+    server.go_on()
+    await asyncio.to_thread(until, lambda: stat_of(server, "incr") >= 5, "the commands to be answered")
+    for _ in range(20):
+        with pytest.raises(NotSentError):
+            await servers.ask("", "PING")
+        await asyncio.sleep(0.005)
 
 
 async def test_callers_that_hang_up_do_not_open_the_circuit(server, servers):

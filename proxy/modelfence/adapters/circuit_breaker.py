@@ -1,7 +1,11 @@
 """A circuit breaker: what keeps calls from waiting for a server that has stopped answering.
 
 Closed, every call goes through. Several failures in a row open it, and for a while no call does. Then it is half open:
-one call goes through as a probe. Its success closes the circuit, its failure opens it again.
+one call goes through as a probe. Its success closes the circuit, its failure opens it again. An answer that comes after
+its caller gave up ends the while early.
+
+Why it does: when a server halts for a moment, all callers give up at once, which is enough to open the circuit. Calls
+should not fail for longer than that moment, and the answers that come late tell that it is over.
 
 Rule: no clock in here. Time is an argument, in seconds of a clock that never goes back.
 """
@@ -58,6 +62,10 @@ class CircuitBreaker:
         if self.state is Circuit.HALF_OPEN or self._failures >= FAILURES:
             self._change(Circuit.OPEN)
             self._opened_at_s = now_s
+
+    def heard(self) -> None:
+        """See an answer come after its caller gave up: the next call may be the probe."""
+        self._opened_at_s = float("-inf")
 
     def left(self, passed: int) -> None:
         """See a call end that tells nothing of the server. After a probe that did, the next call is the probe."""

@@ -10,6 +10,7 @@ ConnectionError when it was. A pipe that ended is not used again.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from redis.asyncio.connection import AbstractConnection
@@ -45,10 +46,14 @@ class _Asked:
 
 
 class Pipe:
-    """The shared use of one connection, from connecting it to its end."""
+    """The shared use of one connection, from connecting it to its end.
 
-    def __init__(self, connection: AbstractConnection, *, deadline_s: float) -> None:
+    `late` is called with each answer whose caller has given up.
+    """
+
+    def __init__(self, connection: AbstractConnection, *, deadline_s: float, late: Callable[[object], None]) -> None:
         self._connection = connection
+        self._late = late
         self._connect_s = max(_CONNECT_S, deadline_s)
         self._look_s = max(_SILENCE_S, 2 * deadline_s) / _LOOKS
         self._unwritten: deque[_Asked] = deque()
@@ -163,9 +168,11 @@ class Pipe:
         if not self._waiting:
             raise ConnectionError("the server sent what nobody had asked for")
         waiting = self._waiting.popleft()
-        if waiting is None or waiting.done():
+        if waiting is None:
             return
-        if isinstance(answer, RedisError):
+        if waiting.done():
+            self._late(answer)
+        elif isinstance(answer, RedisError):
             waiting.set_exception(answer)
         else:
             waiting.set_result(answer)

@@ -84,6 +84,10 @@ class RedisServer:
         else:
             self._breaker.succeeded(passed)
 
+    def _hear(self, answer: object) -> None:
+        if not (isinstance(answer, RedisError) and is_failure(answer)):
+            self._breaker.heard()
+
     def _pipe(self, now_s: float) -> Pipe:
         """Return the connection to use: one that is about to write, so that writes are few, or the least busy one."""
         if self._is_closed:
@@ -101,7 +105,7 @@ class RedisServer:
         return next((pipe for pipe in connected if pipe.is_gathering and pipe.has_room), least)
 
     def _one_more(self) -> Pipe:
-        pipe = Pipe(self._connection(), deadline_s=self._deadline_s)
+        pipe = Pipe(self._connection(), deadline_s=self._deadline_s, late=self._hear)
         self._pipes.append(pipe)
         return pipe
 
