@@ -120,13 +120,14 @@ async def test_there_is_one_balance_for_each_charge_in_its_order(buckets):
 async def test_charges_with_different_keys_are_all_taken_or_none_of_them(buckets):
     plenty = [charge("calls", burst=5, key=f"key-{number}") for number in range(20)]
     watched = charge("watched", burst=5, key="watched", shadow=True)
+    spent = charge("spent", key="key-1", shadow=True)
     strict = [charge("strict", key=f"strict-{number}") for number in range(3)]
-    assert left(await buckets.take([watched, *plenty, *strict])) == [4] + [4] * 20 + [0] * 3
-    refused = await buckets.take([strict[0], *plenty, watched, *strict[1:]])
+    assert left(await buckets.take([watched, *plenty, spent, *strict])) == [4] + [4] * 20 + [0] + [0] * 3
+    refused = await buckets.take([strict[0], *plenty, watched, spent, *strict[1:]])
     assert [one.charge for one in refused.refused] == strict
     assert refused.shadow_refused == ()
-    assert left(refused) == [0] + [4] * 20 + [4, 0, 0]
-    assert left(await buckets.take([watched, *plenty])) == [3] * 21
+    assert left(refused) == [0] + [4] * 20 + [4, 0, 0, 0]
+    assert left(await buckets.take([watched, *plenty, spent])) == [3] * 21 + [0]
 
 
 async def test_a_step_that_is_refused_ends_nothing_under_any_key(buckets):

@@ -68,11 +68,8 @@ end
 local waits = {}
 for i = adjustments + 1, entries do
   local key, at = buckets[i], 7 + 3 * i
-  waits[i] = 0
-  if i <= enforced or not refused then
-    after[key], waits[i] = take(after[key] or before[key], tonumber(ARGV[at - 2]), tonumber(ARGV[at - 1]))
-    refused = refused or (i <= enforced and waits[i] > 0)
-  end
+  after[key], waits[i] = take(after[key] or before[key], tonumber(ARGV[at - 2]), tonumber(ARGV[at - 1]))
+  refused = refused or (i <= enforced and waits[i] > 0)
 end
 if refused then
   after = before
