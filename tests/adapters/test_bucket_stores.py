@@ -104,6 +104,12 @@ async def test_every_charge_that_does_not_fit_is_reported_with_its_wait(buckets)
     assert taken.refused_by == two
 
 
+async def test_refusals_are_told_in_the_order_of_the_charges_also_under_several_keys(buckets):
+    charges = [charge(f"throttle-{number}", key=f"key-{number % 3}") for number in range(9)]
+    await buckets.take(charges)
+    assert [one.charge for one in (await buckets.take(charges)).refused] == charges
+
+
 async def test_a_refused_call_is_told_what_the_buckets_hold_now(buckets):
     empty, fuller = charge("empty", burst=1), charge("fuller", burst=5)
     await buckets.take([empty, fuller])

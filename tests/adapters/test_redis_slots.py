@@ -98,6 +98,19 @@ async def test_a_settlement_is_made_in_the_slots_that_answer_and_may_be_tried_ag
     assert [await levels(buckets, one.key) for one in (here, away)] == [[5, 5, 10]] * 2
 
 
+async def test_what_was_settled_in_part_may_have_run(cluster, buckets):
+    here, gone = tokens(cluster.key_in(0)), tokens(cluster.key_in(1))
+    await buckets.take([here, gone], lease=Lease("call", DAY_US))
+    cluster.masters[1].kill()
+    for _ in range(2):  # the first may still be written to the connection that is lost
+        with pytest.raises(UnavailableError) as failed:
+            await buckets.settle([end(gone, "call")])
+    assert not failed.value.may_have_run
+    with pytest.raises(UnavailableError) as failed:
+        await buckets.settle([end(here, "call"), end(gone, "call")])
+    assert failed.value.may_have_run
+
+
 async def test_giving_back_is_bounded_too(cluster, buckets):
     here, away = cluster.key_in(0), cluster.key_in(1)
     took, stuck = cluster.masters[:2]

@@ -27,6 +27,7 @@ RATES = {
     "vast": Rate(200_000, PERIODS_US["day"], 10**15),
 }
 UNITS = {"slow-tokens": "slow", "odd-tokens": "odd", "fast-tokens": "fast", "vast-tokens": "vast"}
+KEYS = ["acme", "a}{b"]
 LEASES_US = [2_000, 10 * SECOND_US, PERIODS_US["hour"]]
 STEPS_MS = [1, 20, 4_000, 11_000, 1_800_000, 10 * 3_600_000, 5 * 86_400_000]
 
@@ -61,7 +62,7 @@ class Step:
     by_ms: int
 
 
-keys = st.sampled_from(["acme", "a}{b"])
+keys = st.sampled_from(KEYS)
 amounts = st.sampled_from([0, 0.1, 1, 1, 1, 2, 2.75, 50, 1e12])
 charges = st.builds(charge, st.sampled_from([*RATES, *UNITS, *UNITS, *UNITS]), keys, amounts, shadow=st.booleans())
 owed = st.one_of(
@@ -175,6 +176,8 @@ async def go_through(servers, url: str, traffic, lasts_us: int, *, owned_by=lamb
                 trial.stepped_us += one.by_ms * 1_000
             else:
                 await trial.do(one)
+        for key in KEYS:
+            await trial.take([charge(throttle, key, 0, shadow=True) for throttle in [*RATES, *UNITS]], None, [])
     finally:
         await redis.close()
     names = trial.model.full_at_us.keys() | trial.model.held.keys()
