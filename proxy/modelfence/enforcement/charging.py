@@ -27,6 +27,8 @@ STORE_RETRY_AFTER_US = SECOND_US
 MAX_LATE_SETTLEMENTS = 10_000
 """Kept while the store is away; beyond it the oldest is lost, and what it had reserved stays charged or lapses."""
 KEEP_EVERY_S = 0.5
+_LEAST_PART_OF_A_STEP = 8
+"""Where a step does not fit, what is left is taken if it is an eighth of a step at least."""
 _RENEWALS_PER_LEASE = 3
 _HOLDS_AT_ONCE = 500
 
@@ -76,51 +78,54 @@ class Charging:
             return await self._admit_without_store(call, decision, demand, lease)
         for observer in self._observers:
             observer.store_answered(self._clock_us() - started_us)
-        return self._held(call, decision, demand, taken=taken)
+        held = self._held(call, decision, demand, taken=taken)
+        await self._owe_known_debt(held[2])
+        return held
 
     async def extend(self, reservation: Reservation, output_tokens: int) -> str | None:
         """Pay for the next step of a stream that passed so many tokens; return the throttle that ends it, or None."""
-        if not reservation.is_used_up(output_tokens):
-            return None
-        to_tokens, charges = reservation.next_step(output_tokens, self._step_tokens)
-        lease = reservation.next_lease(self._lasts_us)
+        while reservation.is_used_up(output_tokens):
+            to_tokens = reservation.next_step(output_tokens, self._step_tokens)
+            try:
+                taken = await self._step(reservation, to_tokens)
+                if not taken.allowed:
+                    affordable = reservation.affordable(taken)
+                    if affordable >= output_tokens + self._step_tokens // _LEAST_PART_OF_A_STEP:
+                        taken = await self._step(reservation, affordable)
+            except UnavailableError:
+                return await self._extend_without_store(reservation, to_tokens)
+            if taken.refused_by is not None:
+                return taken.refused_by.throttle
+        return None
+
+    async def _step(self, reservation: Reservation, to_tokens: int) -> Taken:
+        """Take a step, if it fits. Raises UnavailableError."""
+        charges, lease = reservation.step(to_tokens), reservation.next_lease(self._lasts_us)
         try:
             taken = await self._store_of(reservation).take(charges, lease=lease, after=reservation.used_up())
         except UnavailableError as error:
-            if reservation.locally:
-                return charges[0].throttle
             if error.may_have_run:
-                reservation.may_have_stepped()
-            return await self._extend_without_store(reservation, to_tokens)
-        if taken.refused_by is not None:
-            return taken.refused_by.throttle
-        refused = {one.charge.throttle for one in taken.shadow_refused}
-        reservation.stepped(to_tokens, lease, {one.bucket: one for one in charges if one.throttle not in refused})
-        return None
+                reservation.may_have_stepped(lease, charges)
+            raise
+        if taken.allowed:
+            not_taken = {one.charge.throttle for one in taken.shadow_refused}
+            reservation.stepped(to_tokens, lease, {one.bucket: one for one in charges if one.throttle not in not_taken})
+        return taken
 
     async def settle(self, reservation: Reservation, used: Demand) -> None:
         """End what a call holds, now that it is known what it used."""
         adjustments = reservation.settlement(used)
         if not adjustments:
             return
-        failed = await self._settle(_Late(reservation, adjustments))
-        if failed is None:
-            self._open.discard(reservation)
-            return
-        self._tell(failed, "late")
-        if len(self._late) >= MAX_LATE_SETTLEMENTS:
-            self._tell(self._late.popleft(), "unsettled")
-        self._late.append(failed)
+        late = _Late(reservation, adjustments)
+        if not await self._settle(late):
+            self._tell(late, "late")
 
     async def settle_late(self) -> None:
         """Try again to make the settlements that could not be made, until the first that can't."""
         for _ in range(len(self._late)):
-            late = self._late.popleft()
-            failed = await self._settle(late)
-            if failed is not None:
-                self._late.append(failed)  # at the end, so that one that can never be made doesn't hold up the others
+            if not await self._settle(self._late.popleft()):
                 return
-            self._open.discard(late.reservation)
 
     async def renew(self) -> None:
         """Renew the leases of all calls under way."""
@@ -152,16 +157,35 @@ class Charging:
         while self._late:
             self._tell(self._late.popleft(), "unsettled")
 
-    async def _settle(self, late: _Late) -> _Late | None:
-        """Return None when it was made, else what is still to be made."""
+    async def _settle(self, late: _Late) -> bool:
+        """Say whether it was made; if not, it is kept to be tried again, after those that were kept before."""
+        # Made or not: a hold that is still there says that it was not.
+        again = replace(late, adjustments=[replace(one, lapsed_owed_us=0) for one in late.adjustments])
         try:
             await self._store_of(late.reservation).settle(late.adjustments)
         except UnavailableError as error:
-            if error.may_have_run:
-                # Made or not: a hold that is still there says that it was not.
-                return replace(late, adjustments=[replace(one, lapsed_owed_us=0) for one in late.adjustments])
-            return late
-        return None
+            self._keep_late(again if error.may_have_run else late)
+            return False
+        except asyncio.CancelledError:
+            self._keep_late(again)
+            raise
+        self._open.discard(late.reservation)
+        return True
+
+    def _keep_late(self, late: _Late) -> None:
+        if len(self._late) >= MAX_LATE_SETTLEMENTS:
+            self._tell(self._late.popleft(), "unsettled")
+        self._late.append(late)
+
+    async def _owe_known_debt(self, reservation: Reservation) -> None:
+        """Put into debt what a call uses for certain beyond the burst; what can't be put there now is when it ends."""
+        if adjustments := reservation.known_debt():
+            try:
+                await self._store_of(reservation).settle(adjustments)
+            except UnavailableError as error:
+                log.warning("input beyond a burst is charged when its call ends: %s", error)
+            else:
+                reservation.owes_known_debt(adjustments)
 
     def _held(
         self, call: Call, decision: Decision, demand: Demand, *, taken: Taken, local: Sequence[Charge] | None = None
@@ -174,6 +198,7 @@ class Charging:
         reservation = Reservation(
             call.id,
             charges,
+            input_tokens=demand.input_tokens,
             output_tokens=min((demand.output_tokens, *limits)),
             limit=min(limits, default=None),
             locally=local is not None,

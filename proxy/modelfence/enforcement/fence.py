@@ -185,7 +185,8 @@ class Fence:
         """Remember how long the answer to a plain call without a limit was."""
         reading = judged.call.reading
         if not usage.estimated and not reading.stream and reading.output_tokens is None:
-            self._expected.learn(_name(judged.account), reading.operation, usage.output_tokens)
+            tokens = usage.output_tokens // max(1, reading.choices or 1)
+            self._expected.learn(_name(judged.account), reading.operation, tokens)
 
 
 def _name(account: Account | None) -> str:

@@ -99,13 +99,13 @@ def demand_of(call: Call, *, step_tokens: int, expected_tokens: int) -> Demand:
     """Return what to reserve before the answer is known, in tokens.
 
     A stream can be looked at on its way, so it reserves one step, or less where it says that it wants less. A plain
-    answer reserves the limit the call names, and `expected_tokens` where it names none. What more is used is charged
-    on the way, or when the answer has ended.
+    answer reserves the limit the call names, and for each of its choices `expected_tokens` where it names none. What
+    more is used is charged on the way, or when the answer has ended.
     """
     reading = call.reading
     stated = reading.output_tokens
     if reading.stream:
         output = step_tokens if stated is None else min(step_tokens, stated)
     else:
-        output = expected_tokens if stated is None else stated
+        output = expected_tokens * max(1, reading.choices or 1) if stated is None else stated
     return Demand(input_tokens=reading.input_tokens or 0, output_tokens=output)

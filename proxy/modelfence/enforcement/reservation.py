@@ -8,43 +8,52 @@ Each taking has a lease of its own, because an answer may be lost: what was then
 books, and comes back by itself.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from modelfence.core.charge import Adjustment, Charge, Demand, Hold, Lease, Unit
+from modelfence.core.charge import Adjustment, Charge, Demand, Hold, Lease, Taken, Unit
 
 _COUNT_OUTPUT = (Unit.OUTPUT_TOKENS, Unit.TOTAL_TOKENS)
+_ROUNDING = 1e-6
+_MAX_ALTERNATIVES = 8
+"""So many steps in a row whose answers were lost are remembered."""
 _LIMIT_IS_IGNORED = 2
 """An answer that is this many times longer than the call's own limit comes from an upstream that knows no limits."""
 
 
 @dataclass(slots=True)
 class _Part:
-    """What is held of one bucket."""
+    """What is held of one bucket.
+
+    When the answer to a step was lost there are several holds of which one is there: `held` has each with all that was
+    taken from the bucket if it is the one.
+    """
 
     charge: Charge
-    hold: Hold
-    taken_us: int
-    """All that was taken from it for this call."""
-    is_sure: bool = True
-    """If the hold is not there any more, its lease ran out. Otherwise it may also have been replaced."""
+    held: list[tuple[Hold, int]]
 
-    def adjustment(self, owed_us: int) -> Adjustment:
-        return Adjustment(self.hold, owed_us, owed_us + (self.hold.held_us if self.is_sure else 0))
+    def ends(self, used_us: int) -> list[Adjustment]:
+        """Return what ends the hold that is there, when that much is used."""
+        if len(self.held) == 1:
+            [(hold, taken_us)] = self.held
+            return [Adjustment(hold, used_us - taken_us, used_us - taken_us + hold.held_us)]
+        return [Adjustment(hold, used_us - taken_us, 0) for hold, taken_us in self.held]
 
 
 class Reservation:
     """The holds of one call. `charges` are those that were taken when it was admitted.
 
-    `output_tokens` were reserved for the answer; `limit` is the most tokens the upstream was told to answer with, None
-    where it was not told.
+    `input_tokens` and `output_tokens` were reserved; `limit` is the most tokens the upstream was told to answer with,
+    None where it was not told.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what was reserved, by keyword
         self,
         call_id: str,
         charges: Sequence[Charge] = (),
         *,
+        input_tokens: int = 0,
         output_tokens: int = 0,
         limit: int | None = None,
         locally: bool = False,
@@ -57,40 +66,73 @@ class Reservation:
         self._call_id = call_id
         self._takings = 0
         self._limit = limit
-        self._charged_tokens = self._allowed_tokens = output_tokens
         lease = lease_id(call_id, 0)
         self._parts = [
-            _Part(charge, Hold(charge, lease, charge.cost_us), charge.cost_us)
+            _Part(charge, [(Hold(charge, lease, charge.cost_us), charge.cost_us)])
             for charge in charges
             if charge.is_reserved
         ]
-        self._pays_for_output = any(_steps(part.charge) for part in self._parts)
+        self._input_tokens = input_tokens
+        self._stepping = [part for part in self._parts if _steps(part.charge)]
+        covered = [_output_tokens(part.charge, input_tokens) for part in self._stepping]
+        self._charged_tokens = self._allowed_tokens = min((output_tokens, *covered))
+
+    def known_debt(self) -> Sequence[Adjustment]:
+        """Return what the input costs beyond the burst, which was all that was taken: it is used for certain."""
+        used = Demand(input_tokens=self._input_tokens)
+        over = ((part.charge, part.charge.used_us(used) - part.charge.cost_us) for part in self._parts)
+        return [
+            Adjustment(Hold(charge, "", 0), owed_us, owed_us)
+            for charge, owed_us in over
+            if owed_us > 0 and charge.weight
+        ]
+
+    def owes_known_debt(self, adjustments: Sequence[Adjustment]) -> None:
+        """Remember that these were made."""
+        for adjustment in adjustments:
+            for part in self._parts:
+                if part.charge.bucket == adjustment.hold.charge.bucket:
+                    part.held = [(hold, taken_us + adjustment.owed_us) for hold, taken_us in part.held]
 
     @property
     def holds(self) -> Sequence[Hold]:
-        """Return what is held."""
-        return [part.hold for part in self._parts]
+        """Return what is held, or may be."""
+        return [hold for part in self._parts for hold, _taken_us in part.held]
 
     def is_used_up(self, output_tokens: int) -> bool:
         """Say whether a stream that passed so many tokens has to pay before more may pass.
 
         What a limit covers in whole needs no step: the upstream keeps to it, and what passed is an estimate.
         """
-        if not self._pays_for_output or output_tokens < self._allowed_tokens:
+        if not self._stepping or output_tokens <= self._allowed_tokens:
             return False
         covered = self._limit is not None and self._charged_tokens >= self._limit
-        return not covered or output_tokens >= _LIMIT_IS_IGNORED * (self._limit or 0)
+        return not covered or output_tokens >= _LIMIT_IS_IGNORED * max(1, self._limit or 0)
 
-    def next_step(self, output_tokens: int, step_tokens: int) -> tuple[int, Sequence[Charge]]:
-        """Return how many tokens a stream may have passed after its next step, and the charges of that step."""
+    def next_step(self, output_tokens: int, step_tokens: int) -> int:
+        """Return how many tokens a stream may have passed after its next step.
+
+        That is one step more, or up to the limit; and no more at once than a full bucket holds.
+        """
         to_tokens = output_tokens + step_tokens
         if self._limit is not None and self._charged_tokens < self._limit:
             to_tokens = min(to_tokens, max(output_tokens, self._limit))
-        return to_tokens, self._step(to_tokens - self._charged_tokens)
+        at_once = (math.floor(part.charge.rate.burst / (part.charge.weight or 1.0)) for part in self._stepping)
+        return min(to_tokens, self._charged_tokens + max(1, min(at_once)))
+
+    def step(self, to_tokens: int) -> Sequence[Charge]:
+        """Return the charges of a step to that many tokens, and of what was passed on unpaid before it."""
+        return self._step(to_tokens - self._charged_tokens)
 
     def unpaid_step(self, to_tokens: int) -> Sequence[Charge]:
-        """Return the charges of a step alone, without those before it that were passed on unpaid."""
+        """Return the charges of a step alone, without what was passed on unpaid before it."""
         return self._step(to_tokens - self._allowed_tokens)
+
+    def affordable(self, refused: Taken) -> int:
+        """Return the tokens that a stream may have passed if it takes what is left in the buckets that refused."""
+        charges = [one.charge for one in refused.refused]
+        left = (one.left / (one.charge.weight or 1.0) for one in refused.balances if one.charge in charges)
+        return self._charged_tokens + math.floor(min(left, default=0))
 
     def next_lease(self, lasts_us: int) -> Lease:
         """Return the lease for the next taking."""
@@ -98,26 +140,29 @@ class Reservation:
         return Lease(lease_id(self._call_id, self._takings), lasts_us)
 
     def used_up(self) -> Sequence[Adjustment]:
-        """Return the end of the holds that a step replaces: all of them was used."""
-        return [part.adjustment(0) for part in self._parts if _steps(part.charge)]
+        """Return the end of the holds that a step replaces: all that was taken before it was used."""
+        return [one for part in self._stepping for one in part.ends(part.held[0][1])]
 
     def stepped(self, to_tokens: int, lease: Lease, taken: Mapping[str, Charge]) -> None:
         """Remember a step that was taken: its charges by bucket, without those in shadow that did not fit."""
         self._charged_tokens = self._allowed_tokens = to_tokens
         self.on_credit = False
-        for part in self._parts:
-            if not _steps(part.charge):
-                continue
+        for part in self._stepping:
             charge = taken.get(part.charge.bucket)
-            cost_us = charge.cost_us if charge else 0
-            part.taken_us += cost_us
-            part.hold = Hold(part.charge, lease.id, cost_us)
-            part.is_sure = charge is not None
+            before_us = part.held[0][1]
+            if charge is None:
+                # Nothing is held any more, and nothing given back: an entry that is nowhere.
+                part.held = [(Hold(part.charge, lease.id, 0), before_us)]
+            else:
+                part.held = [(Hold(charge, lease.id, charge.cost_us), before_us + charge.cost_us)]
 
-    def may_have_stepped(self) -> None:
-        """Remember that the answer to a step was lost: its holds may have replaced these."""
-        for part in self._parts:
-            part.is_sure = part.is_sure and not _steps(part.charge)
+    def may_have_stepped(self, lease: Lease, charges: Sequence[Charge]) -> None:
+        """Remember a step whose answer was lost: its holds may have replaced those before."""
+        costs_us = {charge.bucket: charge.cost_us for charge in charges}
+        for part in self._stepping:
+            cost_us = costs_us[part.charge.bucket]
+            part.held.append((Hold(part.charge, lease.id, cost_us), part.held[0][1] + cost_us))
+            del part.held[1:-_MAX_ALTERNATIVES]
 
     def let_pass(self, to_tokens: int) -> None:
         """Let a stream go on that did not pay; it does with its next step, or when it has ended."""
@@ -125,19 +170,24 @@ class Reservation:
 
     def settlement(self, used: Demand) -> Sequence[Adjustment]:
         """Return what ends all holds once it is known what was used."""
-        return [part.adjustment(part.charge.used_us(used) - part.taken_us) for part in self._parts]
+        return [one for part in self._parts for one in part.ends(part.charge.used_us(used))]
 
     def _step(self, tokens: int) -> Sequence[Charge]:
         return [
             replace(part.charge, amount=min(part.charge.rate.burst, tokens * (part.charge.weight or 0.0)))
-            for part in self._parts
-            if _steps(part.charge)
+            for part in self._stepping
         ]
 
 
 def lease_id(call_id: str, taking: int) -> str:
     """Return the name of the lease of a call's first taking, 0, or a later one."""
     return f"{call_id}/{taking}"
+
+
+def _output_tokens(charge: Charge, input_tokens: int) -> int:
+    """Return how many tokens of the answer a charge covers: fewer than were asked for where the burst is less."""
+    tokens = math.floor(charge.amount / (charge.weight or 1.0) + _ROUNDING)
+    return max(0, tokens - input_tokens) if charge.unit is Unit.TOTAL_TOKENS else tokens
 
 
 def _steps(charge: Charge) -> bool:
