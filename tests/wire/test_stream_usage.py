@@ -7,6 +7,7 @@ import pytest
 from modelfence.core.call import Usage
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
+from modelfence.wire.meter import Meter
 from modelfence.wire.whole_events import MAX_EVENT_BYTES, WholeEvents
 
 
@@ -89,6 +90,25 @@ def test_events_are_withheld_wherever_the_bytes_are_cut(size):
     events = WholeEvents(OpenAI().only_reports_usage)
     passed = b"".join(events.pass_on(data[at : at + size]) for at in range(0, len(data), size))
     assert passed + events.rest() == b"".join(event for event, report in EVENTS if not report) + b"data: cut off"
+
+
+@pytest.mark.parametrize("ends", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\n\r", b"\r\n\r"])
+def test_an_event_goes_on_when_its_empty_line_has_come_however_lines_end(ends):
+    events = WholeEvents()
+    assert events.pass_on(b"data: one" + ends) == b"data: one" + ends
+    assert events.pass_on(b"data: t") == b""
+    assert events.rest() == b"data: t"
+
+
+def test_what_can_not_be_looked_at_is_passed_on():
+    def fails(_event: bytes) -> bool:
+        raise ZeroDivisionError
+
+    meter = Meter(None, counts=True, events=WholeEvents(fails))
+    assert meter(b"data: o") == []
+    assert meter(b"ne\n\ndata: tw") == b"data: one\n\ndata: tw"
+    assert meter(b"o\n\n") == b"o\n\n"
+    assert meter(b"") == []
 
 
 def test_an_event_without_end_is_not_held_back_for_ever():

@@ -82,10 +82,9 @@ class Meter:
     def _pass_on(self, data: bytes) -> bytes:
         if self._events is None:
             return data
-        before = self._events.rest()
         try:
-            return self._events.pass_on(before + data)
+            return self._events.pass_on(data)
         except Exception:
-            log.exception("looking for what to keep back failed; all of it is passed on")
-            self._events = None
-            return before + data
+            log.exception("looking for what to keep back failed; what follows is passed on as it comes")
+            rest, self._events = self._events.rest(), None
+            return rest
