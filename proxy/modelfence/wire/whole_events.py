@@ -17,19 +17,28 @@ class WholeEvents:
         self._withheld = withheld
         self._pending = bytearray()
         """What has come of an event whose end has not."""
+        self._after_return = b""
+        """What becomes of a line feed that comes next: it belongs to the event before, and goes where that went."""
+        self._ended_in_return = False
 
     def pass_on(self, data: bytes) -> bytes:
         """Take the next bytes of the stream and return what goes on by now."""
+        passed = []
+        if self._ended_in_return and data[:1] == b"\n":
+            passed.append(self._after_return)
+            data = data[1:]
         searched = max(0, len(self._pending) - _LONGEST_END + 1)
         self._pending += data
         ends = [found.end() for found in _EVENT_END.finditer(self._pending, searched)]
-        passed = []
         start = 0
         for end in ends:
             event = bytes(self._pending[start:end])
             start = end
-            if self._withheld is None or not self._withheld(event):
+            goes_on = self._withheld is None or not self._withheld(event)
+            if goes_on:
                 passed.append(event)
+            self._after_return = b"\n" if goes_on else b""
+        self._ended_in_return = bool(ends) and start == len(self._pending) and self._pending.endswith(b"\r")
         del self._pending[:start]
         if len(self._pending) > MAX_EVENT_BYTES:
             passed.append(self.rest())
