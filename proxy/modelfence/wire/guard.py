@@ -1,4 +1,6 @@
-"""The guard: mitmproxy's internals, made fit to face a hostile client. Only it and `guard_http1` subclass them.
+"""The guard: mitmproxy's internals, made fit to face a hostile client.
+
+Only it, `guard_stream` and `guard_http1` subclass them.
 
 What it changes, each because of something mitmproxy 12.2 does:
 
@@ -18,75 +20,30 @@ What it changes, each because of something mitmproxy 12.2 does:
 """
 
 import asyncio
-import time
-from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from mitmproxy import http, version
+from mitmproxy import version
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.master import Master
 from mitmproxy.proxy import commands, events, layer, mode_specs, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
-    DropStream,
-    ErrorCode,
     GetHttpConnection,
     GetHttpConnectionCompleted,
     HttpClient,
-    HttpErrorHook,
     HttpLayer,
     HTTPMode,
-    HttpRequestHeadersHook,
-    HttpRequestHook,
-    HttpResponseHeadersHook,
-    HttpResponseHook,
-    HttpStream,
     RegisterHttpConnection,
-    RequestData,
-    RequestProtocolError,
-    ResponseData,
-    ResponseEndOfMessage,
-    ResponseHeaders,
-    ResponseProtocolError,
-    ResponseTrailers,
-    SendHttp,
 )
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
-from modelfence.wire.guard_http1 import Bounds, GuardedHttp1Client, GuardedHttp1Server, LastResponseHeaders
+from modelfence.wire.guard_http1 import Bounds, GuardedHttp1Client, GuardedHttp1Server
+from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, WaitHook
 
 __all__ = ["Bounds", "GuardedHandler", "Hooks", "require_tested_version"]
 
-_FROM_UPSTREAM = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
 TESTED_VERSIONS = ("12.2.3",)
-
-
-class Hooks(Protocol):
-    """mitmproxy's HTTP hooks. None of them raises."""
-
-    def requestheaders(self, flow: http.HTTPFlow, /) -> None: ...
-
-    async def request(self, flow: http.HTTPFlow, /) -> None: ...
-
-    def responseheaders(self, flow: http.HTTPFlow, /) -> None: ...
-
-    async def response(self, flow: http.HTTPFlow, /) -> None: ...
-
-    async def error(self, flow: http.HTTPFlow, /) -> None: ...
-
-    def next_step(self, flow: http.HTTPFlow, /) -> Coroutine[Any, Any, bool] | None:
-        """Return what pays for the next step of a stream and says whether it may go on; None while it needs none."""
-        ...
-
-    def end_stream(self, flow: http.HTTPFlow, /) -> None: ...
-
-    def client_left(self, flow: http.HTTPFlow, /) -> None: ...
-
-    def refuse(self, status: int, message: str, target: str) -> http.Response:
-        """Return a refusal in the shape of the API that the target, empty when unknown, is for."""
-        ...
 
 
 def require_tested_version() -> None:
@@ -94,128 +51,6 @@ def require_tested_version() -> None:
     if version.VERSION not in TESTED_VERSIONS:
         message = f"mitmproxy {version.VERSION} is not one of the tested versions: {', '.join(TESTED_VERSIONS)}"
         raise RuntimeError(message)
-
-
-@dataclass
-class WaitHook(commands.StartHook):
-    """Waits for a hook of the fence that did not end at once."""
-
-    name = "modelfence_wait"
-    running: asyncio.Task[None] | asyncio.Task[bool]
-
-
-class WaitForStep(WaitHook):
-    """Waits for a step of a stream to be paid; nothing more is read from its upstream meanwhile."""
-
-
-class GuardedStream(HttpStream):
-    """One request and its answer."""
-
-    def __init__(self, context: Context, stream_id: int, bounds: Bounds, hooks: Hooks) -> None:
-        super().__init__(context, stream_id)
-        self._bounds = bounds
-        self._hooks = hooks
-        self._is_cut = False
-
-    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if self._is_cut and isinstance(event, _FROM_UPSTREAM):
-            return  # what it had sent already, and that its connection was closed
-        steps = super()._handle_event(event)
-        reply: Any = None
-        while True:
-            try:
-                command = steps.send(reply)
-            except StopIteration:
-                return
-            reply = None
-            if isinstance(command, HttpRequestHeadersHook):
-                self._hooks.requestheaders(command.flow)
-            elif isinstance(command, HttpResponseHeadersHook):
-                self._hooks.responseheaders(command.flow)
-            elif isinstance(command, HttpRequestHook | HttpResponseHook | HttpErrorHook):
-                hook = getattr(self._hooks, command.name)
-                running = asyncio.Task(hook(command.flow), loop=asyncio.get_running_loop(), eager_start=True)
-                if running.done():
-                    running.result()  # it never raises; if it did, this would end here, with nothing sent on
-                else:
-                    yield WaitHook(running)
-            else:
-                reply = yield command
-
-    def check_killed(self, emit_error_hook: bool) -> layer.CommandGenerator[bool]:  # noqa: FBT001 - mitmproxy's own
-        """Answer at once when `requestheaders` has set a response: the first moment mitmproxy gives us after it."""
-        if (yield from super().check_killed(emit_error_hook)):
-            if self.context.server.connected:
-                # What is left of the upstream's answer must not meet the next request.
-                error = RequestProtocolError(self.stream_id, "killed", ErrorCode.KILL)
-                yield SendHttp(error, self.context.server)
-            yield DropStream(self.stream_id)
-            return True
-        if self.client_state == self.state_wait_for_request_headers and self.flow.response is not None:
-            yield from self._respond_now(self.flow.response)
-            return True
-        return False
-
-    def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Gather the body, within bounds."""
-        if isinstance(event, RequestData):
-            size = len(self.request_body_buf) + len(event.data)
-            if size > self._bounds.request_bytes:
-                self.request_body_buf.clear()
-                yield from self._respond_now(self._hooks.refuse(413, "The body is too large.", self.flow.request.path))
-                return
-        yield from super().state_consume_request_body(event)
-
-    def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Pass on a piece of the answer; then pay for the next step of a stream, or end it."""
-        yield from super().state_stream_response_body(event)
-        paying = self._hooks.next_step(self.flow) if isinstance(event, ResponseData) else None
-        if paying is None:
-            return
-        running = asyncio.Task(paying, loop=asyncio.get_running_loop(), eager_start=True)
-        if not running.done():
-            yield WaitForStep(running)
-        if running.cancelled() or not running.result():
-            yield from self._end_stream()
-
-    def _end_stream(self) -> layer.CommandGenerator[None]:
-        """End the answer towards the client as if the upstream had, whose connection is closed first."""
-        self._is_cut = True
-        error = RequestProtocolError(self.stream_id, "the budget is used up", ErrorCode.CANCEL)
-        yield SendHttp(error, self.context.server)
-        self._hooks.end_stream(self.flow)
-        yield from super().state_stream_response_body(ResponseEndOfMessage(self.stream_id))
-
-    def handle_protocol_error(
-        self, event: RequestProtocolError | ResponseProtocolError
-    ) -> layer.CommandGenerator[None]:
-        """Tell who ended it before it is settled."""
-        if isinstance(event, RequestProtocolError):
-            self._hooks.client_left(self.flow)
-        yield from super().handle_protocol_error(event)
-
-    def _respond_now(self, response: http.Response) -> layer.CommandGenerator[None]:
-        """Answer without waiting for the rest of the body, which is thrown away as it comes.
-
-        It does not come by the response hooks: there is nothing to count or settle.
-        """
-        self.flow.response = response
-        response.timestamp_start = response.timestamp_end = time.time()
-        headers = LastResponseHeaders if self._is_too_much_to_wait_for() else ResponseHeaders
-        content = response.raw_content or b""
-        yield SendHttp(headers(self.stream_id, response, not content), self.context.client)
-        if content:
-            yield SendHttp(ResponseData(self.stream_id, content), self.context.client)
-        self.client_state = self.server_state = self.state_errored
-        self.flow.live = False
-        yield DropStream(self.stream_id)
-        yield SendHttp(ResponseEndOfMessage(self.stream_id), self.context.client)
-
-    def _is_too_much_to_wait_for(self) -> bool:
-        """Say whether the rest of the body is long, or may never come because the client asked first."""
-        headers = self.flow.request.headers
-        length = headers.get("content-length", "")
-        return "expect" in headers or (length.isdecimal() and int(length) > self._bounds.request_bytes)
 
 
 class GuardedHttpClient(HttpClient):
