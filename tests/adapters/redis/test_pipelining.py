@@ -8,7 +8,7 @@ import pytest
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004
 from tests.redis_load import eventually
 
-from modelfence.adapters.redis_servers import Circuit, NotSentError, RedisServers
+from modelfence.adapters.redis.servers import Circuit, NotSentError, RedisServers
 
 WITHIN_S = 20
 MOST_WAITING = 1024

@@ -7,12 +7,12 @@ from typing import Protocol
 
 from redis.typing import EncodableT
 
-from modelfence.adapters.circuit_breaker import Circuit
-from modelfence.adapters.redis_cluster import ClusterServers
-from modelfence.adapters.redis_connecting import Connecting
-from modelfence.adapters.redis_pipe import Command, NotSentError
-from modelfence.adapters.redis_sentinels import SentinelServers
-from modelfence.adapters.redis_server import KnownServers
+from modelfence.adapters.redis.circuit_breaker import Circuit
+from modelfence.adapters.redis.cluster import ClusterServers
+from modelfence.adapters.redis.connecting import Connecting
+from modelfence.adapters.redis.pipe import Command, NotSentError
+from modelfence.adapters.redis.sentinels import SentinelServers
+from modelfence.adapters.redis.server import KnownServers
 from modelfence.redis_url import HostAndPort, RedisUrl, parse
 
 __all__ = ["Circuit", "NotSentError", "RedisServers"]

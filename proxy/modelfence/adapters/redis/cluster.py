@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import AskError, MovedError, RedisError, TryAgainError
 
-from modelfence.adapters.circuit_breaker import Circuit
-from modelfence.adapters.redis_connecting import Connecting
-from modelfence.adapters.redis_looking import ANSWER_S, Lookout, ask_once, ask_several
-from modelfence.adapters.redis_pipe import Command, NotSentError
-from modelfence.adapters.redis_server import KnownServers, is_failure
+from modelfence.adapters.redis.circuit_breaker import Circuit
+from modelfence.adapters.redis.connecting import Connecting
+from modelfence.adapters.redis.looking import ANSWER_S, Lookout, ask_once, ask_several
+from modelfence.adapters.redis.pipe import Command, NotSentError
+from modelfence.adapters.redis.server import KnownServers, is_failure
 from modelfence.redis_url import HostAndPort, RedisUrl
 
 type Owners = list[HostAndPort | None]

@@ -7,7 +7,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError, RedisError  # noqa: A004
 
-from modelfence.adapters.redis_pipe import Command, NotSentError, end
+from modelfence.adapters.redis.pipe import Command, NotSentError, end
 
 ANSWER_S = 0.5
 """How long one is asked, connecting included, unless the deadline of calls is longer."""

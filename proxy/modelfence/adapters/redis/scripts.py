@@ -26,8 +26,8 @@ from typing import cast
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from modelfence.adapters.patience import Patience
-from modelfence.adapters.redis_servers import NotSentError, RedisServers
+from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.servers import NotSentError, RedisServers
 from modelfence.core import bucket
 from modelfence.enforcement.ports import UnavailableError
 
@@ -49,8 +49,8 @@ class Script:
     @classmethod
     def of(cls, name: str) -> "Script":
         """Read a script; all of them begin with the same lines."""
-        folder = resources.files("modelfence.adapters")
-        source = (folder / "redis_buckets.lua").read_bytes() + (folder / name).read_bytes()
+        folder = resources.files("modelfence.adapters.redis")
+        source = (folder / "begin.lua").read_bytes() + (folder / name).read_bytes()
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 

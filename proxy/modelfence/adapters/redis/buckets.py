@@ -14,15 +14,15 @@ import asyncio
 from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
-from modelfence.adapters.patience import Patience
-from modelfence.adapters.redis_requests import Answer, Request, Taking, bucket_key, by_slot, list_key
-from modelfence.adapters.redis_scripts import RedisScripts, Script, within
-from modelfence.adapters.redis_servers import Circuit, RedisServers
+from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.requests import Answer, Request, Taking, bucket_key, by_slot, list_key
+from modelfence.adapters.redis.scripts import RedisScripts, Script, within
+from modelfence.adapters.redis.servers import Circuit, RedisServers
 from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Taken
 from modelfence.enforcement.ports import UnavailableError
 
-_TAKE = Script.of("redis_take.lua")
-_RENEW = Script.of("redis_renew.lua")
+_TAKE = Script.of("take.lua")
+_RENEW = Script.of("renew.lua")
 _WRITE = "redis.call('SET', KEYS[1], 1, 'PX', 1000) return redis.call('DEL', KEYS[1])"
 
 

@@ -1,4 +1,4 @@
-"""What the script `redis_take.lua` is asked, of one slot, and what it answers.
+"""What the script `take.lua` is asked, of one slot, and what it answers.
 
 Rule: values in, values out; nothing here sends anything.
 """

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from modelfence.adapters.patience import Patience
+from modelfence.adapters.redis.patience import Patience
 
 
 async def promised(patience: Patience, *, held_up_s: float = 0) -> tuple[float, float]:

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 from tests.adapters.bucket_model import step
-from tests.adapters.redis_calls import DAY_US, DEADLINE_S, PATIENCE_S, charge, owes, scripts_run, tokens
+from tests.adapters.redis.calls import DAY_US, DEADLINE_S, PATIENCE_S, charge, owes, scripts_run, tokens
 
-from modelfence.adapters.redis_buckets import RedisBuckets
+from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.core.charge import Adjustment, Hold, Lease
 from modelfence.enforcement.ports import UnavailableError
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from modelfence.adapters.redis_buckets import RedisBuckets
+from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.core.bucket import PERIODS_US, Rate
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit
 from modelfence.enforcement.ports import UnavailableError

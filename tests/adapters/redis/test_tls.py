@@ -4,7 +4,7 @@ import pytest
 from redis.exceptions import RedisError
 from tests.tls_front import Authority
 
-from modelfence.adapters.redis_servers import NotSentError, RedisServers
+from modelfence.adapters.redis.servers import NotSentError, RedisServers
 
 PATIENCE_S = 20
 

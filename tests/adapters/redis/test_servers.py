@@ -9,8 +9,8 @@ from redis.exceptions import RedisError, ResponseError
 from tests.redis_load import Load, eventually
 from tests.redis_servers import until
 
-from modelfence.adapters.patience import Patience
-from modelfence.adapters.redis_servers import Circuit, NotSentError, RedisServers
+from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.servers import Circuit, NotSentError, RedisServers
 
 DEADLINE_S = 0.05
 PATIENCE_S = 20
@@ -70,7 +70,7 @@ async def test_a_paused_server_is_left_alone_after_five_calls_in_vain(server, se
 
 
 async def test_a_server_that_halts_for_a_moment_is_asked_again_as_soon_as_it_answers(server, servers, monkeypatch):
-    monkeypatch.setattr("modelfence.adapters.circuit_breaker.OPEN_S", 1_000)
+    monkeypatch.setattr("modelfence.adapters.redis.circuit_breaker.OPEN_S", 1_000)
     await open_circuit(servers, server)
     server.go_on()
     async with asyncio.timeout(PATIENCE_S):
@@ -82,7 +82,7 @@ async def test_a_server_that_halts_for_a_moment_is_asked_again_as_soon_as_it_ans
 
 
 async def test_late_errors_of_a_server_that_cannot_serve_do_not_count_as_answers(server, servers, monkeypatch):
-    monkeypatch.setattr("modelfence.adapters.circuit_breaker.OPEN_S", 1_000)
+    monkeypatch.setattr("modelfence.adapters.redis.circuit_breaker.OPEN_S", 1_000)
     await servers.ask("", "PING")
     server.command("REPLICAOF", "127.0.0.1", "1")
     server.pause()

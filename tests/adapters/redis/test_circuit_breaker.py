@@ -1,6 +1,6 @@
 import pytest
 
-from modelfence.adapters.circuit_breaker import FAILURES, OPEN_S, Circuit, CircuitBreaker, worst
+from modelfence.adapters.redis.circuit_breaker import FAILURES, OPEN_S, Circuit, CircuitBreaker, worst
 
 CLOSED, HALF_OPEN, OPEN = Circuit
 

@@ -6,7 +6,7 @@ import pytest
 from redis.exceptions import ResponseError
 from tests.redis_load import Load, eventually
 
-from modelfence.adapters.redis_servers import Circuit, NotSentError, RedisServers
+from modelfence.adapters.redis.servers import Circuit, NotSentError, RedisServers
 
 DEADLINE_S = 0.2
 PATIENCE_S = 20

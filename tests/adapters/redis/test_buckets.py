@@ -4,7 +4,7 @@ import asyncio
 import time
 
 import pytest
-from tests.adapters.redis_calls import (
+from tests.adapters.redis.calls import (
     DAY_US,
     DEADLINE_S,
     PATIENCE_S,
@@ -15,7 +15,7 @@ from tests.adapters.redis_calls import (
     wait_for_scripts,
 )
 
-from modelfence.adapters.redis_buckets import RedisBuckets
+from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.core.charge import Lease
 from modelfence.enforcement.ports import UnavailableError
 

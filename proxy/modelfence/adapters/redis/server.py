@@ -7,8 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
 
-from modelfence.adapters.circuit_breaker import Circuit, CircuitBreaker, worst
-from modelfence.adapters.redis_pipe import Command, NotSentError, Pipe, TooManyError
+from modelfence.adapters.redis.circuit_breaker import Circuit, CircuitBreaker, worst
+from modelfence.adapters.redis.pipe import Command, NotSentError, Pipe, TooManyError
 from modelfence.redis_url import HostAndPort
 
 _BUSY = 256
