@@ -17,7 +17,7 @@ from mitmproxy import ctx, exceptions, http
 from modelfence.core.call import Call, Reading, Usage
 from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
-from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request, UsageReader
 from modelfence.core.strict_json import parse
 from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
@@ -51,6 +51,8 @@ class Passage:
     client_left: bool = False
     first_byte_at: float | None = None
     meter: Meter | None = None
+    reader: UsageReader | None = None
+    """What the meter asks, where the answer costs anything."""
     is_stream: bool = False
     status: int | None = None
 
@@ -134,6 +136,7 @@ class FenceAddon:
             passage.is_stream = True
         for name, value in passage.dialect.limits(self._fence.balances(passage.judged)):
             flow.response.headers[name] = value
+        passage.reader = reader if counts else None
         passage.meter = Meter(reader, counts=counts, events=events)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
@@ -166,6 +169,12 @@ class FenceAddon:
         passage = self._passages.get(flow)
         if passage is not None:
             passage.client_left = True
+
+    @fail_closed.lets_go
+    def awaits_usage(self, flow: http.HTTPFlow) -> bool:
+        """Say whether what is still to come of an answer may tell what it cost."""
+        passage = self._passages.get(flow)
+        return passage is not None and passage.reader is not None and not passage.reader.has_ended
 
     @fail_closed.counts
     async def response(self, flow: http.HTTPFlow) -> None:

@@ -38,6 +38,7 @@ class Failing(Protocol):
 
 
 type Hook[A] = Callable[[A, http.HTTPFlow], None]
+type AskingHook[A] = Callable[[A, http.HTTPFlow], bool]
 type WaitingHook[A] = Callable[[A, http.HTTPFlow], Coroutine[Any, Any, None]]
 type PayingHook[A] = Callable[[A, http.HTTPFlow], Coroutine[Any, Any, bool]]
 
@@ -105,6 +106,21 @@ def ends[A: Failing](hook: PayingHook[A]) -> PayingHook[A]:
                 return await hook(self, flow)
         except Exception:
             log.exception(_FAILED, "pay_step")
+            _count(self, flow, refused=False)
+            return False
+
+    return guarded
+
+
+def lets_go[A: Failing](hook: AskingHook[A]) -> AskingHook[A]:
+    """Guard the hook that says whether to read on for a client who has left: when it fails the upstream is closed."""
+
+    @functools.wraps(hook)
+    def guarded(self: A, flow: http.HTTPFlow) -> bool:
+        try:
+            return hook(self, flow)
+        except Exception:
+            log.exception(_FAILED, "awaits_usage")
             _count(self, flow, refused=False)
             return False
 

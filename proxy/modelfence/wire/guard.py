@@ -15,6 +15,8 @@ What it changes, each because of something mitmproxy 12.2 does:
   so, and whoever floods a connection could leave it open, and its call unsettled, for ever.
 * A stream whose budget is used up is ended between two pieces, with the last words of its API, and its upstream
   connection closed; mitmproxy can only cut both sides. While a step is being paid, nothing more is read for it.
+* The upstream of a client who leaves in the middle of an answer is read for a second more, for what the answer cost;
+  mitmproxy closes it along with the client.
 * Hooks go straight to the fence, not through mitmproxy's list of addons, and run on the spot as far as they need not
   wait; what one event has to say to a connection is said in one write.
 """
@@ -25,7 +27,7 @@ from typing import Any
 from mitmproxy import version
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.master import Master
-from mitmproxy.proxy import commands, events, layer, mode_specs, tunnel
+from mitmproxy.proxy import commands, events, layer, mode_specs, server_hooks, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     GetHttpConnection,
@@ -44,6 +46,8 @@ from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, Wait
 __all__ = ["Bounds", "GuardedHandler", "Hooks", "require_tested_version"]
 
 TESTED_VERSIONS = ("12.2.3",)
+READ_ON_S = 1.0
+"""How long an upstream is read once its client has left in the middle of an answer."""
 
 
 def require_tested_version() -> None:
@@ -72,6 +76,7 @@ class GuardedHttpLayer(HttpLayer):
         super().__init__(context, HTTPMode.transparent)
         self._bounds = bounds
         self._hooks = hooks
+        self.streams: dict[int, GuardedStream] = {}  # type: ignore[assignment]
         self.paying: set[asyncio.Task[Any]] = set()
         """Steps of streams that are being paid."""
         # mitmproxy leaves a connection that is already there in place.
@@ -155,11 +160,24 @@ class GuardedHandler(ProxyConnectionHandler):
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Wait for a hook of the fence; leave any other to mitmproxy's list of addons."""
+        if isinstance(hook, server_hooks.ClientDisconnectedHook):
+            await self._read_on()
         if not isinstance(hook, WaitHook):
             await super().handle_hook(hook)
             return
         with self.timeout_watchdog.disarm():
             await hook.running
+
+    async def _read_on(self) -> None:
+        """Leave time to learn what open answers cost.
+
+        The client's socket is closed by now, and what mitmproxy does next is to cancel what reads from its upstreams:
+        to their streams that is the end, whether they have learned it or not.
+        """
+        answering = [stream.context.server for stream in self._http.streams.values() if stream.is_answering]
+        reading = [io.handler for server, io in self.transports.items() if server in answering and io.handler]
+        if reading:
+            await asyncio.wait(reading, timeout=READ_ON_S)
 
     async def drain_writers(self) -> None:
         """Read on once what was read is written, and paid: what an upstream sends meanwhile stays with it."""

@@ -30,6 +30,8 @@ from mitmproxy.proxy.layers.http import (
 
 from modelfence.wire.guard_http1 import Bounds, LastResponseHeaders
 
+READ_ON_BYTES = 256 << 10
+"""What is still read of an answer whose client has left. The last event of a `responses` stream repeats its text."""
 _FROM_UPSTREAM = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
 
 
@@ -53,6 +55,10 @@ class Hooks(Protocol):
     def end_stream(self, flow: http.HTTPFlow, /) -> None: ...
 
     def client_left(self, flow: http.HTTPFlow, /) -> None: ...
+
+    def awaits_usage(self, flow: http.HTTPFlow, /) -> bool:
+        """Say whether what is still to come of an answer may tell what it cost."""
+        ...
 
     def refuse(self, status: int, message: str, target: str) -> http.Response:
         """Return a refusal in the shape of the API that the target, empty when unknown, is for."""
@@ -78,10 +84,18 @@ class GuardedStream(HttpStream):
         super().__init__(context, stream_id)
         self._bounds = bounds
         self._hooks = hooks
-        self._is_cut = False
+        self._is_over = False
+        self._client_left: RequestProtocolError | None = None
+        """Why nobody reads any more what the upstream still sends; it is only counted."""
+        self._unread_bytes = 0
+
+    @property
+    def is_answering(self) -> bool:
+        """Its answer has begun to pass, and is not over."""
+        return self.server_state == self.state_stream_response_body and not self._is_over
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if self._is_cut and isinstance(event, _FROM_UPSTREAM):
+        if self._is_over and isinstance(event, _FROM_UPSTREAM):
             return  # what it had sent already, and that its connection was closed
         steps = super()._handle_event(event)
         reply: Any = None
@@ -131,6 +145,9 @@ class GuardedStream(HttpStream):
 
     def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Pass on a piece of the answer; then pay for the next step of a stream, or end it."""
+        if self._client_left is not None:
+            yield from self._read_on(event)
+            return
         yield from super().state_stream_response_body(event)
         paying = self._hooks.next_step(self.flow) if isinstance(event, ResponseData) else None
         if paying is None:
@@ -143,7 +160,7 @@ class GuardedStream(HttpStream):
 
     def _end_stream(self) -> layer.CommandGenerator[None]:
         """End the answer towards the client as if the upstream had, whose connection is closed first."""
-        self._is_cut = True
+        self._is_over = True
         error = RequestProtocolError(self.stream_id, "the budget is used up", ErrorCode.CANCEL)
         yield SendHttp(error, self.context.server)
         self._hooks.end_stream(self.flow)
@@ -152,10 +169,36 @@ class GuardedStream(HttpStream):
     def handle_protocol_error(
         self, event: RequestProtocolError | ResponseProtocolError
     ) -> layer.CommandGenerator[None]:
-        """Tell who ended it before it is settled."""
+        """Tell who ended it before it is settled. A client who leaves an answer does not leave its price unread.
+
+        What it cost stands at its very end, and tokens that a model thinks without showing them stand nowhere else:
+        whoever left after the last word that he wanted would not be charged for them.
+        """
         if isinstance(event, RequestProtocolError):
             self._hooks.client_left(self.flow)
-        yield from super().handle_protocol_error(event)
+            if self.is_answering and self._hooks.awaits_usage(self.flow):
+                self._client_left = event
+                return
+        if self._client_left is not None:
+            yield from self._let_go(self._client_left)
+        else:
+            yield from super().handle_protocol_error(event)
+
+    def _read_on(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Count what comes for a client who has left, until it is known what it cost. The handler bounds the time."""
+        assert self._client_left is not None  # noqa: S101 - it is why this is called
+        if isinstance(event, ResponseData):
+            self._unread_bytes += len(event.data)
+            if self.flow.response is not None and callable(self.flow.response.stream):
+                self.flow.response.stream(event.data)  # counted; what it returns goes nowhere
+            if self._unread_bytes < READ_ON_BYTES and self._hooks.awaits_usage(self.flow):
+                return
+        yield from self._let_go(self._client_left)
+
+    def _let_go(self, left: RequestProtocolError) -> layer.CommandGenerator[None]:
+        """Close the upstream of a client who has left, and settle."""
+        self._is_over = True
+        yield from super().handle_protocol_error(left)
 
     def _respond_now(self, response: http.Response) -> layer.CommandGenerator[None]:
         """Answer without waiting for the rest of the body, which is thrown away as it comes.
