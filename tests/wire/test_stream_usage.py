@@ -57,16 +57,6 @@ async def test_a_plain_call_goes_up_as_it_came(fence, upstream, wire):
     assert json.loads(upstream.requests[0].body) == wire.BODY
 
 
-async def test_a_length_that_counted_the_report_is_not_passed_on(fence, upstream, wire):
-    body = wire.event("one") + wire.event(usage=wire.USAGE)
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %d\r\n\r\n" % len(body)
-    upstream.answers.append(head + body)
-    client = await fence.connect()
-    await client.send(wire.post({**wire.BODY, "stream": True}))
-    answer = await client.answer()
-    assert answer.body == wire.event("one")
-
-
 EVENTS = [
     (b'data: {"choices":[],"usage":{"prompt_tokens":1}}\n\n', True),
     (b'data: {"choices": [ ], "usage": {}}\r\n\r\n', True),

@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, exceptions, http
+from mitmproxy.net.http.http1 import expected_http_body_size
 
 from modelfence.core.call import Call, Reading, Usage
 from modelfence.core.client_address import Network, client_address
@@ -132,7 +133,7 @@ class FenceAddon:
         events = None
         if plain and counts and kind.partition(";")[0].strip().lower() == "text/event-stream":
             events = WholeEvents(passage.dialect.only_reports_usage if passage.withholds_usage else None)
-            flow.response.headers.pop("content-length", None)  # it may be less, and end otherwise
+            _free_of_length(flow)
             passage.is_stream = True
         for name, value in passage.dialect.limits(self._fence.balances(passage.judged)):
             flow.response.headers[name] = value
@@ -305,6 +306,16 @@ def _used(passage: Passage) -> Usage | None:
         return passage.meter.usage()
     # The upstream has read the request, and answers it to nobody.
     return Usage(estimated=True) if passage.client_left else None
+
+
+def _free_of_length(flow: http.HTTPFlow) -> None:
+    """Let a stream be shorter than its upstream said, or end otherwise, and be seen to break off where it does."""
+    response = flow.response
+    if response is None or not (expected_http_body_size(flow.request, response) or 0) > 0:
+        return
+    del response.headers["content-length"]
+    if response.data.http_version.startswith(b"HTTP/1."):  # the others, which the stock runner speaks, know no chunks
+        response.headers["transfer-encoding"] = "chunked"
 
 
 def _path_of(request: http.Request) -> str:
