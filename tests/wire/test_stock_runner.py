@@ -137,6 +137,12 @@ async def test_the_stock_runner_judges_calls_and_warns_of_what_it_can_not_guard(
         assert await client.rest() == b""
         client.close()
 
+    upstream.answers.append(wire.answer(b"can't be counted", "200 OK", "Content-Encoding: br"))
+    client = wire.Client(*await asyncio.open_connection("127.0.0.1", stock.port))
+    await client.send(wire.post())
+    assert await client.rest() == b""
+    client.close()
+
     await _judge_http2(stock.port, upstream, wire)
 
 

@@ -24,7 +24,7 @@ from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged, Observer, Passing
 from modelfence.wire import fail_closed, outgoing
-from modelfence.wire.bodies import check_encoding, decode
+from modelfence.wire.bodies import check_encoding, decode, unasked_encoding
 from modelfence.wire.meter import Meter
 from modelfence.wire.sanitise import check_request, header
 from modelfence.wire.whole_events import WholeEvents
@@ -123,13 +123,16 @@ class FenceAddon:
         if flow.response.status_code < _FIRST_FINAL_STATUS:
             flow.kill()  # nobody asked to switch protocols, and what follows could not be counted
             return
-        passage.status = flow.response.status_code
         fields = flow.response.data.headers.fields
-        plain = header(fields, b"content-encoding").lower() in ("", "identity")
+        counts = flow.response.status_code < _FIRST_STATUS_THAT_COSTS_NOTHING
+        plain = not unasked_encoding(fields)
+        if counts and not plain and expected_http_body_size(flow.request, flow.response) != 0:
+            flow.kill()  # what can't be counted is not passed on; the guard has answered it already
+            return
+        passage.status = flow.response.status_code
         operation = passage.judged.call.reading.operation
         kind = header(fields, b"content-type")
         reader = passage.dialect.usage_reader(operation, kind) if plain else None
-        counts = passage.status < _FIRST_STATUS_THAT_COSTS_NOTHING
         events = None
         if plain and counts and kind.partition(";")[0].strip().lower() == "text/event-stream":
             events = WholeEvents(passage.dialect.only_reports_usage if passage.withholds_usage else None)

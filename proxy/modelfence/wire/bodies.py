@@ -1,12 +1,14 @@
-"""Compressed request bodies: judged on the decoded text within a size limit, or refused."""
+"""Compressed bodies: a request's is judged on the decoded text within a size limit, an answer's is refused."""
 
 import zlib
 
 from modelfence.core.dialect import MalformedRequestError
+from modelfence.wire.sanitise import Fields
 
 _GZIP_WINDOW = 16 + zlib.MAX_WBITS
 _PLAIN = ("", "identity")
 _GZIP = ("gzip", "x-gzip")
+_ENCODINGS = (b"content-encoding", b"transfer-encoding")
 
 
 def check_encoding(encoding: str) -> None:
@@ -24,6 +26,13 @@ def decode(body: bytes, encoding: str, *, max_bytes: int) -> bytes:
     if len(body) > max_bytes:
         raise MalformedRequestError("The body is too large.", status=413)
     return body if encoding.strip().lower() in _PLAIN else _gunzip(body, max_bytes)
+
+
+def unasked_encoding(fields: Fields) -> str:
+    """Return how the body of an answer is encoded, which was asked for plain; empty where it is."""
+    encodings = [value.decode("latin-1").lower().split(",") for name, value in fields if name.lower() in _ENCODINGS]
+    names = [name.strip() for given in encodings for name in given]
+    return ", ".join(name for name in names if name not in (*_PLAIN, "chunked"))
 
 
 def _gunzip(body: bytes, max_bytes: int) -> bytes:

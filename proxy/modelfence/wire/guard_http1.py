@@ -17,7 +17,7 @@ A client that closes its sending side has left: TCP tells a client that died in 
 nobody costs money. Whoever half-closes after the request gets no answer.
 
 Towards the upstream: interim answers (1xx) and trailers are dropped, where mitmproxy takes the first for the answer and
-crashes on the second.
+crashes on the second. An answer that costs something but can't be counted, because it is compressed, is a failure.
 """
 
 import logging
@@ -46,6 +46,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
 
 from modelfence.core.dialect import MalformedRequestError
+from modelfence.wire.bodies import unasked_encoding
 from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing, header
 
 log = logging.getLogger(__name__)
@@ -320,8 +321,14 @@ class GuardedHttp1Client(Http1Client):
                     yield from self._fail("the upstream switches protocols, which nobody asked for")
                     return
                 self.buf.maybe_extract_lines()
-        if not interim:
-            yield from super().read_headers(event)
+        if interim:
+            return
+        for command in super().read_headers(event):
+            if isinstance(command, ReceiveHttp) and (encoding := _unasked_encoding(command.event)):
+                log.error("refusing an answer in `%s`: it was asked for plain, and can't be counted", encoding)
+                yield from self._fail("the answer is encoded, which nobody asked for")
+                return
+            yield command
         if self.state == self.read_headers and len(self.buf) > UPSTREAM_HEAD_BYTES:
             yield from self._fail("the head of the answer is too large")
 
@@ -338,6 +345,13 @@ class GuardedHttp1Client(Http1Client):
         yield commands.CloseConnection(self.conn)
         if self.stream_id is not None:
             yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
+
+
+def _unasked_encoding(event: HttpEvent) -> str:
+    """Return how the body of an answer that costs something is encoded, empty where it is plain or there is none."""
+    if not isinstance(event, ResponseHeaders) or event.end_stream or event.response.status_code >= 300:  # noqa: PLR2004
+        return ""
+    return unasked_encoding(event.response.data.headers.fields)
 
 
 def _interim_status(head: bytes) -> bytes:
