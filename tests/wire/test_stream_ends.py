@@ -9,6 +9,8 @@ import pytest
 from modelfence.core.call import Usage
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.ports import UnavailableError
+from modelfence.enforcement.reservation import Reservation
+from modelfence.wire.meter import Meter
 
 STEP = 256
 BUDGET = 600
@@ -155,6 +157,36 @@ async def test_a_fault_while_a_step_is_paid_ends_the_stream(start_fence, upstrea
     assert events(body)[-1]["choices"][0]["finish_reason"] == "length"
     assert fence.watcher.failures == 1
     assert STEP <= (await fence.watcher.settlement()).usage.output_tokens < 2 * STEP
+
+
+def broken(*_: object):
+    raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "bug"),
+    [(Reservation, "is_used_up", broken), (Meter, "output_tokens", property(broken))],
+    ids=["of whether a step is used up", "of what has passed"],
+)
+async def test_a_fault_in_the_question_ends_the_stream(start_fence, upstream, wire, monkeypatch, owner, name, bug):
+    fence = await start_fence(policy=POLICY)
+    script = Endless(wire, paused_after=10)
+    upstream.answers.append(script)
+    client = await fence.connect()
+    await client.send(wire.post({**wire.BODY, "stream": True}))
+    async with asyncio.timeout(wire.WITHIN_S):
+        await client.head()
+        while script.sent < 10:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        monkeypatch.setattr(owner, name, bug)
+        script.go_on.set()
+        body = b"".join([data async for data in wire.read_chunks(client.reader)])
+        await upstream.closed.wait()
+    assert events(body)[-1]["choices"][0]["finish_reason"] == "length"
+    assert fence.watcher.failures == 1
+    monkeypatch.undo()
+    settled = await fence.watcher.settlement()
+    assert settled.usage == Usage(1, len(events(body)) - 1, estimated=True)
 
 
 async def test_a_store_that_does_not_answer_ends_a_stream_after_one_step_on_credit(start_fence, upstream, wire):

@@ -147,6 +147,7 @@ class FenceAddon:
         for observer in self._observers:
             observer.answer_began()
 
+    @fail_closed.ends_at_once
     def next_step(self, flow: http.HTTPFlow) -> Coroutine[Any, Any, bool] | None:
         """Return what pays for the next step of a stream, or None while it needs none."""
         passage = self._passages.get(flow)

@@ -40,6 +40,8 @@ class Failing(Protocol):
 type Hook[A] = Callable[[A, http.HTTPFlow], None]
 type AskingHook[A] = Callable[[A, http.HTTPFlow], bool]
 type WaitingHook[A] = Callable[[A, http.HTTPFlow], Coroutine[Any, Any, None]]
+type Paying = Coroutine[Any, Any, bool]
+type SteppingHook[A] = Callable[[A, http.HTTPFlow], Paying | None]
 type PayingHook[A] = Callable[[A, http.HTTPFlow], Coroutine[Any, Any, bool]]
 
 
@@ -112,6 +114,21 @@ def ends[A: Failing](hook: PayingHook[A]) -> PayingHook[A]:
     return guarded
 
 
+def ends_at_once[A: Failing](hook: SteppingHook[A]) -> SteppingHook[A]:
+    """Guard the hook that is asked after each piece of a stream: when it fails the stream ends."""
+
+    @functools.wraps(hook)
+    def guarded(self: A, flow: http.HTTPFlow) -> Paying | None:
+        try:
+            return hook(self, flow)
+        except Exception:
+            log.exception(_FAILED, "next_step")
+            _count(self, flow, refused=False)
+            return _refuse()
+
+    return guarded
+
+
 def lets_go[A: Failing](hook: AskingHook[A]) -> AskingHook[A]:
     """Guard the hook that says whether to read on for a client who has left: when it fails the upstream is closed."""
 
@@ -143,6 +160,10 @@ def counts[A: Failing](hook: WaitingHook[A]) -> WaitingHook[A]:
 
 
 _FAILED = "the fence itself failed in `%s`"
+
+
+async def _refuse() -> bool:
+    return False
 
 
 def _word(addon: Failing, flow: http.HTTPFlow) -> None:
