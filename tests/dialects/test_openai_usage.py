@@ -56,8 +56,90 @@ def test_a_plain_answer_of_embeddings_that_was_cut_off_has_no_output():
     assert usage_of(b'{"data": [{"embedding": [0.0023, -0.00', operation="embeddings") == Usage(estimated=True)
 
 
-def test_what_is_no_json_is_none_of_the_models_text():
-    assert usage_of(b"<html>Bad gateway</html>", content_type="text/html") is None
+@pytest.mark.parametrize(
+    ("answer", "content_type", "tokens"),
+    [
+        (b"<html>An answer</html>", "text/html", 6),
+        (b"x" * 4000, "text/plain", 1000),
+        (b'{"text": ["' + b"x" * 4000 + b'"]}', "application/json", 1004),
+        (b'{"a": 1}\n{"b": 2}\n', "application/x-ndjson", 5),
+        (b"\xff" * 51_200, "audio/mpeg", 100),
+        (b"\x89PNG" * 128, "image/png", 1),
+    ],
+)
+def test_an_answer_that_is_not_read_is_never_free(answer, content_type, tokens):
+    assert usage_of(answer, operation="unknown", content_type=content_type) == Usage(
+        output_tokens=tokens, estimated=True
+    )
+
+
+def test_a_list_of_models_costs_nothing():
+    assert usage_of(b'{"object": "list", "data": [{"id": "m"}]}', operation="models") == Usage(estimated=True)
+
+
+@pytest.mark.parametrize(
+    ("data", "tokens"),
+    [
+        (b'{"type":"content_block_delta","delta":{"type":"text_delta","text":"word"}}', 19),
+        (b'{"text": "word", "meta_info": {}}', 9),
+        (b'{"token": {"id": 1, "text": "word"}}', 9),
+        (b"just words", 3),
+        (b"[1, 2, 3]", 3),
+        (b'{"choices":[{"index":0,"delta":{"audio":{"data":"' + b"A" * 5120 + b'"}}}]}', 10),
+        (b'{"choices":[{"index":0,"delta":{"audio":{"transcript":"some words here."}}}]}', 4),
+        (b'{"choices":[{"index":0,"delta":{"novelty":["word","word"]}}]}', 4),
+        (b'{"type":"response.image_generation_call.partial_image","partial_image_b64":"' + b"A" * 5120 + b'"}', 10),
+        (b'{"type":"response.novelty.delta","delta":{"words":"word"}}', 15),
+        # What wraps the text, or tells of it, is free.
+        (b'{"choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"usage":null}', 0),
+        (b'{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}', 0),
+        (b'{"choices":[],"prompt_filter_results":[]}', 0),
+        (b'{"type":"response.output_item.added","item":{"type":"message","content":[]}}', 0),
+        (b'{"type":"response.output_text.done","text":"all of it again"}', 0),
+        (b'{"type":"error","message":"overloaded"}', 0),
+        (b'{"error":{"message":"overloaded"}}', 0),
+    ],
+)
+def test_what_a_stream_says_is_counted_whether_it_is_read_or_not(data, tokens):
+    reader = usage_reader("chat", "text/event-stream")
+    reader.feed(b": keep-alive\n\n")
+    reader.feed(b"data: " + data + b"\n\n")
+    assert reader.output_tokens == tokens
+
+
+@pytest.mark.parametrize("reported", [0, 1])
+def test_a_report_that_does_not_grow_covers_nothing_new(reported):
+    reader = usage_reader("chat", "text/event-stream")
+    piece = {"choices": [{"delta": {"content": "word"}}], "usage": {"prompt_tokens": 5, "completion_tokens": reported}}
+    for _ in range(100):
+        reader.feed(b"data: " + json.dumps(piece).encode() + b"\n\n")
+    assert reader.output_tokens == 100
+    piece["usage"] = {"prompt_tokens": 5, "completion_tokens": 101}
+    reader.feed(b"data: " + json.dumps(piece).encode() + b"\n\n")
+    assert reader.usage() == Usage(5, 101)
+
+
+@pytest.mark.parametrize(
+    ("operation", "last"),
+    [
+        ("chat", b"data: [DONE]\n\n"),
+        ("unknown", b"data: [DONE]\n\n"),
+        ("chat", b'data: {"error": {"message": "x"}}\n\n'),
+        ("responses", b'data: {"type":"response.completed","response":{"usage":{}}}\n\n'),
+    ],
+)
+def test_a_stream_has_ended_when_its_last_event_has_passed(operation, last):
+    reader = usage_reader(operation, "text/event-stream")
+    reader.feed(b'data: {"choices":[{"delta":{"content":"word"},"finish_reason":"stop"}]}\n\n')
+    assert not reader.has_ended
+    reader.feed(last)
+    assert reader.has_ended
+
+
+def test_a_plain_answer_does_not_tell_that_it_has_ended():
+    reader = usage_reader("chat", "application/json")
+    reader.feed(b"{}")
+    assert not reader.has_ended
 
 
 def test_json_under_another_name_is_read_all_the_same():

@@ -83,6 +83,11 @@ class UsageReader(Protocol):
         ...
 
     @property
+    def has_ended(self) -> bool:
+        """Say whether a stream's last event has passed, after which nothing of it is to come."""
+        ...
+
+    @property
     def output_tokens(self) -> int:
         """Return the tokens generated so far, as `usage` would say. Cheap: it is asked after every piece."""
         ...

@@ -54,11 +54,13 @@ class Tally:
             input_tokens, output_tokens = _count(usage, read), _count(usage, written)
             if input_tokens is None and output_tokens is None:
                 continue
-            if output_tokens is not None:
+            # A report that does not grow, as some servers send with every piece, covers nothing new.
+            before = self._reported.output_tokens if self._reported else 0
+            if output_tokens is not None and output_tokens > before:
                 self.tokens = self.size = 0
             self._reported = Usage(
                 input_tokens=input_tokens or 0,
-                output_tokens=output_tokens or 0,
+                output_tokens=max(before, output_tokens or 0),
                 cached_tokens=min(input_tokens or 0, _detail(usage, f"{read}_details", "cached_tokens")),
                 reasoning_tokens=min(output_tokens or 0, _detail(usage, f"{written}_details", "reasoning_tokens")),
                 # Whoever settles puts in what the request was read as: no input is no fact that was reported.

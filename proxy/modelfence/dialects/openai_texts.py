@@ -2,13 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 
-from modelfence.dialects.tokens import size_of, size_of_content
+from modelfence.dialects.tokens import BYTES_PER_TOKEN, size_of, size_of_content, size_of_json
 
 _TEXTS = ("content", "refusal", "text")
 _REASONING = ("reasoning_content", "reasoning")
 """vLLM sends the same text under both names."""
 _CALL_TEXTS = ("name", "arguments", "input")
 _ITEM_TEXTS = ("content", "arguments", "input", "summary")
+_ENVELOPES = ("choices", "output", "response", "error", "usage")
+"""What OpenAI's answers and events come in. Whatever comes in none of them is not read, and counted by its size."""
+_OF_A_DELTA = frozenset(
+    ("role", "index", "finish_reason", "logprobs", "stop_reason", "token_ids", "annotations", "reasoning_details")
+)
+"""What stands beside the text, and is no text or repeats it."""
+_READ = frozenset((*_TEXTS, *_REASONING, "tool_calls", "function_call", "audio", "delta", "message"))
+MEDIA_BYTES_PER_TOKEN = 512
+"""Of base64. OpenAI bills an image of 1.5 to 2 MB as some 4,000 tokens, a second of sound (64 KB) as 20: this is more,
+since doubt counts against the caller."""
 
 
 def text_sizes(message: Mapping[str, object]) -> Iterator[int]:
@@ -27,6 +37,41 @@ def text_sizes(message: Mapping[str, object]) -> Iterator[int]:
     elif isinstance(output, list):
         for item in output:
             yield from _sizes_of(item, _ITEM_TEXTS)
+
+
+def unread_size(message: Mapping[str, object], size: int) -> int:
+    """Return the bytes of a message that `text_sizes` makes nothing of, and that are no mere wrapping of known kinds.
+
+    `size` is that of the whole message. Doubt counts against the caller: what is not known is taken for text.
+    """
+    choices, kind = message.get("choices"), message.get("type")
+    if isinstance(choices, list):
+        return sum(map(_unread_of_choice, choices))
+    if isinstance(kind, str) and kind.startswith("response."):
+        return _unread_of_response_event(message, kind, size)
+    return 0 if kind == "error" or any(message.get(name) is not None for name in _ENVELOPES) else size
+
+
+def _unread_of_choice(choice: object) -> int:
+    delta = (choice.get("delta") or choice.get("message")) if isinstance(choice, dict) else None
+    if not isinstance(delta, dict):
+        return 0
+    size = sum(size_of_json(value) for name, value in delta.items() if value and name not in _OF_A_DELTA | _READ)
+    audio = delta.get("audio")
+    if isinstance(audio, dict):
+        size += size_of_content(audio.get("transcript")) + _size_of_media(audio.get("data"))
+    return size
+
+
+def _unread_of_response_event(message: Mapping[str, object], kind: str, size: int) -> int:
+    if (media := message.get("partial_image_b64")) is not None:
+        return _size_of_media(media)
+    return size if kind.endswith(".delta") and not isinstance(message.get("delta"), str) else 0
+
+
+def _size_of_media(media: object) -> int:
+    """Return the bytes of text that cost as much as these of base64."""
+    return -(-len(media) * BYTES_PER_TOKEN // MEDIA_BYTES_PER_TOKEN) if isinstance(media, str) else 0
 
 
 def _sizes_of_choice(choice: object) -> Iterator[int]:

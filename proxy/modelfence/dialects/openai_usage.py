@@ -17,11 +17,13 @@ from modelfence.core.dialect import UsageReader
 from modelfence.dialects.openai_endings import Ending, chat_ending, completion_ending
 from modelfence.dialects.openai_response_ending import ResponseEnding
 from modelfence.dialects.openai_tally import Tally
-from modelfence.dialects.openai_texts import text_sizes
+from modelfence.dialects.openai_texts import MEDIA_BYTES_PER_TOKEN, text_sizes, unread_size
 from modelfence.dialects.sse import EventParser
-from modelfence.dialects.tokens import tokens_in_delta
+from modelfence.dialects.tokens import BYTES_PER_TOKEN, tokens_in_delta
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
+_WITHOUT_TEXT = ("embeddings", "models")
+_MEDIA = ("audio/", "image/", "video/", "application/octet-stream")
 _ENDINGS: Mapping[str, Callable[[], Ending]] = {
     "chat": chat_ending,
     "completion": completion_ending,
@@ -46,7 +48,7 @@ def usage_reader(operation: str, content_type: str) -> UsageReader:
     if kind == "text/event-stream":
         ending = _ENDINGS.get(operation)
         return _StreamReader(ending() if ending else None)
-    return _PlainReader(is_json=kind == "application/json", is_text=operation != "embeddings")
+    return _PlainReader(kind, is_text=operation not in _WITHOUT_TEXT)
 
 
 class _StreamReader:
@@ -56,18 +58,25 @@ class _StreamReader:
         self._tally = Tally()
         self._parser = EventParser()
         self._ending = ending
+        self._is_done = False
 
     def feed(self, data: bytes) -> None:
         dropped_bytes = self._parser.dropped_bytes
         for event in self._parser.feed(data):
             if event.data != b"[DONE]":
                 self._take(event.data)
-            elif self._ending is not None:
+                continue
+            self._is_done = True
+            if self._ending is not None:
                 self._ending.ended = True
         self._tally.size += self._parser.dropped_bytes - dropped_bytes
 
     def usage(self) -> Usage | None:
         return self._tally.usage()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._is_done or (self._ending is not None and self._ending.ended)
 
     @property
     def output_tokens(self) -> int:
@@ -81,24 +90,28 @@ class _StreamReader:
         return self._ending.events(told, with_usage=with_usage)
 
     def _take(self, data: bytes) -> None:
-        """Take one event; one that is no JSON object, or nested beyond reading, is passed over."""
+        """Take one event; one that is no JSON object, or nested beyond reading, is counted by its size."""
         try:
             message = json.loads(data)
             if isinstance(message, dict):
-                self._tally.tokens += sum(map(tokens_in_delta, text_sizes(message)))
+                tokens, unread = sum(map(tokens_in_delta, text_sizes(message))), unread_size(message, len(data))
+                self._tally.tokens += tokens
+                self._tally.size += unread
                 self._tally.take(message)
                 if self._ending is not None:
                     self._ending.take(message, data)
+                return
         except (ValueError, RecursionError):
-            return
+            pass
+        self._tally.size += len(data)
 
 
 class _PlainReader:
     """Counts an answer that is one JSON object, kept until it is asked for."""
 
-    def __init__(self, *, is_json: bool, is_text: bool) -> None:
-        """What is not called JSON, such as a web page or a sound, counts only if it is; embeddings are no text."""
-        self._is_json = is_json
+    def __init__(self, kind: str, *, is_text: bool) -> None:
+        """`kind` is the media type; what is no text, such as embeddings, costs its input only."""
+        self._is_media = kind.startswith(_MEDIA)
         self._is_text = is_text
         self._body = bytearray()
         self._size = 0
@@ -121,6 +134,10 @@ class _PlainReader:
         return self._counted
 
     @property
+    def has_ended(self) -> bool:
+        return False
+
+    @property
     def output_tokens(self) -> int:
         usage = self.usage()
         return usage.output_tokens if usage else 0
@@ -130,20 +147,20 @@ class _PlainReader:
 
     def _read(self) -> Usage | None:
         tally = Tally()
-        whole = self._last == b"}" and _take(bytes(self._body), tally)
-        if not whole and self._is_json and self._size:
-            # Cut off, or too long to keep: it is counted as if all of it were text.
+        if not (self._last == b"}" and self._take(tally)) and self._size:
+            # Cut off, too long to keep, or nothing that is read here: it is counted as if all of it were text.
             tally.served = True
-            tally.size = self._size if self._is_text else 0
+            tally.size = -(-self._size * BYTES_PER_TOKEN // MEDIA_BYTES_PER_TOKEN) if self._is_media else self._size
+        if not self._is_text:
+            tally.size = 0
         return tally.usage()
 
-
-def _take(body: bytes, tally: Tally) -> bool:
-    """Count what ends as a JSON object does; say False when it is none, or nested beyond reading."""
-    try:
-        message = json.loads(body)
-        tally.size = sum(text_sizes(message))
-    except (ValueError, RecursionError):
-        return False
-    tally.take(message)
-    return True
+    def _take(self, tally: Tally) -> bool:
+        """Count what ends as a JSON object does; say False when it is none, or nested beyond reading."""
+        try:
+            message = json.loads(bytes(self._body))
+            tally.size = sum(text_sizes(message)) + unread_size(message, self._size)
+        except (ValueError, RecursionError):
+            return False
+        tally.take(message)
+        return True
