@@ -278,3 +278,13 @@ async def test_an_answer_tells_what_is_left_of_the_tightest_buckets(fence, upstr
     assert told["remaining-requests"] == "9999"
     assert told["limit-tokens"] == "1000000"  # the upstream's own is the operator's business
     assert told["remaining-tokens"] == "999000"
+
+
+async def test_a_stream_that_has_ended_by_itself_is_not_cut(start_fence, upstream, wire):
+    fence = await start_fence(policy=POLICY.replace(f"burst: {BUDGET}", f"burst: {STEP}"))
+    words = b"".join(word(wire, number) for number in range(STEP + 10)) + b"data: [DONE]\n\n"
+    upstream.answers.append(wire.STREAM_HEAD + wire.chunk(words) + b"0\r\n\r\n")
+    answer = await fence.exchange(wire.post({**wire.BODY, "stream": True}))
+    assert answer.body == words
+    assert fence.watcher.cuts == []
+    assert (await fence.watcher.settlement()).usage.output_tokens == STEP + 10

@@ -18,7 +18,7 @@ from mitmproxy.net.http.http1 import expected_http_body_size
 from modelfence.core.call import Call, Reading, Usage
 from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
-from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request, UsageReader
+from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
 from modelfence.core.strict_json import parse
 from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
@@ -52,7 +52,6 @@ class Passage:
     client_left: bool = False
     first_byte_at: float | None = None
     meter: Meter | None = None
-    reader: UsageReader | None = None
     """What the meter asks, where the answer costs anything."""
     is_stream: bool = False
     status: int | None = None
@@ -140,7 +139,6 @@ class FenceAddon:
             passage.is_stream = True
         for name, value in passage.dialect.limits(self._fence.balances(passage.judged)):
             flow.response.headers[name] = value
-        passage.reader = reader if counts else None
         passage.meter = Meter(reader, counts=counts, events=events)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
@@ -153,6 +151,8 @@ class FenceAddon:
         passage = self._passages.get(flow)
         if passage is None or not passage.is_stream or passage.meter is None:
             return None
+        if passage.meter.has_ended:
+            return None  # nothing more is to come that could be paid
         is_used_up = passage.judged.reservation.is_used_up(passage.meter.output_tokens)
         return self._pay_step(flow) if is_used_up else None
 
@@ -179,7 +179,7 @@ class FenceAddon:
     def awaits_usage(self, flow: http.HTTPFlow) -> bool:
         """Say whether what is still to come of an answer may tell what it cost."""
         passage = self._passages.get(flow)
-        return passage is not None and passage.reader is not None and not passage.reader.has_ended
+        return passage is not None and passage.meter is not None and passage.meter.awaits_usage
 
     @fail_closed.counts
     async def response(self, flow: http.HTTPFlow) -> None:

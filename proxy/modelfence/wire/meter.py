@@ -47,6 +47,22 @@ class Meter:
         return self._pass_on(data) or []
 
     @property
+    def awaits_usage(self) -> bool:
+        """Say whether what is still to come may tell what the answer cost."""
+        return self._counts and self._reader is not None and not self.has_ended
+
+    @property
+    def has_ended(self) -> bool:
+        """Say whether the last event of a stream has passed."""
+        if self._reader is not None:
+            try:
+                return self._reader.has_ended
+            except Exception:
+                log.exception(_FAILED)
+                self._reader = None
+        return False
+
+    @property
     def output_tokens(self) -> int:
         """Return the tokens that have passed so far; zero when they cost nothing."""
         if not self._counts:
