@@ -1,5 +1,6 @@
 """An upstream over TLS: by its name, with its certificate verified, in HTTP/1.1, and not at all otherwise."""
 
+import asyncio
 import datetime as dt
 import ssl
 
@@ -9,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from modelfence.core.call import Usage
 from modelfence.core.upstream import Upstream
 
 
@@ -83,3 +85,28 @@ async def test_an_upstream_whose_certificate_is_not_right_gets_no_byte_and_the_c
         assert "certificate" not in answer.body.decode()
     assert all(record == b"" for record in tls_upstream.received)
     assert (await fence.watcher.settlement(2)).usage is None
+
+
+async def test_a_report_that_comes_after_the_client_has_left_is_charged_over_tls_too(
+    start_fence, tls_upstream, wire, certificate
+):
+    fence = await start(start_fence, tls_upstream.port)
+    fence.proxy._master.options.update(ssl_verify_upstream_trusted_ca=str(certificate))
+    left, word = asyncio.Event(), wire.chunk(wire.event("word"))
+
+    async def report_late(writer):
+        writer.write(wire.STREAM_HEAD + word)
+        await left.wait()
+        await asyncio.sleep(0.05)
+        writer.write(wire.chunk(wire.event(usage=wire.USAGE)) + wire.chunk(b"data: [DONE]\n\n"))
+
+    tls_upstream.answers.append(report_late)
+    client = await fence.connect()
+    await client.send(wire.post({**wire.BODY, "stream": True}))
+    await client.head()
+    await client.exactly(word)
+    client.close()
+    left.set()
+    async with asyncio.timeout(wire.WITHIN_S):
+        await tls_upstream.closed.wait()
+    assert (await fence.watcher.settlement()).usage == Usage(input_tokens=3, output_tokens=7)

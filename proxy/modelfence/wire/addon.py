@@ -52,7 +52,6 @@ class Passage:
     client_left: bool = False
     first_byte_at: float | None = None
     meter: Meter | None = None
-    """What the meter asks, where the answer costs anything."""
     is_stream: bool = False
     status: int | None = None
 

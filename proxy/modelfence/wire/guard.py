@@ -153,6 +153,7 @@ class GuardedHandler(ProxyConnectionHandler):
         hooks: Hooks,
     ) -> None:
         super().__init__(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
+        self._writer = writer
         context = self.layer.context
         # A place to start from; every request names its own upstream before a connection is made.
         context.server.address = ("upstream.invalid", 80)
@@ -171,12 +172,14 @@ class GuardedHandler(ProxyConnectionHandler):
     async def _read_on(self) -> None:
         """Leave time to learn what open answers cost.
 
-        The client's socket is closed by now, and what mitmproxy does next is to cancel what reads from its upstreams:
-        to their streams that is the end, whether they have learned it or not.
+        Its client has left, and what mitmproxy does next is to cancel what reads from its upstreams: to their streams
+        that is the end, whether they have learned it or not.
         """
         answering = [stream.context.server for stream in self._http.streams.values() if stream.is_answering]
         reading = [io.handler for server, io in self.transports.items() if server in answering and io.handler]
         if reading:
+            # What it has not taken by now it does not get: until it had, nothing more would be read.
+            self._writer.transport.abort()
             await asyncio.wait(reading, timeout=READ_ON_S)
 
     async def drain_writers(self) -> None:
