@@ -129,7 +129,7 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("tls: {cert: cert.pem}", "this is not supported yet; leave it null [not-supported]"),
         ("audit: {path: audit.log}", "this is not supported yet; leave it null [not-supported]"),
         ("limits: {request_bytes: 20 apples}", "a size like 20MB is expected here, not `20 apples` [wrong-type]"),
-        ("limits: {store_ms: 0}", "`0` is not between 1 and 60000 [out-of-range]"),
+        ("limits: {store_ms: 0}", "`0` is not between 1 and 2000 [out-of-range]"),
         ("accounts: redis://x", "accounts are read from a file; other directories are not supported yet [not-supported]"),
         ("geo: {private: Germany}", "a country code like US is expected here, not `Germany` [bad-country]"),
         ("upstreams: [{name: a, dialect: openai}]", "`url` is missing [missing-setting]"),

@@ -35,11 +35,12 @@ type Reader = Callable[[Node, Path], object]
 
 
 def load(
-    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str]
+    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str], *, with_upstreams: bool = True
 ) -> tuple[Settings | None, tuple[Problem, ...]]:
     """Return the settings, or None with the problems that stop them; warnings come with settings.
 
-    `flags` maps keys such as `listen` to their texts. A file that can't be read is a problem.
+    Without upstreams none of their API keys need be there. `flags` maps keys such as `listen` to their texts. A file
+    that can't be read is a problem.
     """
     reading = _Reading()
     if file is not None:
@@ -49,7 +50,10 @@ def load(
             reading.read_variable(name, text)
     for key, text in flags.items():
         reading.read_text(key, text, source=f"--{key}")
-    reading.find_secrets(environment)
+    if with_upstreams:
+        reading.find_secrets(environment)
+    else:
+        reading.values.pop("upstreams", None)
     found = in_order(reading.problems)
     return (None if errors(found) else reading.settings(file)), found
 
@@ -341,9 +345,9 @@ _KEYS: Mapping[str, Reader] = {
     "audit.path": _not_yet,
     "limits.request_bytes": _size,
     "limits.head_bytes": _size,
-    "limits.store_ms": _whole(1, 60_000),
+    "limits.store_ms": _whole(1, 2_000),
     "limits.store_connections": _whole(1, 64),
-    "limits.directory_ms": _whole(1, 60_000),
+    "limits.directory_ms": _whole(1, 2_000),
     "limits.idle_s": _whole(1, 86_400),
     "limits.step_tokens": _whole(1, 1_000_000),
     "limits.assumed_tokens": _whole(1, 1_000_000),

@@ -22,6 +22,7 @@ from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.circuit_breaker import Circuit
+from modelfence.core.charge import OnStoreFailure
 from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors
@@ -200,9 +201,16 @@ class Gateway:
         await self._exits.aclose()
 
     async def missing(self) -> Mapping[str, str]:
-        """Return what keeps the fence from serving, by part."""
-        if isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
-            return {"store": f"{self.settings.store_shown} does not answer"}
+        """Return what keeps the fence from serving, by part.
+
+        A store keeps it only if a throttle refuses without one: where all fall back on something, calls are served.
+        """
+        refusing = any(
+            throttle.on_store_failure is OnStoreFailure.DENY and not throttle.rule.shadow
+            for throttle in self.parts.policy.throttles
+        )
+        if refusing and isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
+            return {"store": f"{self.settings.store_shown} does not answer, or can't be written to"}
         return {}
 
     def states(self) -> Mapping[str, str]:

@@ -66,9 +66,26 @@ def test_a_store_that_is_away_makes_it_unready(start_modelfence, flags, start_re
     assert get(f"{fence.admin}/readyz")[0] == 200
     server.kill()
     status, answer = get(f"{fence.admin}/readyz")
-    assert (status, json.loads(answer)["missing"]) == (503, {"store": f"{server.url} does not answer"})
+    assert (status, json.loads(answer)["missing"]) == (
+        503,
+        {"store": f"{server.url} does not answer, or can't be written to"},
+    )
     status, refusal = fetch(f"{fence.url}/v1/chat/completions", key="sk-acme")
     assert (status, refusal["error"]["type"]) == (503, "server_error")
+    server.start()
+
+
+def test_a_store_that_every_throttle_can_do_without_does_not_make_it_unready(
+    start_modelfence, flags, start_redis, tmp_path
+):
+    (tmp_path / "local.yaml").write_text(
+        "version: 1\naccess:\n  - {id: all, allow: 'kyc.tier >= tier.basic'}\n"
+        "throttle:\n  - {id: t, key: account.id, rate: 60 per minute, on_store_failure: local}\n"
+    )
+    server = start_redis()
+    fence = start_modelfence(*flags, "--store", server.url, "--policy", "local.yaml", **FREE)
+    server.kill()
+    assert get(f"{fence.admin}/readyz") == (200, '{"ready": true, "missing": {}, "store_circuit": "closed"}\n')
     server.start()
 
 

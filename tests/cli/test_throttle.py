@@ -14,7 +14,7 @@ access:
   - {id: customers, allow: kyc.status == "active"}
 throttle:
   - {id: requests, key: account.id, rate: 60 per day, burst: 3}
-  - {id: tokens, key: account.id, unit: output_tokens, rate: 86400 per day, burst: 100}
+  - {id: tokens, key: account.id, unit: input_tokens, rate: 86400 per day, burst: 100}
 """
 
 
@@ -63,7 +63,7 @@ def test_debt_is_shown_and_forgiven(modelfence, redis_server, folder):
     full_at_us = int(seconds) * 1_000_000 + int(microseconds) + 150_000_000  # of 100 tokens, a second each
     redis_server.command("SET", f"{prefix}:bucket:{{acme}}:tokens", full_at_us, "PX", 150_000)
     [tokens] = json.loads(modelfence("throttle", "show", "acme", "--throttle", "tokens", "--format", "json").stdout)
-    assert (tokens["left"], tokens["burst"], tokens["unit"], tokens["key"]) == (0, 100, "output_tokens", "acme")
+    assert (tokens["left"], tokens["burst"], tokens["unit"], tokens["key"]) == (0, 100, "input_tokens", "acme")
     assert 40 <= tokens["debt"] <= 50
     assert 140 <= tokens["full_in_s"] <= 150
     assert modelfence("throttle", "reset", "acme").returncode == 0
@@ -71,8 +71,13 @@ def test_debt_is_shown_and_forgiven(modelfence, redis_server, folder):
     assert (tokens["left"], tokens["debt"], tokens["full_in_s"]) == (100, 0, 0)
 
 
-def test_looking_changes_nothing(modelfence, redis_server, folder):
-    prefix = json.loads((folder / "modelfence.yaml").read_text())["store_prefix"]
+def test_looking_changes_nothing_and_needs_no_key_of_an_upstream(modelfence, redis_server, folder):
+    settings = json.loads((folder / "modelfence.yaml").read_text())
+    prefix = settings["store_prefix"]
+    settings["upstreams"] = [
+        {"name": "a", "dialect": "openai", "url": "http://a.test", "credential": {"env": "NO_KEY"}}
+    ]
+    (folder / "modelfence.yaml").write_text(json.dumps(settings))
     assert modelfence("throttle", "show", "acme").returncode == 0
     assert redis_server.command("KEYS", f"{prefix}:*") == []
 

@@ -68,7 +68,7 @@ class Store:
     async def _answer(self, running):
         if self.away:
             running.close()
-            raise UnavailableError(may_have_run=False)
+            raise UnavailableError("not there", may_have_run=False)
         answer = await running
         if self.loses_answers:
             raise UnavailableError

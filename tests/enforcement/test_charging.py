@@ -390,6 +390,52 @@ async def test_a_throttle_that_falls_back_on_the_worker_gives_streams_its_share(
     assert watcher.cuts[0] == "t"
 
 
+async def test_the_workers_share_ends_a_long_stream_when_it_is_used_up(fence, clock):
+    store = Store(clock)
+    made = fence(budget(1_000, on_store_failure="local"), buckets=store)
+    judged = await made.judge(call(reading=STREAM))
+    store.away = True
+    passed = 0
+    while await made.extend(judged, passed):
+        passed += 1
+        assert passed < 2_000
+    assert 1_000 <= passed <= 256 + 1_000
+
+
+async def test_a_throttle_that_allows_without_a_store_does_not_ask_it_for_every_token(fence, watcher, clock):
+    store = Store(clock)
+    made = fence(budget(300, on_store_failure="allow"), buckets=store)
+    judged = await made.judge(call(reading=STREAM))
+    store.away = True
+    for passed in range(2_560):
+        assert await made.extend(judged, passed)
+    assert len(watcher.failures) == 9  # a step each
+
+
+async def test_a_settlement_that_can_never_be_made_is_given_up(fence, watcher, clock):
+    store = Store(clock)
+    made = fence(budget(1_000), buckets=store)
+    judged = await made.judge(call(reading=STREAM))
+    store.away = True
+    await made.settle(judged, Usage(25, 100), status=200)
+    clock.now_us += 3_599 * SECOND_US
+    await made.charging.settle_late()
+    clock.now_us += SECOND_US
+    await made.charging.settle_late()
+    assert watcher.failures == [("t", "late"), ("t", "unsettled")]
+    await made.close()
+    assert len(watcher.failures) == 2
+
+
+async def test_a_store_that_fails_is_complained_of_now_and_then(fence, clock, caplog):
+    store = Store(clock, away=True)
+    made = fence(budget(1_000), buckets=store)
+    for seconds in (0, 5, 5, 5):
+        clock.now_us += seconds * SECOND_US
+        await made.judge(call(reading=STREAM))
+    assert [record.message for record in caplog.records] == ["the store failed: not there"] * 2
+
+
 async def test_the_loop_keeps_leases_and_late_settlements_by_itself(fence, clock):
     store = Store(clock)
     made = fence(budget(1_000), buckets=store, patience=Patience(lease_s=1))

@@ -56,7 +56,9 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Settings:
+def settings_of(
+    options: argparse.Namespace, environment: Mapping[str, str], *, with_upstreams: bool = True
+) -> Settings:
     """Return the settings of file, environment and those flags the command has. Raises CannotStartError."""
     file = options.config or (Path(named) if (named := environment.get(CONFIG_VARIABLE)) else None)
     if file is None and DEFAULT_CONFIG.is_file():
@@ -64,7 +66,7 @@ def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> 
     flags = {flag: value for flag in FLAGS if (value := getattr(options, flag, None)) is not None}
     if getattr(options, "upstream", None) is not None:
         flags["upstreams"] = options.upstream
-    settings, problems = load(file, environment, flags)
+    settings, problems = load(file, environment, flags, with_upstreams=with_upstreams)
     if settings is None:
         raise CannotStartError("a setting is wrong; mend it and start again", problems)
     complain(problems)

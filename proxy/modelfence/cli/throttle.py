@@ -58,7 +58,7 @@ def _command(commands: Any, name: str, help_text: str, examples: str) -> argpars
 
 def _run(options: argparse.Namespace, work: Callable[[Settings, argparse.Namespace], Coroutine[Any, Any, None]]) -> int:
     try:
-        asyncio.run(work(settings_of(options, os.environ), options))
+        asyncio.run(work(settings_of(options, os.environ, with_upstreams=False), options))
     except CannotStartError as error:
         complain(error.problems)
         print(f"modelfence throttle: {error}", file=sys.stderr)

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 STORE_RETRY_AFTER_US = SECOND_US
 MAX_LATE_SETTLEMENTS = 10_000
 """Kept while the store is away; beyond it the oldest is lost, and what it had reserved stays charged or lapses."""
+_LATE_AT_MOST_US = 3_600 * SECOND_US
+_COMPLAIN_EVERY_US = 10 * SECOND_US
 KEEP_EVERY_S = 0.5
 _LEAST_PART_OF_A_STEP = 8
 """Where a step does not fit, what is left is taken if it is an eighth of a step at least."""
@@ -39,6 +41,8 @@ class _Late:
 
     reservation: Reservation
     adjustments: Sequence[Adjustment]
+    until_us: int
+    """When it is given up, by the loop's clock."""
 
 
 class Charging:
@@ -67,6 +71,7 @@ class Charging:
         # Weak: what nobody is going to settle must not be renewed for ever.
         self._open: WeakSet[Reservation] = WeakSet()
         self._late: deque[_Late] = deque()
+        self._complained_us: int | None = None
 
     async def admit(self, call: Call, decision: Decision, demand: Demand) -> tuple[Decision, Taken, Reservation]:
         """Take a call's charges. Return the decision after that, the store's answer, and what is held."""
@@ -74,7 +79,8 @@ class Charging:
         lease = Lease(lease_id(call.id, 0), self._lasts_us)
         try:
             taken = await self._store.take(decision.charges, lease=lease)
-        except UnavailableError:
+        except UnavailableError as error:
+            self._complain(error)
             return await self._admit_without_store(call, decision, demand, lease)
         for observer in self._observers:
             observer.store_answered(self._clock_us() - started_us)
@@ -92,8 +98,9 @@ class Charging:
                     affordable = reservation.affordable(taken)
                     if affordable >= output_tokens + self._step_tokens // _LEAST_PART_OF_A_STEP:
                         taken = await self._step(reservation, affordable)
-            except UnavailableError:
-                return await self._extend_without_store(reservation, to_tokens)
+            except UnavailableError as error:
+                self._complain(error)
+                return await self._extend_without_store(reservation, output_tokens)
             if taken.refused_by is not None:
                 return taken.refused_by.throttle
         return None
@@ -117,7 +124,7 @@ class Charging:
         adjustments = reservation.settlement(used)
         if not adjustments:
             return
-        late = _Late(reservation, adjustments)
+        late = _Late(reservation, adjustments, self._clock_us() + _LATE_AT_MOST_US)
         if not await self._settle(late):
             self._tell(late, "late")
 
@@ -164,7 +171,12 @@ class Charging:
         try:
             await self._store_of(late.reservation).settle(late.adjustments)
         except UnavailableError as error:
-            self._keep_late(again if error.may_have_run else late)
+            self._complain(error)
+            if self._clock_us() < late.until_us:
+                self._keep_late(again if error.may_have_run else late)
+            else:
+                self._tell(late, "unsettled")
+                self._open.discard(late.reservation)
             return False
         except asyncio.CancelledError:
             self._keep_late(again)
@@ -230,8 +242,9 @@ class Charging:
         )
         return failed, Taken(), Reservation(call.id)
 
-    async def _extend_without_store(self, reservation: Reservation, to_tokens: int) -> str | None:
+    async def _extend_without_store(self, reservation: Reservation, output_tokens: int) -> str | None:
         """Let a stream pass one step unpaid where the policy says deny; otherwise do what it says."""
+        to_tokens = reservation.next_unpaid_step(output_tokens, self._step_tokens)
         enforced = [charge for charge in reservation.unpaid_step(to_tokens) if not charge.shadow]
         for charge in enforced:
             self._store_failed(charge, charge.on_store_failure)
@@ -260,6 +273,13 @@ class Charging:
 
     def _store_of(self, reservation: Reservation) -> BucketStore:
         return self._local if reservation.locally else self._store
+
+    def _complain(self, error: UnavailableError) -> None:
+        """Log what is wrong with the store, now and then: metrics count how often."""
+        now_us = self._clock_us()
+        if self._complained_us is None or now_us - self._complained_us >= _COMPLAIN_EVERY_US:
+            self._complained_us = now_us
+            log.warning("the store failed: %s", error)
 
     def _tell(self, late: _Late, outcome: str) -> None:
         for adjustment in late.adjustments:

@@ -114,11 +114,18 @@ class Reservation:
 
         That is one step more, or up to the limit; and no more at once than a full bucket holds.
         """
+        return self._next(output_tokens, step_tokens, paid=self._charged_tokens)
+
+    def next_unpaid_step(self, output_tokens: int, step_tokens: int) -> int:
+        """Return the same where what was passed on unpaid before stays unpaid."""
+        return self._next(output_tokens, step_tokens, paid=self._allowed_tokens)
+
+    def _next(self, output_tokens: int, step_tokens: int, *, paid: int) -> int:
         to_tokens = output_tokens + step_tokens
         if self._limit is not None and self._charged_tokens < self._limit:
             to_tokens = min(to_tokens, max(output_tokens, self._limit))
         at_once = (math.floor(part.charge.rate.burst / (part.charge.weight or 1.0)) for part in self._stepping)
-        return min(to_tokens, self._charged_tokens + max(1, min(at_once)))
+        return min(to_tokens, paid + max(1, min(at_once)))
 
     def step(self, to_tokens: int) -> Sequence[Charge]:
         """Return the charges of a step to that many tokens, and of what was passed on unpaid before it."""

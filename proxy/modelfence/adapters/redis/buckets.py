@@ -18,12 +18,14 @@ from modelfence.adapters.redis.patience import Patience
 from modelfence.adapters.redis.requests import Answer, Request, Taking, bucket_key, by_slot, list_key
 from modelfence.adapters.redis.scripts import RedisScripts, Script, within
 from modelfence.adapters.redis.servers import Circuit, RedisServers
-from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Taken
+from modelfence.core import bucket
+from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Taken, Unit
 from modelfence.enforcement.ports import UnavailableError
 
 _TAKE = Script.of("take.lua")
 _RENEW = Script.of("renew.lua")
-_WRITE = "redis.call('SET', KEYS[1], 1, 'PX', 1000) return redis.call('DEL', KEYS[1])"
+_TRIED = Charge("(ready)", "", bucket.Rate(1, bucket.SECOND_US, 1), unit=Unit.OUTPUT_TOKENS, shadow=True)
+"""In a bucket that no policy can name."""
 
 
 class RedisBuckets:
@@ -79,10 +81,11 @@ class RedisBuckets:
         await _all([self._delete(some) for some in slots.values()])
 
     async def ready(self) -> bool:
-        """Say whether a server lets itself be written to, within the deadline."""
-        key = f"{self._prefix}:ready"
+        """Say whether what calls need can be done: a charge taken and settled."""
+        hold = Hold(_TRIED, "ready", _TRIED.cost_us)
         try:
-            await self._send(key, "EVAL", _WRITE, 1, key)
+            await self.take([_TRIED], lease=Lease("ready", bucket.SECOND_US))
+            await self.settle([Adjustment(hold, -hold.held_us, 0)])
         except UnavailableError:
             return False
         return True
