@@ -142,7 +142,10 @@ class Dialect(Protocol):
         ...
 
     def limits(self, balances: Sequence[Balance]) -> Headers:
-        """Return the headers that tell an admitted caller what is left: of each kind of limit, the tightest bucket."""
+        """Return the headers that tell an admitted caller what is left: of each kind of limit, the tightest bucket.
+
+        Names are in lower case. Buckets in shadow are not told.
+        """
         ...
 
     def refuse(self, refusal: Refusal) -> Answer:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from modelfence.core.account import Account
 from modelfence.core.call import Call, CredentialState, Usage
-from modelfence.core.charge import Balance, Demand, Taken
+from modelfence.core.charge import Demand, Taken
 from modelfence.core.decision import Effect, decide
 from modelfence.core.dialect import Refusal
 from modelfence.core.policy import Policy
@@ -102,9 +102,10 @@ class Fence:
         if directory_failed and not decision.admitted:
             # Not the caller's fault: with the directory it might have been let in.
             decision = replace(decision, effect=Effect.ERROR, message=None)
-        taken, reservation = Taken(), Reservation(call.id)
         if decision.admitted and decision.charges:
             decision, taken, reservation = await self.charging.admit(call, decision, demand)
+        else:
+            taken, reservation = Taken(), Reservation(call.id)
         judged = Judged(
             call=call,
             decision=decision,
@@ -166,10 +167,6 @@ class Fence:
             retry_after_us=retry_after_us,
             balance=balances[0] if balances else None,
         )
-
-    def balances(self, judged: Judged) -> Sequence[Balance]:
-        """Return what is left in the buckets that an admitted call was charged to, those in shadow left out."""
-        return [balance for balance in judged.taken.balances if not balance.charge.shadow]
 
     async def _account_of(self, call: Call) -> tuple[Account | None, bool]:
         """Return the account of the credential; and whether the directory failed to answer."""

@@ -18,7 +18,7 @@ from mitmproxy.net.http.http1 import expected_http_body_size
 from modelfence.core.call import Call, Reading, Usage
 from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
-from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestError, Refusal, Request
 from modelfence.core.strict_json import parse
 from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
@@ -136,8 +136,7 @@ class FenceAddon:
             events = WholeEvents(passage.dialect.only_reports_usage if passage.withholds_usage else None)
             _free_of_length(flow)
             passage.is_stream = True
-        for name, value in passage.dialect.limits(self._fence.balances(passage.judged)):
-            flow.response.headers[name] = value
+        _tell_limits(flow.response, passage.dialect.limits(passage.judged.taken.balances))
         passage.meter = Meter(reader, counts=counts, events=events)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
@@ -319,6 +318,17 @@ def _free_of_length(flow: http.HTTPFlow) -> None:
     del response.headers["content-length"]
     if response.data.http_version.startswith(b"HTTP/1."):  # the others, which the stock runner speaks, know no chunks
         response.headers["transfer-encoding"] = "chunked"
+
+
+def _tell_limits(response: http.Response, limits: Headers) -> None:
+    """Put these headers in place of the upstream's, whose limits are the operator's business.
+
+    All at once: setting one by one in mitmproxy's headers copies all of them each time.
+    """
+    told = [(name.encode(), value.encode()) for name, value in limits]
+    names = {name for name, _ in told}
+    headers = response.data.headers
+    headers.fields = (*(field for field in headers.fields if field[0].lower() not in names), *told)
 
 
 def _path_of(request: http.Request) -> str:
