@@ -32,6 +32,8 @@ from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Location
+from modelfence.extraction.detection import Detection
+from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
@@ -143,6 +145,7 @@ async def serve_fence(upstream_port: int) -> int:
         geo=Geo(),
         buckets=buckets,
         local_buckets=buckets,
+        detector=Detection(Fingerprints()),
         observers=[metrics],
         clock_us=now_us,
         jitter=random.random,

@@ -93,7 +93,7 @@ def page() -> str:
 
 
 def _about(fact: Fact) -> str:
-    return "*always*; " * fact.always + fact.description + "; not measured yet" * (not fact.measured)
+    return "*always*; " * fact.always + fact.description
 
 
 def _without_common(keys: Sequence[Key]) -> list[Key]:

@@ -29,6 +29,8 @@ from modelfence.core.problem import Problem, errors
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import Observer, UnavailableError
+from modelfence.extraction.detection import Detection
+from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_policy
 from modelfence.settings import Address, CannotStartError, Geo, Settings
 from modelfence.wire.addon import FenceAddon
@@ -152,6 +154,7 @@ class Gateway:
             geo=self.parts.geo,
             buckets=self._buckets,
             local_buckets=self._buckets if isinstance(self._buckets, MemoryBuckets) else MemoryBuckets(now_us),
+            detector=Detection(Fingerprints()),
             observers=watching,
             clock_us=lambda: time.monotonic_ns() // 1000,
             jitter=random.random,

@@ -2,6 +2,7 @@
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.enforcement.outside import Unwary
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
@@ -54,6 +55,7 @@ def fence(metrics) -> Fence:
         geo=Places(),
         buckets=buckets,
         local_buckets=buckets,
+        detector=Unwary(),
         observers=[metrics],
         clock_us=lambda: NOON_US,
         jitter=lambda: 0.0,

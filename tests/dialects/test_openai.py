@@ -59,6 +59,11 @@ def samples():
     ]
 
 
+def facts_of(reading):
+    """Return what a reading says beside the prompt's texts."""
+    return {name: value for name, value in asdict(reading).items() if name != "prompt"}
+
+
 def request(operation, body, *, content_type="application/json"):
     headers = () if content_type is None else (("content-type", content_type),)
     return Request("POST", PATHS[operation], headers, json.dumps(body).encode(), body)
@@ -78,7 +83,7 @@ def test_a_request_is_read_as_its_sample_says(operation, sample):
         assert refused.value.message == sample["refused"]
         assert refused.value.status == 400
     else:
-        assert asdict(OPENAI.read(call)) == asdict(Reading(operation)) | sample["reading"]
+        assert facts_of(OPENAI.read(call)) == facts_of(Reading(operation)) | sample["reading"]
 
 
 CONTENT_TYPES = {
@@ -129,7 +134,7 @@ def test_a_models_listing_asks_for_no_answer_and_for_the_model_of_its_path(path,
 
 
 def test_nothing_is_known_of_an_unknown_operation_whatever_its_body():
-    reading = asdict(OPENAI.read(Request("POST", "/v1/files", (("content-type", "text/plain"),), b"\xff", None)))
+    reading = facts_of(OPENAI.read(Request("POST", "/v1/files", (("content-type", "text/plain"),), b"\xff", None)))
     assert reading.pop("operation") == "unknown"
     assert set(reading.values()) == {None}
 

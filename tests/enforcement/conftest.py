@@ -1,5 +1,5 @@
 import pytest
-from tests.enforcement.outside import ACME, Clock, Directory, Nowhere, Watcher
+from tests.enforcement.outside import ACME, Clock, Directory, Nowhere, Unwary, Watcher
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.enforcement.fence import Fence, Patience
@@ -28,6 +28,7 @@ def fence(clock, watcher):
             geo=Nowhere(),
             buckets=buckets or local,
             local_buckets=local,
+            detector=Unwary(),
             observers=[watcher],
             clock_us=clock,
             jitter=lambda: jitter,

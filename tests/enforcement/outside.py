@@ -5,9 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.core.account import Account
-from modelfence.core.call import Call, Credential, CredentialState, Reading
+from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.charge import Hold
 from modelfence.core.decision import Effect
+from modelfence.core.extraction import Caller, Extraction
 from modelfence.enforcement.ports import Judged, Location, Passing, Settled, UnavailableError
 
 NOON_US = 1_780_000_000_000_000
@@ -42,6 +43,20 @@ class Directory:
 class Nowhere:
     def locate(self, ip: str) -> Location:
         return Location("US", "NA") if ip == "8.8.8.8" else Location()
+
+
+class Unwary:
+    """A detector that says of every call what it is told to say."""
+
+    def __init__(self, says: Extraction = Extraction()) -> None:
+        self.says = says
+        self.answers = list[tuple[Caller, Extraction, Usage]]()
+
+    async def look(self, call: Call, caller: Caller) -> Extraction:
+        return self.says
+
+    async def answered(self, caller: Caller, extraction: Extraction, usage: Usage) -> None:
+        self.answers.append((caller, extraction, usage))
 
 
 class Store:

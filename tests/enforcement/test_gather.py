@@ -6,6 +6,7 @@ import pytest
 
 from modelfence.core.account import Account
 from modelfence.core.call import Call, Credential, CredentialState, Reading
+from modelfence.core.extraction import Extraction
 from modelfence.core.facts import FACTS, FACTS_BY_NAME
 from modelfence.enforcement.gather import gather
 from modelfence.enforcement.ports import Location
@@ -39,7 +40,7 @@ def call(reading: Reading, max_output_tokens: int | None = None) -> Call:
 
 
 def test_of_a_bare_call_exactly_what_is_always_known_is_there():
-    facts = gather(call(BARE), None, Location(), POLICY)
+    facts = gather(call(BARE), None, Location(), POLICY, extraction=Extraction())
     assert set(facts) == {fact.name for fact in FACTS if fact.always}
 
 
@@ -49,7 +50,9 @@ def test_everything_known_has_its_fact():
         labels={"plan": "gold"},
     )  # fmt: skip
     location = Location("US", "NA", 15169, "Google", anonymous=False, hosting=True)
-    facts = gather(call(Reading("chat", "gpt-4o", output_tokens=10)), account, location, POLICY)
+    facts = gather(
+        call(Reading("chat", "gpt-4o", output_tokens=10)), account, location, POLICY, extraction=Extraction()
+    )
     assert set(facts) - {"kyc.owned_by.embargoed"} == set(FACTS_BY_NAME)
     assert facts["kyc.owned_by.embargoed"] == pytest.approx(0.54)
     assert facts["kyc.tier"] == 2
@@ -60,14 +63,18 @@ def test_everything_known_has_its_fact():
 
 def test_owners_never_stated_are_unknown_and_none_stated_are_none():
     reading = Reading("chat")
-    unstated = gather(call(reading), Account("a", "active", "basic"), Location(), POLICY)
+    unstated = gather(call(reading), Account("a", "active", "basic"), Location(), POLICY, extraction=Extraction())
     assert "kyc.owned_by.embargoed" not in unstated
-    none = gather(call(reading), Account("a", "active", "basic", ownership={}), Location(), POLICY)
+    none = gather(
+        call(reading), Account("a", "active", "basic", ownership={}), Location(), POLICY, extraction=Extraction()
+    )
     assert none["kyc.owned_by.embargoed"] == 0.0
 
 
 def test_a_tier_the_policy_does_not_know_is_the_lowest():
-    facts = gather(call(Reading("chat")), Account("a", "active", "platinum"), Location(), POLICY)
+    facts = gather(
+        call(Reading("chat")), Account("a", "active", "platinum"), Location(), POLICY, extraction=Extraction()
+    )
     assert facts["kyc.tier"] == 0
 
 
@@ -82,9 +89,11 @@ def test_a_tier_the_policy_does_not_know_is_the_lowest():
     ],
 )
 def test_a_call_that_sets_no_limit_has_the_upstreams_for_each_choice(reading, expected):
-    facts = gather(call(reading, max_output_tokens=100), None, Location(), POLICY)
+    facts = gather(call(reading, max_output_tokens=100), None, Location(), POLICY, extraction=Extraction())
     assert facts["request.output_tokens"] == expected
 
 
 def test_without_any_limit_the_most_it_may_answer_is_unknown():
-    assert "request.output_tokens" not in gather(call(Reading("chat")), None, Location(), POLICY)
+    assert "request.output_tokens" not in gather(
+        call(Reading("chat")), None, Location(), POLICY, extraction=Extraction()
+    )

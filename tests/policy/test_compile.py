@@ -209,13 +209,6 @@ def test_problems_are_sorted_and_each_is_there_once(tmp_path):
     assert len(set(compiled.problems)) == len(compiled.problems) == 7
 
 
-def test_a_warning_stops_nothing():
-    compiled = compile_text("version: 1\nthrottle: [{id: t, key: extraction.cohort, rate: 1 per day}]\n")
-    assert [problem.code for problem in compiled.problems] == ["not-measured"]
-    assert errors(compiled.problems) == ()
-    assert compiled.policy is not None
-
-
 @given(st.text())
 @settings(deadline=None)
 def test_no_text_is_too_odd_to_be_a_policy(text):

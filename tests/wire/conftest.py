@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from tests.enforcement.outside import Unwary
 from tests.wire.outside import KEY, WITHIN_S, Accounts, Buckets, Geo, Watcher
 
 from modelfence.core.upstream import Upstream
@@ -256,6 +257,7 @@ class RunningFence:
             geo=Geo(),
             buckets=self.buckets,
             local_buckets=self.buckets,
+            detector=Unwary(),
             observers=[self.watcher],
             clock_us=lambda: self.now_us,
             jitter=lambda: 0.0,

@@ -10,6 +10,8 @@ from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Location
+from modelfence.extraction.detection import Detection
+from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.stock import StockRunner
@@ -38,6 +40,7 @@ fence = Fence(
     geo=Geo(),
     buckets=buckets,
     local_buckets=buckets,
+    detector=Detection(Fingerprints()),
     observers=[],
     clock_us=now_us,
     jitter=lambda: 0.0,

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from modelfence.core.charge import Demand
+from modelfence.core.extraction import Fingerprint, Prompt
 
 
 class CredentialState(StrEnum):
@@ -48,6 +49,7 @@ class Reading:
     input_tokens: int | None = 0
     output_tokens: int | None = None
     """The most tokens the call says it may be answered with, over all its choices; None where it sets no limit."""
+    prompt: Prompt = field(default=Prompt(), repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class Call:
     reading: Reading
     max_output_tokens: int | None = None
     """The upstream's own limit for each choice, for calls that set none."""
+    fingerprint: Fingerprint | None = None
+    """That of the prompt where the prompt itself is not there: in a recording without prompts."""
+    body: object = field(default=None, repr=False, compare=False)
+    """The request's JSON, for a recording that keeps prompts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,8 +32,6 @@ class Fact:
     type: FactType
     description: str
     always: bool = False
-    measured: bool = True
-    """False while nothing measures it: it then keeps its empty value, and a policy that reads it is warned."""
 
 
 FACTS: tuple[Fact, ...] = (
@@ -72,10 +70,10 @@ FACTS: tuple[Fact, ...] = (
     Fact("request.path", FactType.STRING, "path as the upstream will receive it, without the query", always=True),
     Fact("request.method", FactType.STRING, "HTTP method", always=True),
     Fact("request.bytes", FactType.INT, "size of the body, decoded", always=True),
-    Fact("extraction.score", FactType.DOUBLE, "how much this looks like model extraction, 0 to 1", True, False),
-    Fact("extraction.signals", FactType.STRINGS, "names of the signals that fired", True, False),
-    Fact("extraction.cohort", FactType.STRING, "accounts that share this call's template; empty in none", True, False),
-    Fact("extraction.cohort_accounts", FactType.INT, "accounts in that cohort", True, False),
+    Fact("extraction.score", FactType.DOUBLE, "how much this looks like model extraction, 0 to 1", always=True),
+    Fact("extraction.signals", FactType.STRINGS, "names of the signals that fired", always=True),
+    Fact("extraction.cohort", FactType.STRING, "accounts that share this call's template; empty in none", always=True),
+    Fact("extraction.cohort_accounts", FactType.INT, "accounts in that cohort", always=True),
     Fact("now", FactType.TIMESTAMP, "time of the call", always=True),
 )
 

@@ -8,7 +8,7 @@ such a prompt the model is to be named in the call.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelfence.core.call import Reading
 from modelfence.core.dialect import Json, MalformedRequestError
@@ -24,6 +24,7 @@ from modelfence.dialects.fields import (
     string,
     wrong_type,
 )
+from modelfence.dialects.openai_prompt import prompt_in
 from modelfence.dialects.tokens import size_of, size_of_content, size_of_json, tokens_in
 
 _MOST_OUTPUT_TOKENS = 10**15
@@ -63,7 +64,7 @@ _READ = frozenset(
 def read_body(operation: str, body: Body) -> Reading:
     """Return what a body asks for. Raises MalformedRequestError naming the field that is wrong."""
     refuse_other_cases(body, _READ)
-    return _READERS[operation](body)
+    return replace(_READERS[operation](body), prompt=prompt_in(operation, body))
 
 
 def _read_chat(body: Body) -> Reading:

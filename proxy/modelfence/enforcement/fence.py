@@ -17,10 +17,11 @@ from modelfence.core.dialect import Refusal
 from modelfence.core.policy import Policy
 from modelfence.enforcement.charging import Charging
 from modelfence.enforcement.expected_usage import ExpectedUsage
-from modelfence.enforcement.gather import demand_of, gather, tier_of
+from modelfence.enforcement.gather import caller_of, demand_of, gather
 from modelfence.enforcement.ports import (
     AccountDirectory,
     BucketStore,
+    Detector,
     GeoDatabase,
     Judged,
     Observer,
@@ -59,6 +60,7 @@ class Fence:
         geo: GeoDatabase,
         buckets: BucketStore,
         local_buckets: BucketStore,
+        detector: Detector,
         observers: Sequence[Observer],
         clock_us: Callable[[], int],
         jitter: Callable[[], float],
@@ -72,6 +74,7 @@ class Fence:
         self.policy = policy
         self._accounts = accounts
         self._geo = geo
+        self._detector = detector
         self._observers = observers
         self._clock_us = clock_us
         self._jitter = jitter
@@ -93,7 +96,9 @@ class Fence:
         started_us = self._clock_us()
         account, directory_failed = await self._account_of(call)
         location = self._geo.locate(call.client_ip)
-        facts = gather(call, account, location, self.policy)
+        caller = caller_of(call, account, location, self.policy)
+        extraction = await self._detector.look(call, caller)
+        facts = gather(call, account, location, self.policy, extraction=extraction)
         expected = self._expected.of(_name(account), call.reading.operation)
         demand = demand_of(call, step_tokens=self._patience.step_tokens, expected_tokens=expected)
         deciding_us = self._clock_us()
@@ -111,9 +116,11 @@ class Fence:
             decision=decision,
             account=account,
             country=location.country,
-            tier=tier_of(call, account, self.policy),
+            tier=caller.tier,
             taken=taken,
             reservation=reservation,
+            caller=caller,
+            extraction=extraction,
             took_us=self._clock_us() - started_us,
             decided_us=decided_us,
         )
@@ -137,6 +144,8 @@ class Fence:
         if usage is not None:
             self._learn(judged, usage)
         await self.charging.settle(judged.reservation, usage.demand() if usage else Demand())
+        if usage is not None:
+            await self._detector.answered(judged.caller, judged.extraction, usage)
         settled = Settled(judged, usage, status)
         for observer in self._observers:
             observer.settled(settled)

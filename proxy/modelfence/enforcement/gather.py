@@ -1,32 +1,24 @@
 """From a call, its account and its place to the facts a policy reads. What is not known is left out."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from modelfence.core.account import Account
 from modelfence.core.call import Call
 from modelfence.core.charge import Demand
+from modelfence.core.extraction import Caller, Extraction
 from modelfence.core.facts import Facts, FactValue
 from modelfence.core.policy import Policy
 from modelfence.enforcement.ports import Location
 
-# Nothing measures extraction yet; these are its facts for a call in no cohort.
-_NO_EXTRACTION: Mapping[str, FactValue] = {
-    "extraction.score": 0.0,
-    "extraction.signals": [],
-    "extraction.cohort": "",
-    "extraction.cohort_accounts": 0,
-}
 
-
-def gather(call: Call, account: Account | None, location: Location, policy: Policy) -> Facts:
+def gather(call: Call, account: Account | None, location: Location, policy: Policy, *, extraction: Extraction) -> Facts:
     """Return the facts of a call. A name that is absent is unknown."""
     known: dict[str, FactValue | None] = {
         "now": datetime.fromtimestamp(call.at_us / 1_000_000, UTC),
         **_of_client(call, location),
         **_of_account(call, account, policy),
         **_of_request(call),
-        **_NO_EXTRACTION,
+        **_of_extraction(extraction),
     }
     return {name: value for name, value in known.items() if value is not None}
 
@@ -36,6 +28,26 @@ def tier_of(call: Call, account: Account | None, policy: Policy) -> str:
     if account is None or account.expired(call.at_us) or account.tier not in policy.tiers:
         return policy.tiers[0]
     return account.tier
+
+
+def caller_of(call: Call, account: Account | None, location: Location, policy: Policy) -> Caller:
+    """Return who calls, for detection. Without an account the address stands for one."""
+    tier = tier_of(call, account, policy)
+    return Caller(
+        id=account.id if account else f"({call.client_ip})",
+        tier=tier,
+        is_verified=2 * policy.tier(tier) >= len(policy.tiers),
+        country=location.country or "",
+    )
+
+
+def _of_extraction(extraction: Extraction) -> dict[str, FactValue | None]:
+    return {
+        "extraction.score": extraction.score,
+        "extraction.signals": list(extraction.signals),
+        "extraction.cohort": extraction.cohort,
+        "extraction.cohort_accounts": extraction.cohort_accounts,
+    }
 
 
 def _of_client(call: Call, location: Location) -> dict[str, FactValue | None]:

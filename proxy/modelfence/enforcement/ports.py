@@ -8,6 +8,7 @@ from modelfence.core.account import Account
 from modelfence.core.call import Call, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
+from modelfence.core.extraction import Caller, Extraction
 from modelfence.enforcement.reservation import Reservation
 
 
@@ -45,6 +46,18 @@ class GeoDatabase(Protocol):
 
     def locate(self, ip: str) -> Location:
         """Return what is known of an address; an empty location for one that is in no database."""
+        ...
+
+
+class Detector(Protocol):
+    """Watches for model extraction. Neither method raises for evidence that can't be had."""
+
+    async def look(self, call: Call, caller: Caller) -> Extraction:
+        """Take a call into account, and return what it looks like."""
+        ...
+
+    async def answered(self, caller: Caller, extraction: Extraction, usage: Usage) -> None:
+        """Take into account what an admitted call was answered with."""
         ...
 
 
@@ -91,6 +104,8 @@ class Judged:
     taken: Taken
     reservation: Reservation
     """What was taken, to be settled when the answer has ended."""
+    caller: Caller
+    extraction: Extraction
     took_us: int
     """Time from the call's arrival at the loop to its decision."""
     decided_us: int

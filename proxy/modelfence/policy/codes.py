@@ -41,5 +41,4 @@ CODES: Mapping[str, str] = {
     "condition-syntax": "The condition is not written as CEL, the language of conditions.",
     "condition-too-large": "The condition is nested too deep or is too long; split it into several rules.",
     "bad-constant": "A pattern, time or duration is written in a way that can never be read.",
-    "not-measured": "A condition reads a fact that nothing measures yet, so that it keeps its empty value.",
 }

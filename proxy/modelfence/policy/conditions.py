@@ -3,12 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from modelfence.core.facts import FACTS_BY_NAME
 from modelfence.core.policy import AccessRule, DenyGroup
-from modelfence.core.problem import Severity
 from modelfence.document import Node
 from modelfence.policy.cel import NUMBER, TEXT, TRUTH, CelExpression, Language, Result
-from modelfence.policy.tokens import place_of, tokens
 
 GROUP = 32
 """Denies in one combined expression: CEL's own limit is 32 levels of nesting and 100,000 characters."""
@@ -66,20 +63,4 @@ class Compiler:
             return None
         self.names |= expression.names
         self.constants |= expression.constants
-        _warn_of_unmeasured(node, expression.names)
         return expression
-
-
-def _warn_of_unmeasured(node: Node, names: frozenset[str]) -> None:
-    for name in sorted(names):
-        fact = FACTS_BY_NAME.get(name)
-        if fact and not fact.measured:
-            place = place_of(name, tokens(str(node.yaml.value)), near=0)
-            assert place  # noqa: S101 - names are found in these same tokens
-            node.problem_within(
-                place.start,
-                "not-measured",
-                f"`{name}` is not measured yet and keeps its empty value",
-                length=place.end - place.start,
-                severity=Severity.WARNING,
-            )

@@ -1,0 +1,83 @@
+"""The texts in a request to OpenAI's API, by who speaks: what detection looks at.
+
+Rule: types have been checked before (`openai_reading`); what is of another shape is passed over here, never refused.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from modelfence.core.dialect import Json
+from modelfence.core.extraction import Prompt
+from modelfence.dialects.fields import Body
+
+_SYSTEM_ROLES = ("system", "developer")
+_CALLS = ("tool_calls", "function_call", "arguments")
+_MOST_TOKENS = 512
+"""Of a prompt given as token ids, at either end: detection looks at both ends of a text, and no further."""
+_MOST_NAMES = 64
+_DEEPEST_SCHEMA = 6
+
+
+def prompt_in(operation: str, body: Body) -> Prompt:
+    """Return the texts that a body asks the model with."""
+    if operation == "chat":
+        return _of_messages(body.get("messages"), (), _names_of_schema(body.get("response_format")))
+    if operation == "responses":
+        instructions, text = body.get("instructions"), body.get("text")
+        first = (instructions,) if isinstance(instructions, str) else ()
+        schema = _names_of_schema(text.get("format")) if isinstance(text, dict) else ()
+        given = body.get("input")
+        return Prompt(first, (given,), (), schema) if isinstance(given, str) else _of_messages(given, first, schema)
+    return Prompt(user=tuple(_prompts(body.get("prompt" if operation == "completion" else "input"))))
+
+
+def _of_messages(messages: Json, system: tuple[str, ...], schema: tuple[str, ...]) -> Prompt:
+    by_role: dict[bool | None, list[str]] = {True: list(system), False: [], None: []}
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, dict):
+            role = message.get("role")
+            # Whoever is not known to be the model or a tool is taken for the caller.
+            speaks: bool | None = role in _SYSTEM_ROLES
+            if role in ("assistant", "tool", "function") or (role is None and message.get("type") != "message"):
+                speaks = None
+            by_role[speaks].append("\n".join(_texts(message.get("content", message.get("output")))) or _called(message))
+    return Prompt(tuple(by_role[True]), tuple(by_role[False]), tuple(by_role[None]), schema)
+
+
+def _called(message: Body) -> str:
+    """Return a call of a tool as a text, so that two histories that differ in it differ."""
+    return str(next((message[name] for name in _CALLS if message.get(name)), ""))
+
+
+def _texts(content: Json) -> Iterator[str]:
+    if isinstance(content, str):
+        yield content
+    for part in content if isinstance(content, list) else ():
+        text = part.get("text") if isinstance(part, dict) else part
+        if isinstance(text, str):
+            yield text
+
+
+def _prompts(value: Json) -> Iterator[str]:
+    """Yield the prompts of a field: texts, or token ids, each of which is then a word."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list) and value and isinstance(value[0], int):
+        ends = value if len(value) <= 2 * _MOST_TOKENS else [*value[:_MOST_TOKENS], *value[-_MOST_TOKENS:]]
+        yield " ".join(f"t{token}" for token in ends)
+    elif isinstance(value, list):
+        for one in value[:_MOST_NAMES]:
+            yield from _prompts(one)
+
+
+def _names_of_schema(schema: Json) -> tuple[str, ...]:
+    names = _names(schema, _DEEPEST_SCHEMA) if schema is not None else ()
+    return tuple(name for name, _ in zip(names, range(_MOST_NAMES), strict=False))
+
+
+def _names(schema: Json, depth: int) -> Iterable[str]:
+    """Yield the names of the properties that the answer is to have."""
+    if depth and isinstance(schema, dict):
+        properties = schema.get("properties")
+        yield from properties if isinstance(properties, dict) else ()
+        for value in schema.values():
+            yield from _names(value, depth - 1)

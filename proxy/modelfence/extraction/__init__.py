@@ -1,0 +1,1 @@
+"""What extraction looks like: fingerprints, cohorts, score. Rule: pure; its state goes through a port."""
