@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.core.problem import Severity
-from modelfence.settings import Address, Settings
+from modelfence.settings import Address, Recording, Settings
 from modelfence.settings_reading import load
 
 
@@ -55,6 +55,15 @@ def test_a_nested_key_has_a_variable_and_a_key_set_to_null_keeps_its_default(tmp
     assert settings.geo.private == "DE"
     assert settings.limits.store_ms == 20
     assert settings.limits.request_bytes == 2 << 20
+
+
+def test_a_recording_is_a_path_relative_to_the_file_that_keeps_no_prompts_unless_told_to(tmp_path):
+    settings, problems = read("record: {path: calls.jsonl}", tmp_path)
+    assert (settings.record, problems) == (Recording(tmp_path / "calls.jsonl", prompts=False), ())
+    settings, _ = read(
+        "record: {path: calls.jsonl, prompts: true, max_bytes: 1GB}", tmp_path, {"MODELFENCE_RECORD_KEEP": "3"}
+    )
+    assert settings.record == Recording(tmp_path / "calls.jsonl", prompts=True, max_bytes=1 << 30, keep=3)
 
 
 @pytest.mark.parametrize("written", ["10.0.0.0/8, fd00::/8", "[10.0.0.0/8, 'fd00::/8']"])
@@ -129,6 +138,8 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("tls: {cert: cert.pem}", "this is not supported yet; leave it null [not-supported]"),
         ("audit: {path: audit.log}", "this is not supported yet; leave it null [not-supported]"),
         ("limits: {request_bytes: 20 apples}", "a size like 20MB is expected here, not `20 apples` [wrong-type]"),
+        ("record: {prompts: maybe}", "`maybe` is not possible here [unknown-value]"),
+        ("record: {keep: 0}", "`0` is not between 1 and 1000 [out-of-range]"),
         ("limits: {store_ms: 0}", "`0` is not between 1 and 2000 [out-of-range]"),
         ("accounts: redis://x", "accounts are read from a file; other directories are not supported yet [not-supported]"),
         ("geo: {private: Germany}", "a country code like US is expected here, not `Germany` [bad-country]"),

@@ -64,6 +64,20 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """Which calls are recorded where, to be replayed."""
+
+    path: Path | None = None
+    """None records nothing."""
+    prompts: bool = False
+    """Whether the requests themselves are kept, instead of only what policies and detection need of them."""
+    max_bytes: int = 100 << 20
+    """Of one file; then the next one is begun."""
+    keep: int = 10
+    """So many full files are kept besides."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything `run` needs to know."""
 
@@ -80,6 +94,7 @@ class Settings:
     trusted_proxies: tuple[Network, ...] = ()
     upstreams: tuple[Upstream, ...] = ()
     limits: Limits = Limits()
+    record: Recording = Recording()
     file: Path | None = None
 
     @property

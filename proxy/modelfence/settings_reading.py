@@ -18,7 +18,7 @@ from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.core.upstream import Upstream
 from modelfence.document import Document, Node, did_you_mean, read
-from modelfence.settings import Address, Geo, Limits, Settings
+from modelfence.settings import Address, Geo, Limits, Recording, Settings
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
@@ -113,11 +113,12 @@ class _Reading:
 
     def settings(self, file: Path | None) -> Settings:
         flat: dict[str, object] = {}
-        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}}
+        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}, "record": {}}
         for key, value in self.values.items():
             group, _, name = key.rpartition(".")
             groups.get(group, flat)[name] = value
-        return Settings(geo=Geo(**groups["geo"]), limits=Limits(**groups["limits"]), file=file, **flat)  # type: ignore[arg-type]
+        geo, limits, record = Geo(**groups["geo"]), Limits(**groups["limits"]), Recording(**groups["record"])  # type: ignore[arg-type]
+        return Settings(geo=geo, limits=limits, record=record, file=file, **flat)  # type: ignore[arg-type]
 
     def _read_mapping(self, node: Node, prefix: str, folder: Path) -> None:
         known = dict.fromkeys(key.removeprefix(prefix).partition(".")[0] for key in _KEYS if key.startswith(prefix))
@@ -234,6 +235,10 @@ def _whole(minimum: int, maximum: int) -> Reader:
     return lambda node, _: node.integer(minimum=minimum, maximum=maximum)
 
 
+def _yes_or_no(node: Node, _: Path) -> bool | None:
+    return node.boolean()
+
+
 def _not_yet(node: Node, _: Path) -> None:
     node.problem("not-supported", "this is not supported yet; leave it null")
 
@@ -343,6 +348,10 @@ _KEYS: Mapping[str, Reader] = {
     "tls.key": _not_yet,
     "tls.client_ca": _not_yet,
     "audit.path": _not_yet,
+    "record.path": _path,
+    "record.prompts": _yes_or_no,
+    "record.max_bytes": _size,
+    "record.keep": _whole(1, 1_000),
     "limits.request_bytes": _size,
     "limits.head_bytes": _size,
     "limits.store_ms": _whole(1, 2_000),

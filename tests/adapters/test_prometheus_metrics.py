@@ -134,9 +134,11 @@ def test_what_was_never_judged_and_what_failed_is_counted(fence, metrics):  # no
     metrics.unjudged("openai", "chat", Effect.REJECT)
     metrics.store_failed("calls", "unsettled")
     metrics.hook_failed()
+    metrics.recorded("dropped")
     assert counted(metrics, "requests_total") == {("reject", "enforce", "chat", "openai"): 1}
     assert counted(metrics, "store_failures_total") == {("unsettled", "calls"): 1}
     assert counted(metrics, "hook_failures_total") == {(): 1}
+    assert counted(metrics, "recorded_total") == {("dropped",): 1}
 
 
 def test_how_long_things_take_is_in_seconds(fence, metrics):  # noqa: ARG001 - the policy is in force

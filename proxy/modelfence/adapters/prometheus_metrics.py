@@ -44,6 +44,7 @@ class PrometheusMetrics:
         )
         self._streams_cut = self._counter("streams_cut", "Streams ended because a budget was used up.", "throttle")
         self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
+        self._recorded = self._counter("recorded", "Judged calls by whether they are in the recording.", "outcome")
         self._hook_failures = Counter(
             "modelfence_hook_failures_total", "Times the fence itself failed; each was refused.", registry=self.registry
         )
@@ -143,6 +144,10 @@ class PrometheusMetrics:
     def hook_failed(self) -> None:
         """Count a failure of the fence itself."""
         self._hook_failures.inc()
+
+    def recorded(self, outcome: str) -> None:
+        """Count what became of a call's line in the recording. May be called in any thread."""
+        self._recorded.at(outcome).inc()
 
     def _counter(self, name: str, help_text: str, *labels: str) -> "_Counters":
         return _Counters(Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry))
