@@ -9,16 +9,8 @@ from modelfence.core.call import Call, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
 from modelfence.core.extraction import Caller, Extraction
+from modelfence.core.unavailable import UnavailableError as UnavailableError
 from modelfence.enforcement.reservation import Reservation
-
-
-class UnavailableError(Exception):
-    """The outside thing did not answer in time, or not at all. Anything else an adapter raises is a bug."""
-
-    def __init__(self, message: str = "", *, may_have_run: bool = True) -> None:
-        """`may_have_run` is False when what was asked for has surely not been done, and will not be."""
-        super().__init__(message)
-        self.may_have_run = may_have_run
 
 
 class AccountDirectory(Protocol):

@@ -27,9 +27,11 @@ PHRASES: Mapping[str, re.Pattern[str]] = {
     # "Come up with a set of task instructions", "rewrite the given prompt": Self-Instruct (arXiv 2212.10560),
     # Evol-Instruct (arXiv 2304.12244), Magpie and their like.
     "generator_phrasing": re.compile(
-        r"\b(?:come up with|generate|create|write|produce|design|brainstorm)\b[^\n]{0,60}\b(?:instructions?|prompts|questions"
-        r"|training (?:data|examples|samples)|examples|q&a pairs|question[- ]answer pairs|dialogues|conversations|tasks)\b"
-        r"|\b(?:rewrite|rephrase|evolve|complicate|mutate)\b[^\n]{0,40}\b(?:prompts?|instructions?|questions?)\b"
+        r"\b(?:come up with|generate|create|write|produce|design|brainstorm|invent)\b[^\n.]{0,60}\b(?:task instructions?"
+        r"|instructions for|(?:new|diverse|synthetic|training|complex|different|challenging) (?:\w+ ){0,2}"
+        r"(?:prompts?|instructions?|questions?|tasks?|examples?|problems?|dialogues?|conversations?|data)"
+        r"|training (?:data|examples|samples|set)|dataset|(?:q&a|question[- ]answer|instruction[- ]response|input[- ]output) pairs)\b"
+        r"|\b(?:rewrite|evolve|complicate|mutate|diversify)\b[^\n.]{0,40}\b(?:prompts?|instructions?)\b"
         r"|\bprompt (?:rewriter|creator|generator|writer)\b"
     ),
 }

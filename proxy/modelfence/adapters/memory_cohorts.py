@@ -1,0 +1,175 @@
+"""The cohorts of evidence in memory: what is counted of each, and which of them are one."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modelfence.extraction.evidence import (
+    ACCOUNTS,
+    COUNTED,
+    COUNTRIES,
+    HOUR_S,
+    ITEM_BITS,
+    ITEMS_CHECKED,
+    OVERLAPS,
+    TEMPLATE,
+    Bounds,
+    CohortRecord,
+    Sighting,
+)
+
+
+@dataclass(slots=True)
+class Cohort:
+    """A `CohortRecord` that is still counted, and what it takes to count it."""
+
+    id: str
+    first_at_s: int
+    last_at_s: int
+    seeds: set[int]
+    """Tags of accounts that were counted before they were known by name."""
+    accounts: int = 0
+    verified: int = 0
+    calls: int = 0
+    in_message: int = 0
+    deep: int = 0
+    phrased: int = 0
+    checked: int = 0
+    repeated: int = 0
+    pairs: int = 0
+    answers: int = 0
+    output_tokens: int = 0
+    tiers: dict[str, int] = field(default_factory=dict)
+    countries: dict[str, int] = field(default_factory=dict)
+    template: tuple[int, ...] = ()
+    overlaps: dict[str, int] = field(default_factory=dict)
+    bitmap: bytearray = field(default_factory=lambda: bytearray(ITEM_BITS // 8))
+
+    def record(self) -> CohortRecord:
+        """Return it as it stands."""
+        counts = {name: getattr(self, name) for name in COUNTED}
+        return CohortRecord(
+            self.id,
+            self.first_at_s,
+            self.last_at_s,
+            tiers=dict(self.tiers),
+            countries=dict(self.countries),
+            template=self.template,
+            **counts,
+        )
+
+    def learn(self, shingles: Iterable[int]) -> None:
+        """Take shingles in as part of the template."""
+        self.template = tuple(sorted({*self.template, *shingles})[:TEMPLATE])
+
+    def count(self, sighting: Sighting, before: int, *, in_message: bool) -> None:
+        """Count a call of an account that had made so many."""
+        print_ = sighting.fingerprint
+        times = 1 if self.calls else ACCOUNTS
+        self.last_at_s = max(self.last_at_s, sighting.at_s)
+        self.calls += times
+        self.pairs += 2 * before
+        self.in_message += times * in_message
+        self.phrased += times * bool(print_.phrases)
+        if print_.history and not in_message and not self._knows(print_.history):
+            self.deep += times
+        if print_.item and self.checked < ITEMS_CHECKED:
+            self.checked += 1
+            self.repeated += self._knows(print_.item)
+
+    def welcome(self, sighting: Sighting) -> None:
+        """Count an account that is new to it."""
+        if sighting.tag in self.seeds:
+            self.seeds.discard(sighting.tag)
+        else:
+            self.accounts += 1
+        self.verified += sighting.is_verified
+        self.tiers[sighting.tier] = self.tiers.get(sighting.tier, 0) + 1
+        known = sighting.country in self.countries or len(self.countries) < COUNTRIES
+        country = sighting.country if known else ""
+        self.countries[country] = self.countries.get(country, 0) + 1
+
+    def take_in(self, other: "Cohort", both: int) -> None:
+        """Count all that another has counted; so many accounts are in both."""
+        for name in COUNTED:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.accounts -= both
+        self.last_at_s = max(self.last_at_s, other.last_at_s)
+        for mine, theirs in ((self.tiers, other.tiers), (self.countries, other.countries)):
+            for name, accounts in theirs.items():
+                mine[name] = mine.get(name, 0) + accounts
+        self.learn(other.template)
+        self.seeds |= other.seeds
+        self.bitmap = bytearray(a | b for a, b in zip(self.bitmap, other.bitmap, strict=True))
+
+    def _knows(self, item: int) -> bool:
+        """Say whether the bitmap knew it; it does from now on."""
+        at, bit = divmod(item % ITEM_BITS, 8)
+        known = bool(self.bitmap[at] >> bit & 1)
+        self.bitmap[at] |= 1 << bit
+        return known
+
+
+class Cohorts:
+    """All of them, and which were taken in by which."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self._bounds = bounds
+        self.by_id: dict[str, Cohort] = {}
+        self._taken_in: dict[str, str] = {}
+        self._looked_in = 0
+
+    def root(self, name: str) -> str:
+        """Return the cohort that this one has become part of, or itself."""
+        while name in self._taken_in:
+            name = self._taken_in[name]
+        return name
+
+    def of_roots(self, calls: Mapping[str, int]) -> dict[str, int]:
+        """Return the same calls by the cohorts that are kept."""
+        found: dict[str, int] = {}
+        for name, count in calls.items():
+            root = self.root(name)
+            if root in self.by_id:
+                found[root] = found.get(root, 0) + count
+        return found
+
+    def begin(self, shingle: int, tags: Sequence[int], at_s: int) -> Cohort:
+        """Return a new cohort of the accounts with these tags, named by its smallest shingle."""
+        name = f"{shingle:012x}"
+        self._taken_in.pop(name, None)
+        cohort = self.by_id[name] = Cohort(name, at_s, at_s, set(tags), accounts=len(tags))
+        if len(self.by_id) > self._bounds.cohorts:
+            self._drop(
+                min((one for one in self.by_id.values() if one is not cohort), key=lambda one: (one.last_at_s, one.id))
+            )
+        return cohort
+
+    def overlap(self, cohort: Cohort, others: Iterable[str]) -> None:
+        """Count that an account of these others is in this one, too; those that overlap by half become one."""
+        for name in others:
+            cohort = self.by_id[self.root(cohort.id)]
+            other = self.by_id[self.root(name)]
+            if other is cohort:
+                continue
+            both = max(cohort.overlaps.get(other.id, 0), other.overlaps.get(cohort.id, 0)) + 1
+            for one, its in ((cohort, other.id), (other, cohort.id)):
+                if its in one.overlaps or len(one.overlaps) < OVERLAPS:
+                    one.overlaps[its] = both
+            if both >= ACCOUNTS and 2 * both >= cohort.accounts + other.accounts - both:
+                kept, gone = sorted((cohort, other), key=lambda one: (one.first_at_s, one.id))
+                kept.take_in(gone, both)
+                del self.by_id[gone.id]
+                self._taken_in[gone.id] = kept.id
+
+    def forget(self, now_s: int) -> None:
+        """Drop the cohorts that have expired, looking once an hour."""
+        if now_s // HOUR_S == self._looked_in:
+            return
+        self._looked_in = now_s // HOUR_S
+        for cohort in [one for one in self.by_id.values() if now_s - one.last_at_s > self._bounds.expires_s]:
+            self._drop(cohort)
+
+    def _drop(self, cohort: Cohort) -> None:
+        del self.by_id[cohort.id]
+        for gone in [gone for gone, kept in self._taken_in.items() if kept == cohort.id]:
+            del self._taken_in[gone]

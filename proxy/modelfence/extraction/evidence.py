@@ -1,0 +1,198 @@
+"""What is kept of calls between calls, and the port behind which it is kept.
+
+An *account's* record says how it calls: how often, whether its prompts recur, whether it asks the same again, and which
+cohorts it belongs to. The *index* says for a shingle which few accounts sent it. When five have sent three of a call's
+shingles, these are a template, and a *cohort* begins: the accounts that send it. A cohort's record says how its template
+is used: by how many accounts of which tiers, how often, whether the work is disjoint, whether it is conversation.
+
+What every store does with a call, in this order:
+
+1. The account's tally is halved for each day (UTC) that began since its last call; then the call is counted in it.
+2. Each shingle is looked up. One of a cohort's counts for that cohort; any other gets the account's tag added. A
+   shingle that now has tags of ACCOUNTS different accounts is ripe.
+3. The call matches the cohorts of which it has SHARED shingles or more, at most MATCHES of them, the most alike first.
+4. Ripe shingles become part of the first matched cohort that has made fewer than LEARNS calls. Where there is none, and
+   they are SHARED or more, they are a new cohort, which the call matches as well. Those that began it are counted as if
+   each had made one call like this.
+5. In each cohort that it matches the call is counted. An account that is new to it is counted, too, and if it is in
+   other cohorts as well, these overlap by one more. Two cohorts one of which has ACCOUNTS accounts or more in common
+   with the other, and half of all that are in either, are one: the older.
+
+So the variants of a template find together, and a campaign on top of a framework's scaffold is a cohort of its own.
+
+Everything is bounded and expires (`Bounds` and the constants here). Nothing grows with the number of calls.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from zlib import crc32
+
+from modelfence.core.extraction import Fingerprint
+
+ACCOUNTS = 5
+"""So many accounts make a template: five or more caught 96 of 96 campaign accounts (design, section 16)."""
+SHARED = 3
+"""So many of its shingles a call must have in common with a template: one or two are a phrase."""
+MATCHES = 3
+LEARNS = 32
+"""The shingles of a template are all ripe after so many calls. What ripens later are phrases of those who use it."""
+RECENT_ITEMS = 64
+"""Of an account, by which what it asks again is known."""
+RECENT_SHINGLES = 128
+"""Of an account, met once so far: those of its last eight calls."""
+RECURRING_SHINGLES = 16
+"""Of an account, met more than once: its template."""
+OWN_SHINGLES = 16
+"""Of one call, the smallest, that are looked for among the account's own."""
+RECURS = 3
+"""So often must a shingle have been met to be the account's template's, and TEMPLATED of them make a call one of it."""
+TEMPLATED = 2
+COHORTS_OF_AN_ACCOUNT = 4
+OVERLAPS = 16
+"""Of a cohort with others, that are counted."""
+COUNTRIES = 32
+"""Of a cohort, that are counted each for itself."""
+TEMPLATE = 32
+"""Of a cohort's shingles, the smallest, that tell its fingerprint."""
+ITEM_BITS = 1 << 16
+"""Of the bitmap by which a cohort's items are known again (linear counting: Whang et al., 1990)."""
+ITEMS_CHECKED = 1 << 15
+"""So many of a cohort's items are looked up; after that the bitmap is half full, and the share is known."""
+DAY_S = 86_400
+HOUR_S = 3_600
+SHORT = 1 << 32
+"""Hashes are cut to this where they only tell the few of one account or cohort apart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is kept, and for how long."""
+
+    accounts: int = 100_000
+    shingles: int = 400_000
+    cohorts: int = 1_000
+    expires_s: int = 7 * DAY_S
+    """Without a call for so long, an account, a shingle or a cohort is forgotten."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One call as evidence."""
+
+    at_s: int
+    caller: str
+    tier: str
+    is_verified: bool
+    country: str
+    fingerprint: Fingerprint
+    is_probe: bool = False
+    """It asks for the probabilities of single tokens; see `score.is_probe`."""
+
+    @property
+    def tag(self) -> int:
+        """Return what stands for the account in the index."""
+        return crc32(self.caller.encode(errors="surrogatepass"))
+
+    @property
+    def shingles(self) -> list[int]:
+        """Return all shingles, sorted."""
+        return sorted({*self.fingerprint.system, *self.fingerprint.earlier, *self.fingerprint.last})
+
+    @property
+    def own(self) -> list[int]:
+        """Return the shingles that are looked for among the account's own."""
+        return sorted({*self.fingerprint.system, *self.fingerprint.last})[:OWN_SHINGLES]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What an account did, in calls; each day that begins halves it."""
+
+    calls: int = 0
+    deep: int = 0
+    """With something said before."""
+    repeated: int = 0
+    """That asked what one of the recent calls had asked."""
+    templated: int = 0
+    """That had the account's template in the user's message."""
+    phrased: int = 0
+    """With a phrase of `phrases`."""
+    probes: int = 0
+    repeated_probes: int = 0
+    answers: int = 0
+    output_tokens: int = 0
+    hours: int = 0
+    """Bit h is set when it called in hour h of this day (UTC)."""
+    hours_before: int = 0
+    """Likewise of the day before."""
+
+
+@dataclass(frozen=True, slots=True)
+class CohortRecord:
+    """A cohort, as it stands."""
+
+    id: str
+    first_at_s: int
+    last_at_s: int
+    accounts: int = 0
+    verified: int = 0
+    calls: int = 0
+    """That had the template."""
+    in_message: int = 0
+    """Of these, those that had it in the user's last message."""
+    deep: int = 0
+    """Of these, those with a history that was new to the cohort, and the template not in their last message."""
+    phrased: int = 0
+    checked: int = 0
+    """Of these, those whose item was looked up."""
+    repeated: int = 0
+    """Of those, the ones whose item the bitmap knew."""
+    pairs: int = 0
+    """Ordered pairs of calls of one account, over all accounts: the sum of n (n - 1)."""
+    answers: int = 0
+    output_tokens: int = 0
+    """Of all calls that drew on the cohort."""
+    tiers: Mapping[str, int] = field(default_factory=dict)
+    countries: Mapping[str, int] = field(default_factory=dict)
+    """Accounts by the country of their first call; those beyond COUNTRIES count as `""`, as the unknown do."""
+    template: tuple[int, ...] = ()
+    """The smallest of its shingles."""
+
+
+COUNTED = (
+    "accounts", "verified", "calls", "in_message", "deep", "phrased", "checked", "repeated", "pairs", "answers",
+    "output_tokens",
+)  # fmt: skip
+"""The fields of a cohort that are counts."""
+HALVED = (
+    "calls", "deep", "repeated", "templated", "phrased", "probes", "repeated_probes", "answers", "output_tokens",
+)  # fmt: skip
+"""The fields of a tally that a new day halves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is known after a sighting."""
+
+    tally: Tally
+    matched: Sequence[str] = ()
+    """The cohorts whose template the call has."""
+    cohorts: Sequence[tuple[CohortRecord, int]] = ()
+    """The cohorts of the account, each with the calls in which the account had its template."""
+
+
+class EvidenceStore(Protocol):
+    """Where evidence is kept. Every method raises UnavailableError."""
+
+    async def see(self, sighting: Sighting) -> Seen:
+        """Take a call into account, whatever becomes of it, and return what is known then."""
+        ...
+
+    async def answered(self, caller: str, cohort: str, output_tokens: int) -> None:
+        """Take into account what a call was answered with; `cohort` is empty when it drew on none."""
+        ...
+
+    async def cohorts(self) -> Sequence[CohortRecord]:
+        """Return the cohorts that are kept, by id."""
+        ...
