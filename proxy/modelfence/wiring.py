@@ -20,6 +20,8 @@ from modelfence.adapters.admin_server import AdminServer
 from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.adapters.recorder import Recorder
+from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.circuit_breaker import Circuit
 from modelfence.core.charge import OnStoreFailure
@@ -147,7 +149,9 @@ class Gateway:
         self.metrics = PrometheusMetrics()
         self._exits = AsyncExitStack()
         self._buckets = self._store()
-        watching = (self.metrics, *observers)
+        self._recorder = self._recording()
+        recording = () if self._recorder is None else (self._recorder,)
+        watching: tuple[Observer, ...] = (self.metrics, *recording, *observers)
         self.fence = Fence(
             self.parts.policy,
             accounts=self.parts.accounts,
@@ -174,6 +178,7 @@ class Gateway:
             max_request_bytes=settings.limits.request_bytes,
             observers=watching,
             clock_us=now_us,
+            keeps_bodies=settings.record.path is not None and settings.record.prompts,
         )
         self.listen, self.admin = settings.listen, settings.admin
 
@@ -192,6 +197,8 @@ class Gateway:
         proxy = Proxy(self._addon, customers, bounds=bounds, idle_s=limits.idle_s)
         admin = AdminServer(operators, self.metrics, self.missing, self.states)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
+        if self._recorder is not None:
+            self._recorder.start()
         keeping = asyncio.create_task(self.fence.keep())
         self._exits.push_async_callback(self._end_keeping, keeping)
         await proxy.start()
@@ -224,6 +231,7 @@ class Gateway:
         """Return what an operator wants to know at the start."""
         parts, settings = self.parts, self.settings
         built = {name: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for name, at in parts.geo.built_s.items()}
+        kept = "with the callers' prompts" if settings.record.prompts else "without prompts"
         lines = [
             f"modelfence listens on http://{self.listen} and protects:",
             *(f"  {upstream.prefix or '/'} -> {upstream.url} ({upstream.dialect})" for upstream in settings.upstreams),
@@ -231,6 +239,7 @@ class Gateway:
             f"  accounts  {settings.accounts or 'none'} ({len(parts.accounts)})",
             f"  geo       {', '.join(f'{name} of {day}' for name, day in built.items())}",
             f"  store     {settings.store_shown}",
+            *([f"  recording {settings.record.path} ({kept})"] if settings.record.path else []),
             f"  admin     http://{self.admin}/metrics",
         ]
         return "\n".join(lines)
@@ -242,6 +251,18 @@ class Gateway:
         self._exits.push_async_callback(redis.close)
         self.metrics.watch_circuit(Circuit, lambda: redis.circuit)
         return redis
+
+    def _recording(self) -> Recorder | None:
+        record = self.settings.record
+        if record.path is None:
+            return None
+        try:
+            file = RecordingFile(record.path, max_bytes=record.max_bytes, keep=record.keep)
+        except OSError as error:
+            raise CannotStartError(f"calls can't be recorded in {record.path}: {error.strerror}") from None
+        recorder = Recorder(file, prompts=record.prompts, count=self.metrics.recorded)
+        self._exits.push_async_callback(recorder.stop)
+        return recorder
 
     async def _end_keeping(self, keeping: asyncio.Task[None]) -> None:
         keeping.cancel()

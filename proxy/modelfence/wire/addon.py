@@ -69,8 +69,10 @@ class FenceAddon:
         max_request_bytes: int,
         observers: Sequence[Observer],
         clock_us: Callable[[], int],
+        keeps_bodies: bool = False,
         hook_deadline_s: float = fail_closed.HOOK_DEADLINE_S,
     ) -> None:
+        """`keeps_bodies` hands the text of each request that was read as JSON to the observers, along with its call."""
         self.hook_deadline_s = hook_deadline_s
         self._fence = fence
         self._upstreams = upstreams
@@ -79,6 +81,7 @@ class FenceAddon:
         self._max_request_bytes = max_request_bytes
         self._observers = observers
         self._clock_us = clock_us
+        self._keeps_bodies = keeps_bodies
         self._passages: WeakKeyDictionary[http.HTTPFlow, Passage] = WeakKeyDictionary()
         self._settling = 0
         self._changed = asyncio.Event()
@@ -262,6 +265,7 @@ class FenceAddon:
             bytes=len(request.body),
             reading=reading,
             max_output_tokens=upstream.max_output_tokens,
+            body=request.body if self._keeps_bodies and request.json is not None else None,
         )
 
     def _reject(self, flow: http.HTTPFlow, error: MalformedRequestError) -> http.Response:
