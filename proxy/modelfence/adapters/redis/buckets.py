@@ -11,38 +11,58 @@ what is held comes back with its lease then, a request stays charged. Charges wi
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable, Sequence
+from typing import Any, Protocol
 
 from modelfence.adapters.redis.patience import Patience
 from modelfence.adapters.redis.requests import Answer, Request, Taking, bucket_key, by_slot, list_key
-from modelfence.adapters.redis.scripts import RedisScripts, Script, within
+from modelfence.adapters.redis.scripts import RedisScripts, within
 from modelfence.adapters.redis.servers import Circuit, RedisServers
 from modelfence.core import bucket
 from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Taken, Unit
 from modelfence.enforcement.ports import UnavailableError
 
-_TAKE = Script.of("take.lua")
-_RENEW = Script.of("renew.lua")
 _TRIED = Charge("(ready)", "", bucket.Rate(1, bucket.SECOND_US, 1), unit=Unit.OUTPUT_TOKENS, shadow=True)
 """In a bucket that no policy can name."""
+
+
+class Scripts(Protocol):
+    """Runs scripts, by the time of its own choice."""
+
+    @property
+    def last_answer_us(self) -> int:
+        """Return that time, as it was in the last answer."""
+        ...
+
+    async def run(self, name: str, keys: Sequence[str], arguments: Sequence[int | str]) -> tuple[int, Sequence[int]]:
+        """Return the time and the rest of the script's answer. Raises UnavailableError."""
+        ...
 
 
 class RedisBuckets:
     """A `BucketStore` on the server or servers of `url`.
 
-    `deadline_s` bounds each call, including the wait for one of the `connections`.
+    `deadline_s` bounds each call, including the wait for one of the `connections`. `scripts` makes what runs the
+    scripts, from the servers: by the servers' time, unless for a replay.
     """
 
-    def __init__(self, url: str, *, prefix: str = "modelfence", deadline_s: float = 0.05, connections: int = 4) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prefix: str = "modelfence",
+        deadline_s: float = 0.05,
+        connections: int = 4,
+        scripts: Callable[[RedisServers], Scripts] | None = None,
+    ) -> None:
         self._servers = RedisServers(url, connections=connections, deadline_s=deadline_s)
-        self._scripts = RedisScripts(self._servers, deadline_s=deadline_s)
+        self._scripts = scripts(self._servers) if scripts else RedisScripts(self._servers, deadline_s=deadline_s)
         self._prefix = prefix
         self._deadline_s = deadline_s
 
     @property
     def last_answer_us(self) -> int:
-        """Return the server's time in the last answer."""
+        """Return the time in the last answer."""
         return self._scripts.last_answer_us
 
     @property
@@ -107,12 +127,12 @@ class RedisBuckets:
         return _taken(charges, answered, [one for one in undone if isinstance(one, Answer)])
 
     async def _ask(self, request: Request) -> Answer:
-        now_us, numbers = await self._scripts.run(_TAKE, request.keys(self._prefix), request.arguments())
+        now_us, numbers = await self._scripts.run("take.lua", request.keys(self._prefix), request.arguments())
         return request.answer(now_us, numbers)
 
     async def _renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
         keys = [list_key(self._prefix, hold.charge) for hold in holds]
-        await self._scripts.run(_RENEW, keys, (lasts_us, *(hold.entry for hold in holds)))
+        await self._scripts.run("renew.lua", keys, (lasts_us, *(hold.entry for hold in holds)))
 
     async def _delete(self, charges: Sequence[Charge]) -> None:
         keys = [key for one in charges for key in (bucket_key(self._prefix, one), list_key(self._prefix, one))]

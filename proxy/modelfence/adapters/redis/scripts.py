@@ -21,6 +21,7 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import cast
 
@@ -47,11 +48,23 @@ class Script:
     sha: str
 
     @classmethod
-    def of(cls, name: str) -> "Script":
-        """Read a script; all of them begin with the same lines."""
+    @cache
+    def of(cls, name: str, *, begin: str = "begin.lua") -> "Script":
+        """Read a script; all of them begin with the same lines, which say what time it is."""
         folder = resources.files("modelfence.adapters.redis")
-        source = (folder / "begin.lua").read_bytes() + (folder / name).read_bytes()
+        source = b"".join((folder / part).read_bytes() for part in (begin, "keep.lua", name))
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
+
+
+async def evaluate(
+    servers: RedisServers, script: Script, keys: Sequence[str], arguments: Sequence[int | str]
+) -> object:
+    """Run a script on the server that owns the keys. Raises redis.exceptions.RedisError or OSError."""
+    rest = (len(keys), *keys, *arguments)
+    try:
+        return await servers.ask(keys[0], "EVALSHA", script.sha, *rest)
+    except NoScriptError:  # the server is new to it, so nothing has run
+        return await servers.ask(keys[0], "EVAL", script.source, *rest)
 
 
 class RedisScripts:
@@ -66,14 +79,12 @@ class RedisScripts:
         self.last_answer_us = 0
         """The server's time in the last answer."""
 
-    async def run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[int | str]
-    ) -> tuple[int, Sequence[int]]:
-        """Return the server's time and the rest of the script's answer. Raises UnavailableError.
+    async def run(self, name: str, keys: Sequence[str], arguments: Sequence[int | str]) -> tuple[int, Sequence[int]]:
+        """Run the script of that name; return the server's time and the rest of the answer. Raises UnavailableError.
 
         The keys share a slot. `arguments` follow after the latest time at which the script may run.
         """
-        return await within(self._deadline_s, self._run(script, keys, arguments))
+        return await within(self._deadline_s, self._run(Script.of(name), keys, arguments))
 
     async def _run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[int | str]
@@ -82,20 +93,13 @@ class RedisScripts:
         async with Patience(self._deadline_s, held_up_s=self._held_up_s) as patience:
             while True:
                 latest_us = self._clock.at(patience.promise(), now_s=loop.time())
-                answer = await self._evaluate(script, keys, (latest_us, *arguments))
+                answer = await evaluate(self._servers, script, keys, (latest_us, *arguments))
                 now_us, in_time, *rest = cast("Sequence[int]", answer)
                 self._clock.heard(now_us, at_s=loop.time())
                 self.last_answer_us = now_us
                 self._held_up_s = patience.held_up_s / 2
                 if in_time:
                     return now_us, rest
-
-    async def _evaluate(self, script: Script, keys: Sequence[str], arguments: Sequence[int | str]) -> object:
-        rest = (len(keys), *keys, *arguments)
-        try:
-            return await self._servers.ask(keys[0], "EVALSHA", script.sha, *rest)
-        except NoScriptError:  # the server is new to it, so nothing has run
-            return await self._servers.ask(keys[0], "EVAL", script.source, *rest)
 
 
 async def within[Answer](deadline_s: float, answer: Awaitable[Answer]) -> Answer:

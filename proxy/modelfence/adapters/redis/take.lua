@@ -75,13 +75,12 @@ if refused then
   after = before
 end
 
--- State and lifetime in one command; one millisecond more because some servers count the lifetime from when the script
--- began. A full bucket needs no state.
+-- State and lifetime in one command. A full bucket needs no state.
 for key, was in pairs(stored) do
   local full_at = after[key] or before[key]
   if full_at ~= was then
     if full_at > now then
-      redis.call('SET', key, full_at, 'PX', math.ceil((full_at - now) / 1000) + 1)
+      redis.call('SET', key, full_at, 'PX', life_ms(full_at - now))
     elseif was > now then
       redis.call('DEL', key)
     end
