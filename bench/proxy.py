@@ -26,12 +26,14 @@ from mitmproxy.proxy.layers.http import HttpLayer, HTTPMode
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.core.account import Account
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Location
+from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_text
@@ -145,7 +147,7 @@ async def serve_fence(upstream_port: int) -> int:
         geo=Geo(),
         buckets=buckets,
         local_buckets=buckets,
-        detector=Detection(Fingerprints()),
+        detector=Detection(MemoryEvidence(), Fingerprints(common=common_phrases())),
         observers=[metrics],
         clock_us=now_us,
         jitter=random.random,

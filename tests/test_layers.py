@@ -17,15 +17,20 @@ MAY_IMPORT = {
     "enforcement": {"core"},
     "extraction": {"core"},
     "recording": {"core"},
-    "adapters": {"core", "document", "enforcement", "recording", "redis_url", "yaml_nodes"},
+    "replay": {"core", "enforcement", "recording"},
+    "adapters": {"core", "document", "enforcement", "extraction", "recording", "redis_url", "yaml_nodes"},
     "wire": {"core", "enforcement"},
     "redis_url": set(),
     "settings": {"core"},
     "settings_reading": {"core", "document", "redis_url", "settings"},
-    "wiring": {"core", "document", "policy", "dialects", "enforcement", "extraction", "adapters", "wire", "settings"},
+    "assembly": {
+        "core", "document", "policy", "dialects", "enforcement", "extraction", "adapters", "recording", "replay", "settings",
+        "wire",
+    },
+    "wiring": {"adapters", "assembly", "core", "enforcement", "settings", "wire"},
     "demo": {"core", "enforcement", "settings", "wiring"},
-    "cli": {"core", "document", "policy", "settings", "settings_reading", "wiring", "demo"},
-}
+    "cli": {"core", "document", "policy", "settings", "settings_reading", "wiring", "demo", "assembly", "replay"},
+}  # fmt: skip
 
 
 def modules() -> list[Path]:

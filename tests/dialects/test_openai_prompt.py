@@ -2,6 +2,7 @@
 
 import pytest
 
+from modelfence.core.dialect import Json
 from modelfence.core.extraction import Prompt
 from modelfence.dialects.openai_prompt import prompt_in
 
@@ -17,7 +18,7 @@ TURNS = [
     {"role": "user", "content": "three"},
 ]
 READ = Prompt(("be brief",), ("one\ntwo", "three"), ("[{'id': 'c'}]", "42", "no role"))
-SCHEMA = {
+SCHEMA: Json = {
     "type": "json_schema",
     "json_schema": {"schema": {"properties": {"instruction": {}, "output": {"properties": {"x": {}}}}}},
 }
@@ -57,7 +58,7 @@ def test_a_long_prompt_of_token_ids_is_looked_at_from_both_ends():
 
 
 def test_a_schema_that_is_deep_or_wide_is_read_so_far():
-    schema = {"properties": {f"p{n}": {} for n in range(1_000)}}
+    schema: Json = {"properties": {f"p{n}": {} for n in range(1_000)}}
     assert len(prompt_in("chat", {"response_format": schema}).schema) == 64
     for _ in range(100):
         schema = {"properties": {"in": schema}}

@@ -52,7 +52,7 @@ class Unwary:
         self.says = says
         self.answers = list[tuple[Caller, Extraction, Usage]]()
 
-    async def look(self, call: Call, caller: Caller) -> Extraction:
+    async def look(self, call: Call, caller: Caller | None) -> Extraction:
         return self.says
 
     async def answered(self, caller: Caller, extraction: Extraction, usage: Usage) -> None:

@@ -4,6 +4,7 @@ import os
 import time
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.core.account import Account
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
@@ -40,7 +41,7 @@ fence = Fence(
     geo=Geo(),
     buckets=buckets,
     local_buckets=buckets,
-    detector=Detection(Fingerprints()),
+    detector=Detection(MemoryEvidence(), Fingerprints()),
     observers=[],
     clock_us=now_us,
     jitter=lambda: 0.0,

@@ -87,11 +87,15 @@ class MemoryEvidence:
 
     async def answered(self, caller: str, cohort: str, output_tokens: int) -> None:
         """Take into account what a call was answered with; `cohort` is empty when it drew on none."""
-        counted = [account.tally] if (account := self._accounts.get(caller)) else []
-        found = self._cohorts.by_id.get(self._cohorts.root(cohort))
-        for one in (*counted, *([found] if found else [])):
-            one.answers += 1
-            one.output_tokens += output_tokens
+        account = self._accounts.get(caller)
+        counting: tuple[Tally | Cohort | None, ...] = (
+            account.tally if account else None,
+            self._cohorts.by_id.get(self._cohorts.root(cohort)),
+        )
+        for one in counting:
+            if one is not None:
+                one.answers += 1
+                one.output_tokens += output_tokens
 
     async def cohorts(self) -> Sequence[CohortRecord]:
         """Return the cohorts that are kept, by id."""

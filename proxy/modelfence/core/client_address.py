@@ -18,6 +18,8 @@ MAX_PROXIES = 100
 """No more elements of the header are looked at, empty ones included."""
 _MAPPED = int(IPv6Address("::ffff:0:0"))
 _MAPPED_BITS = 96
+_SUBNET_BITS = 64
+"""Of an IPv6 address, that name the network: the rest is the host's to choose (RFC 4291)."""
 _MAX_PORT = 65_535
 # An address in brackets or without colons may be followed by a port.
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([0-9]{1,5}))?")
@@ -75,3 +77,8 @@ def _is_in(networks: Sequence[Network], address: Address) -> bool:
         return any(address in network for network in networks)
     mapped = IPv6Address(_MAPPED + int(address))
     return any(address in network or (network.prefixlen >= _MAPPED_BITS and mapped in network) for network in networks)
+
+
+def network_of(ip: str) -> str:
+    """Return what a caller can't change at will: an IPv4 address, or the /64 network of an IPv6 one."""
+    return str(IPv6Network((ip, _SUBNET_BITS), strict=False)) if ":" in ip else ip

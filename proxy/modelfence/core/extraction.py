@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 HASH_BITS = 48
-"""Of every hash of a prompt: whole numbers of that size are exact in the doubles of Lua and of JSON's readers, and among
-ten million of them one in 56 million pairs meets by chance."""
+"""Of every hash of a prompt: whole numbers of that size are exact in the doubles of Lua and of readers of JSON, and two
+of them are the same by chance once in 281 million million."""
 
 
 @dataclass(frozen=True, slots=True)

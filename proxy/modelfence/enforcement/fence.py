@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from modelfence.core.account import Account
 from modelfence.core.call import Call, CredentialState, Usage
 from modelfence.core.charge import Demand, Taken
-from modelfence.core.decision import Effect, decide
+from modelfence.core.decision import Effect, decide, nobody_unknown_is_let_in
 from modelfence.core.dialect import Refusal
 from modelfence.core.policy import Policy
 from modelfence.enforcement.charging import Charging
 from modelfence.enforcement.expected_usage import ExpectedUsage
-from modelfence.enforcement.gather import caller_of, demand_of, gather
+from modelfence.enforcement.gather import caller_of, demand_of, gather, tier_of
 from modelfence.enforcement.ports import (
     AccountDirectory,
     BucketStore,
@@ -79,6 +79,7 @@ class Fence:
         self._clock_us = clock_us
         self._jitter = jitter
         self._patience = patience
+        self._unknown_may_pass = not nobody_unknown_is_let_in(policy)
         self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
         self.charging = Charging(
             policy,
@@ -96,7 +97,9 @@ class Fence:
         started_us = self._clock_us()
         account, directory_failed = await self._account_of(call)
         location = self._geo.locate(call.client_ip)
-        caller = caller_of(call, account, location, self.policy)
+        # Whoever can't be let in must not be able to teach the detector anything, nor to fill its tables.
+        is_watched = account is not None or self._unknown_may_pass
+        caller = caller_of(call, account, location, self.policy) if is_watched else None
         extraction = await self._detector.look(call, caller)
         facts = gather(call, account, location, self.policy, extraction=extraction)
         expected = self._expected.of(_name(account), call.reading.operation)
@@ -116,7 +119,7 @@ class Fence:
             decision=decision,
             account=account,
             country=location.country,
-            tier=caller.tier,
+            tier=tier_of(call, account, self.policy),
             taken=taken,
             reservation=reservation,
             caller=caller,
@@ -144,7 +147,7 @@ class Fence:
         if usage is not None:
             self._learn(judged, usage)
         await self.charging.settle(judged.reservation, usage.demand() if usage else Demand())
-        if usage is not None:
+        if usage is not None and judged.caller is not None:
             await self._detector.answered(judged.caller, judged.extraction, usage)
         settled = Settled(judged, usage, status)
         for observer in self._observers:

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from modelfence.core.account import Account
 from modelfence.core.call import Call
 from modelfence.core.charge import Demand
+from modelfence.core.client_address import network_of
 from modelfence.core.extraction import Caller, Extraction
 from modelfence.core.facts import Facts, FactValue
 from modelfence.core.policy import Policy
@@ -31,10 +32,10 @@ def tier_of(call: Call, account: Account | None, policy: Policy) -> str:
 
 
 def caller_of(call: Call, account: Account | None, location: Location, policy: Policy) -> Caller:
-    """Return who calls, for detection. Without an account the address stands for one."""
+    """Return who calls, for detection. Without an account the address stands for one, or the network of an IPv6 one."""
     tier = tier_of(call, account, policy)
     return Caller(
-        id=account.id if account else f"({call.client_ip})",
+        id=account.id if account else f"({network_of(call.client_ip)})",
         tier=tier,
         is_verified=2 * policy.tier(tier) >= len(policy.tiers),
         country=location.country or "",

@@ -9,7 +9,7 @@ from modelfence.core.call import Call, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
 from modelfence.core.extraction import Caller, Extraction
-from modelfence.core.unavailable import UnavailableError as UnavailableError
+from modelfence.core.unavailable import UnavailableError as UnavailableError  # noqa: PLC0414 - a port's error, too
 from modelfence.enforcement.reservation import Reservation
 
 
@@ -44,8 +44,8 @@ class GeoDatabase(Protocol):
 class Detector(Protocol):
     """Watches for model extraction. Neither method raises for evidence that can't be had."""
 
-    async def look(self, call: Call, caller: Caller) -> Extraction:
-        """Take a call into account, and return what it looks like."""
+    async def look(self, call: Call, caller: Caller | None) -> Extraction:
+        """Take a call into account, and return what it looks like. Without a caller only the call is looked at."""
         ...
 
     async def answered(self, caller: Caller, extraction: Extraction, usage: Usage) -> None:
@@ -96,7 +96,8 @@ class Judged:
     taken: Taken
     reservation: Reservation
     """What was taken, to be settled when the answer has ended."""
-    caller: Caller
+    caller: Caller | None
+    """Who called, for detection; None for whoever the policy can't let in for want of an account."""
     extraction: Extraction
     took_us: int
     """Time from the call's arrival at the loop to its decision."""

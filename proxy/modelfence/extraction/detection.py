@@ -1,43 +1,119 @@
-"""The loop's `Detector`: fingerprint a call, take it into account, and score what is known then."""
+"""The loop's `Detector`: fingerprint a call, take it into account, and score what is known then.
+
+When the evidence can't be had, a caller that was lately seen in a cohort keeps what was said of it then: taking the
+store away must not take a campaign out of its bucket. Of the others only the call itself is scored.
+"""
+
+import logging
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from modelfence.core.call import Call, Usage
-from modelfence.core.extraction import Caller, Extraction
+from modelfence.core.extraction import Caller, Extraction, Fingerprint
+from modelfence.core.unavailable import UnavailableError
 from modelfence.extraction import score
-from modelfence.extraction.evidence import EvidenceStore, Sighting
+from modelfence.extraction.evidence import CohortRecord, EvidenceStore, Seen, Sighting
 from modelfence.extraction.fingerprint import Fingerprints
+from modelfence.extraction.templates import is_exempt
+from modelfence.extraction.weights import WEIGHTS, Weight
 
-SECOND_US = 1_000_000
+log = logging.getLogger(__name__)
+
+REMEMBERED = 10_000
+"""Callers in cohorts, of whom what was said last is kept in this process."""
+_COMPLAIN_EVERY_US = 10_000_000
+_SECOND_US = 1_000_000
 
 
 class Detection:
-    """A `Detector` over one store of evidence."""
+    """A `Detector` over one store of evidence.
 
-    def __init__(self, store: EvidenceStore, fingerprints: Fingerprints) -> None:
+    `exempt` are fingerprints of templates (`templates.fingerprint`) whose cohorts are of no interest.
+    """
+
+    def __init__(
+        self,
+        store: EvidenceStore,
+        fingerprints: Fingerprints,
+        *,
+        exempt: Collection[str] = (),
+        weights: Mapping[str, Weight] = WEIGHTS,
+    ) -> None:
         self._store = store
         self._fingerprints = fingerprints
+        self._exempt = tuple(exempt)
+        self._weights = weights
+        self._remembered: dict[str, Extraction] = {}
+        self._complained_us: int | None = None
 
-    async def look(self, call: Call, caller: Caller) -> Extraction:
-        """Take a call into account, and return what it looks like."""
+    async def look(self, call: Call, caller: Caller | None) -> Extraction:
+        """Take a call into account, and return what it looks like. Without a caller only the call itself is scored."""
         print_ = call.fingerprint or self._fingerprints.of(call.reading.prompt)
-        own = score.of_call(call.reading, print_)
-        if print_.is_empty:
-            return Extraction(score.total(own), tuple(own.items()), fingerprint=print_)
-        seen = await self._store.see(
-            Sighting(
-                call.at_us // SECOND_US, caller.id, caller.tier, caller.is_verified, caller.country, print_,
-                score.is_probe(call.reading),
-            )
-        )  # fmt: skip
-        account = score.of_account(seen.tally)
-        cohort, shared = score.drawn_on(seen)
-        return Extraction(
-            score.total(own, account, shared),
-            (*own.items(), *account.items(), *shared.items()),
-            cohort=cohort.id if cohort else "",
-            cohort_accounts=cohort.accounts if cohort else 0,
-            fingerprint=print_,
-        )
+        own = score.weighed(score.of_call(call.reading, print_), self._weights)
+        alone = Extraction(score.total(own), own, fingerprint=print_)
+        if caller is None or print_.is_empty:
+            return alone
+        try:
+            seen = await self._store.see(_sighting(call, caller, print_))
+        except UnavailableError as error:
+            self._complain(error, call.at_us)
+            return self._from_memory(alone, caller)
+        found = self._judged(seen, alone)
+        self._remember(caller, found)
+        return found
 
     async def answered(self, caller: Caller, extraction: Extraction, usage: Usage) -> None:
-        """Take into account what an admitted call was answered with."""
-        await self._store.answered(caller.id, extraction.cohort, usage.output_tokens)
+        """Take into account what an admitted call was answered with. What can't be is left out."""
+        try:
+            await self._store.answered(caller.id, extraction.cohort, usage.output_tokens)
+        except UnavailableError as error:
+            log.debug("the length of an answer is no evidence: %s", error)
+
+    def _judged(self, seen: Seen, alone: Extraction) -> Extraction:
+        """Return the whole: of the cohorts that the call draws on, the one that weighs most counts."""
+        account = score.weighed(score.of_account(seen.tally), self._weights)
+        cohorts = [cohort for cohort in score.belongs_to(seen) if not is_exempt(cohort.template, self._exempt)]
+        weighed = [(score.weighed(score.of_cohort(cohort), self._weights), cohort) for cohort in cohorts]
+        heaviest: tuple[score.Contributions, CohortRecord | None] = ((), None)
+        if weighed:
+            heaviest = max(weighed, key=lambda one: (sum(value for _, value in one[0]), one[1].id))
+        shared, cohort = heaviest
+        contributions = (*alone.contributions, *account, *shared)
+        return replace(
+            alone,
+            score=score.total(contributions),
+            contributions=contributions,
+            cohort=cohort.id if cohort else "",
+            cohort_accounts=cohort.accounts if cohort else 0,
+        )
+
+    def _remember(self, caller: Caller, found: Extraction) -> None:
+        self._remembered.pop(caller.id, None)
+        if found.cohort:
+            self._remembered[caller.id] = found
+            if len(self._remembered) > REMEMBERED:
+                del self._remembered[next(iter(self._remembered))]
+
+    def _from_memory(self, alone: Extraction, caller: Caller) -> Extraction:
+        known = self._remembered.get(caller.id)
+        if known is None or known.score < alone.score:
+            return replace(alone, was_measured=False)
+        return replace(known, fingerprint=alone.fingerprint, was_measured=False)
+
+    def _complain(self, error: UnavailableError, now_us: int) -> None:
+        """Log that evidence can't be had, now and then."""
+        if self._complained_us is None or now_us - self._complained_us >= _COMPLAIN_EVERY_US:
+            self._complained_us = now_us
+            log.warning("calls are scored by themselves, because the evidence can't be had: %s", error)
+
+
+def _sighting(call: Call, caller: Caller, print_: Fingerprint) -> Sighting:
+    return Sighting(
+        at_s=call.at_us // _SECOND_US,
+        caller=caller.id,
+        tier=caller.tier,
+        is_verified=caller.is_verified,
+        country=caller.country,
+        fingerprint=print_,
+        is_probe=score.is_probe(call.reading),
+    )

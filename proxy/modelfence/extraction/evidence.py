@@ -1,9 +1,10 @@
 """What is kept of calls between calls, and the port behind which it is kept.
 
-An *account's* record says how it calls: how often, whether its prompts recur, whether it asks the same again, and which
-cohorts it belongs to. The *index* says for a shingle which few accounts sent it. When five have sent three of a call's
-shingles, these are a template, and a *cohort* begins: the accounts that send it. A cohort's record says how its template
-is used: by how many accounts of which tiers, how often, whether the work is disjoint, whether it is conversation.
+An *account's* record says how it calls: how often, whether its prompts recur, whether it asks the same again, and
+which cohorts it belongs to. The *index* says for a shingle which few accounts sent it. When five have sent three of a
+call's shingles, these are a template, and a *cohort* begins: the accounts that send it. A cohort's record says how its
+template is used: by how many accounts of which tiers, how often, whether the work is disjoint, whether it is
+conversation.
 
 What every store does with a call, in this order:
 

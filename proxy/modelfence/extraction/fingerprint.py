@@ -21,13 +21,13 @@ from modelfence.core.extraction import HASH_BITS, Fingerprint, Prompt
 from modelfence.extraction.phrases import phrases_in
 
 WORDS = 5
-"""Of a shingle: the frequent five-word shingles of accounts are what separated campaigns in the design's measurements."""
+"""Of a shingle: those of five words are what separated campaigns in the design's measurements."""
 WINDOW = 1_500
 """Characters at each end of a text that are looked at."""
 KEPT = 32
 """Shingles of each end. Of 250 shingles in a window it is an eighth, so that of a passage of 30 words 3 are kept."""
 PUBLISHED_KEY = b"modelfence"
-"""What hashes are made with where no key is set: fingerprints then compare everywhere, and who has some can test guesses."""
+"""What hashes are made with where no key is set: then all fences make the same, and who has some can test guesses."""
 
 # Chinese, Japanese and Korean write no spaces: each of their characters is taken for a word.
 _IDEOGRAMS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"

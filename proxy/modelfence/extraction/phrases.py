@@ -6,41 +6,80 @@ which is why each is worth little (design: a regex for reasoning elicitation is 
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from modelfence.core.extraction import Prompt
 
-LOOKED_AT = 1_500
+LOOKED_AT = 1_000
 """Characters at each end of the system's text and of the user's last message."""
 
-PHRASES: Mapping[str, re.Pattern[str]] = {
-    # "Think step by step, and show your reasoning in full": Orca (arXiv 2306.02707), chain-of-thought distillation.
-    "reasoning_elicitation": re.compile(
-        r"(?:step[- ]by[- ]step|chain[- ]of[- ]thought|<think(?:ing)?>)[^\n]{0,120}\b(?:reason|think|explain|solution|answer|show)"
-        r"|\b(?:show|write|explain|give|provide|output|include)\b[^\n]{0,40}\b(?:full|complete|detailed|entire|all)\b[^\n]{0,20}"
-        r"\b(?:reasoning|thought process|chain of thought|derivation)"
+
+@dataclass(frozen=True, slots=True)
+class Phrase:
+    """A pattern, and words of which one must stand in a text for it to be looked for: most texts have none."""
+
+    words: tuple[str, ...]
+    pattern: re.Pattern[str]
+
+
+PHRASES: Mapping[str, Phrase] = {
+    # "Think step by step, and show your reasoning in full": Orca (arXiv 2306.02707), distillation of chains of thought.
+    "reasoning_elicitation": Phrase(
+        ("step", "chain", "<think", "reasoning", "thought", "derivation"),
+        re.compile(
+            r"(?:step[- ]by[- ]step|chain[- ]of[- ]thought|<think(?:ing)?>)[^\n]{0,120}"
+            r"\b(?:reason|think|explain|solution|answer|show)"
+            r"|\b(?:show|write|explain|give|provide|output|include)\b[^\n]{0,40}\b(?:full|complete|detailed|entire|all)\b"
+            r"[^\n]{0,20}\b(?:reasoning|thought process|chain of thought|derivation)"
+        ),
     ),
-    # "Rate the following response": a judge's labels for reward models (MT-Bench, arXiv 2306.05685; UltraFeedback).
-    "judge_rubric": re.compile(
-        r"\b(?:rate|score|grade|judge|evaluate|compare)\b[^\n]{0,60}\b(?:responses?|answers?|completions?|assistants?)\b"
-        r"[\s\S]{0,400}\b(?:scale of|from 0|from 1|out of 10|rubric|criteria|which (?:is|one is) better)"
+    # "Rate the following response": a judge's labels (MT-Bench, arXiv 2306.05685; UltraFeedback, arXiv 2310.01377).
+    "judge_rubric": Phrase(
+        ("response", "answer", "completion", "assistant"),
+        re.compile(
+            r"\b(?:rate|score|grade|judge|evaluate|compare)\b[^\n]{0,60}"
+            r"\b(?:responses?|answers?|completions?|assistants?)\b"
+            r"[\s\S]{0,400}\b(?:scale of|from 0|from 1|out of 10|rubric|criteria|which (?:is|one is) better)"
+        ),
     ),
     # "Come up with a set of task instructions", "rewrite the given prompt": Self-Instruct (arXiv 2212.10560),
-    # Evol-Instruct (arXiv 2304.12244), Magpie and their like.
-    "generator_phrasing": re.compile(
-        r"\b(?:come up with|generate|create|write|produce|design|brainstorm|invent)\b[^\n.]{0,60}\b(?:task instructions?"
-        r"|instructions for|(?:new|diverse|synthetic|training|complex|different|challenging) (?:\w+ ){0,2}"
-        r"(?:prompts?|instructions?|questions?|tasks?|examples?|problems?|dialogues?|conversations?|data)"
-        r"|training (?:data|examples|samples|set)|dataset|(?:q&a|question[- ]answer|instruction[- ]response|input[- ]output) pairs)\b"
-        r"|\b(?:rewrite|evolve|complicate|mutate|diversify)\b[^\n.]{0,40}\b(?:prompts?|instructions?)\b"
-        r"|\bprompt (?:rewriter|creator|generator|writer)\b"
+    # Evol-Instruct (arXiv 2304.12244) and their like.
+    "generator_phrasing": Phrase(
+        (
+            "prompt",
+            "instruction",
+            "dataset",
+            "pairs",
+            "new ",
+            "divers",
+            "synthetic",
+            "training",
+            "complex",
+            "challenging",
+        ),
+        re.compile(
+            r"\b(?:come up with|generate|create|write|produce|design|brainstorm|invent)\b[^\n.]{0,60}"
+            r"\b(?:task instructions?|instructions for"
+            r"|(?:new|diverse|synthetic|training|complex|different|challenging) (?:\w+ ){0,2}"
+            r"(?:prompts?|instructions?|questions?|tasks?|examples?|problems?|dialogues?|conversations?|data)"
+            r"|training (?:data|examples|samples|set)|dataset"
+            r"|(?:q&a|question[- ]answer|instruction[- ]response|input[- ]output) pairs)\b"
+            r"|\b(?:rewrite|evolve|complicate|mutate|diversify)\b[^\n.]{0,40}\b(?:prompts?|instructions?)\b"
+            r"|\bprompt (?:rewriter|creator|generator|writer)\b"
+        ),
     ),
 }
-_FIELDS = (
-    frozenset({"instruction", "input", "output"}), frozenset({"prompt", "completion"}), frozenset({"question", "answer"}),
-    frozenset({"prompt", "chosen", "rejected"}), frozenset({"instruction", "response"}),
-    frozenset({"reasoning", "answer"}), frozenset({"rationale", "answer"}), frozenset({"messages", "role", "content"}),
-)  # fmt: skip
-"""What the records of training sets hold: Alpaca, completions, preference pairs, chain of thought, chats."""
+_RECORDS = (
+    frozenset({"instruction", "input", "output"}),
+    frozenset({"instruction", "output"}),
+    frozenset({"instruction", "response"}),
+    frozenset({"prompt", "completion"}),
+    frozenset({"prompt", "chosen", "rejected"}),
+    frozenset({"question", "answer"}),
+    frozenset({"reasoning", "answer"}),
+    frozenset({"rationale", "answer"}),
+)
+"""What the records of training sets hold: Alpaca, completions, preference pairs, chains of thought."""
 _NAMED = re.compile(r"[\"'`]([a-z_]{4,16})[\"'`]\s*:")
 REQUEST_PHRASES = (*PHRASES, "training_schema")
 
@@ -49,9 +88,14 @@ def phrases_in(prompt: Prompt) -> tuple[str, ...]:
     """Return the names of the signals whose phrases stand in the system's text or the user's last message."""
     texts = [*prompt.system[:1], *prompt.user[-1:]]
     looked_at = "\n".join(part for text in texts for part in _ends(text)).lower()
-    found = [name for name, pattern in PHRASES.items() if pattern.search(looked_at)]
-    fields = {*(name.lower() for name in prompt.schema), *_NAMED.findall(looked_at)}
-    if any(record <= fields for record in _FIELDS):
+    found = [
+        name
+        for name, phrase in PHRASES.items()
+        if any(word in looked_at for word in phrase.words) and phrase.pattern.search(looked_at)
+    ]
+    fields = {name.lower() for name in prompt.schema}
+    fields.update(_NAMED.findall(looked_at) if '":' in looked_at or "':" in looked_at else ())
+    if any(record <= fields for record in _RECORDS):
         found.append("training_schema")
     return tuple(found)
 
