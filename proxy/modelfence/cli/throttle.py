@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace, work: Callable[[Settings, argparse.Namespa
 
 
 async def _show(settings: Settings, options: argparse.Namespace) -> None:
-    from modelfence.wiring import operators_buckets, read_policy  # noqa: PLC0415 - loads what other commands need not wait for
+    from modelfence.assembly import operators_buckets, read_policy  # noqa: PLC0415 - loads what help need not wait for
 
     charges = _charges(read_policy(settings), options)
     async with operators_buckets(settings) as buckets:
@@ -84,7 +84,7 @@ async def _show(settings: Settings, options: argparse.Namespace) -> None:
 
 
 async def _reset(settings: Settings, options: argparse.Namespace) -> None:
-    from modelfence.wiring import operators_buckets, read_policy  # noqa: PLC0415 - loads what other commands need not wait for
+    from modelfence.assembly import operators_buckets, read_policy  # noqa: PLC0415 - loads what help need not wait for
 
     charges = _charges(read_policy(settings), options)
     async with operators_buckets(settings) as buckets:
