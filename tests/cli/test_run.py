@@ -114,6 +114,26 @@ def test_what_it_prints_holds_no_key(start_modelfence, tmp_path, upstream, fetch
     assert "sk-acme" not in said
 
 
+@pytest.mark.parametrize(("prompts", "kept"), [("false", "without prompts"), ("true", "with the callers' prompts")])
+def test_it_says_what_it_records_and_has_written_all_of_it_when_it_has_stopped(
+    start_modelfence, flags, fetch, tmp_path, prompts, kept
+):
+    record = {"MODELFENCE_RECORD_PATH": "calls.jsonl", "MODELFENCE_RECORD_PROMPTS": prompts}
+    fence = start_modelfence(*flags, **FREE, **record)
+    assert f"recording {tmp_path}/calls.jsonl ({kept})" in fence.said
+    for key in ("sk-acme", "sk-other"):
+        fetch(f"{fence.url}/v1/chat/completions", key=key)
+    fence.process.terminate()
+    assert fence.process.wait(WITHIN_S) == 0
+    recording = (tmp_path / "calls.jsonl").read_text()
+    lines = [json.loads(line) for line in recording.splitlines()]
+    assert [line["credential"] for line in lines] == [key_digest("sk-acme"), key_digest("sk-other")]
+    assert [line.get("status") for line in lines] == [200, None]
+    assert ["messages" in line.get("body", {}) for line in lines] == [prompts == "true"] * 2
+    assert not {"sk-acme", "sk-other"} & set(recording.split('"'))
+    assert (tmp_path / "calls.jsonl").stat().st_mode & 0o777 == 0o600
+
+
 BAD_POLICY = "version: 1\naccess:\n  - id: a\n    deny: client.contry == 'X'\n"
 
 
@@ -146,6 +166,11 @@ BAD_POLICY = "version: 1\naccess:\n  - id: a\n    deny: client.contry == 'X'\n"
             "geo.country",
         ),
         ({"a.yaml": ACCOUNTS}, ["--upstream", "https://x.test", "--accounts", "a.yaml", "--listen", "192.0.2.1:80"], "can't listen on 192.0.2.1:80"),
+        (
+            {"a.yaml": ACCOUNTS, "modelfence.yaml": "record: {path: nowhere/calls.jsonl}"},
+            ["--upstream", "https://x.test", "--accounts", "a.yaml"],
+            "nowhere/calls.jsonl: its folder does not exist",
+        ),
     ],
 )  # fmt: skip
 def test_it_refuses_to_start_and_says_what_to_do(files, arguments, expected, modelfence, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
 from modelfence.demo.standin_api import StandInApi
+from modelfence.enforcement.ports import Observer
 from modelfence.settings import Address, Settings
 from modelfence.wiring import Gateway, bind
 
@@ -108,8 +109,8 @@ async def start(api: StandInApi, tmp_path: Path) -> AsyncIterator[StartGateway]:
     )
     async with AsyncExitStack() as running:
 
-        async def started(**changes: object) -> Gateway:
-            gateway = Gateway(replace(settings, **changes))  # type: ignore[arg-type]
+        async def started(*observers: Observer, **changes: object) -> Gateway:
+            gateway = Gateway(replace(settings, **changes), observers=observers)  # type: ignore[arg-type]
             await gateway.start()
             running.push_async_callback(gateway.stop)
             return gateway
