@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelfence.core.facts import FACTS, OPERATIONS, Fact
 from modelfence.policy.codes import CODES
-from modelfence.policy.keys import ACCESS_KEYS, POLICY_KEYS, RESHAPE_KEYS, RULE_KEYS, THROTTLE_KEYS, Key
+from modelfence.policy.keys import ACCESS_KEYS, EXTRACTION_KEYS, POLICY_KEYS, RESHAPE_KEYS, RULE_KEYS, THROTTLE_KEYS, Key
 
 TARGET = Path(__file__).parent.parent / "docs" / "policy.md"
 
@@ -82,6 +82,7 @@ def page() -> str:
         _keys("A rule of `access`", _without_common(ACCESS_KEYS)),
         _keys("A rule of `reshape`", _without_common(RESHAPE_KEYS)),
         _keys("A rule of `throttle`", _without_common(THROTTLE_KEYS)),
+        _keys("`extraction`", EXTRACTION_KEYS),
         _ABOUT_FACTS,
         _table(("fact", "type", ""), facts),
         _MORE_FACTS,

@@ -11,7 +11,7 @@ from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.policy import Mode, Policy, Reshaping
 from modelfence.core.problem import errors
 from modelfence.policy import Compiled, compile_policy, compile_text
-from modelfence.policy.keys import ACCESS_KEYS, POLICY_KEYS, RESHAPE_KEYS, THROTTLE_KEYS
+from modelfence.policy.keys import ACCESS_KEYS, EXTRACTION_KEYS, POLICY_KEYS, RESHAPE_KEYS, THROTTLE_KEYS
 
 EVERYTHING = """
 version: 1
@@ -41,6 +41,8 @@ throttle:
     cost: 2
     on_store_failure: local
     mode: shadow
+extraction:
+  exempt: [001122334455667788990011]
 """
 
 
@@ -82,7 +84,7 @@ def test_every_key_of_the_language_has_its_effect():
 
 
 def test_the_tables_of_keys_name_what_the_language_has():
-    for keys in (POLICY_KEYS, ACCESS_KEYS, RESHAPE_KEYS, THROTTLE_KEYS):
+    for keys in (POLICY_KEYS, EXTRACTION_KEYS, ACCESS_KEYS, RESHAPE_KEYS, THROTTLE_KEYS):
         assert all(f"{key.name}:" in EVERYTHING for key in keys)
 
 
@@ -241,3 +243,16 @@ def test_no_condition_is_too_odd_to_be_judged_and_problems_point_into_it(conditi
         assert problem.render()
         assert problem.line == 4
         assert 1 <= problem.column <= len(line) + 1
+
+
+def test_exempt_templates_are_those_of_all_files(tmp_path):
+    one, other = "0" * 64, "f" * 24
+    root = f"include: [a.yaml]\nextraction: {{exempt: ['{other}', '{one}']}}\n"
+    compiled = write(tmp_path, {"root.yaml": root, "a.yaml": f"extraction: {{exempt: ['{one}']}}\n"})
+    assert compiled.problems == ()
+    assert compiled.policy.exempt == (one, other)
+
+
+@pytest.mark.parametrize("section", ["extraction:", "extraction: {exempt: null}", "extraction: {exempt: []}", ""])
+def test_nothing_need_be_exempt(section):
+    assert compile_text(f"version: 1\n{section}\n").policy.exempt == ()

@@ -20,6 +20,10 @@ CUSTOMER: Facts = {
     "kyc.owned_by.embargoed": 0.0,
     "request.operation": "chat",
     "request.model": "gpt-4o",
+    "extraction.score": 0.0,
+    "extraction.signals": [],
+    "extraction.cohort": "",
+    "extraction.cohort_accounts": 0,
 }
 STRANGER: Facts = {
     "client.country": "NO",
@@ -27,6 +31,10 @@ STRANGER: Facts = {
     "kyc.status": "unknown",
     "request.operation": "chat",
     "request.model": "gpt-4o",
+    "extraction.score": 0.0,
+    "extraction.signals": [],
+    "extraction.cohort": "",
+    "extraction.cohort_accounts": 0,
 }
 
 

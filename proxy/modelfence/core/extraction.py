@@ -4,12 +4,16 @@ Rule: no text of a prompt is kept in any of these but `Prompt`, which lives as l
 recorded or shown are keyed hashes and counts.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 HASH_BITS = 48
 """Of every hash of a prompt: whole numbers of that size are exact in the doubles of Lua and of readers of JSON, and two
 of them are the same by chance once in 281 million million."""
+
+TEMPLATE_FINGERPRINT = re.compile(r"(?:[0-9a-f]{8}){3,8}")
+"""How the fingerprint of a template is written: eight hashes of 32 bits, or as few as three of a short one."""
 
 
 @dataclass(frozen=True, slots=True)

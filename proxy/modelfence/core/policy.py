@@ -138,6 +138,8 @@ class Policy:
     owned_by: Sequence[str]
     """The lists for which a condition reads `kyc.owned_by.LIST`."""
     bind: Callable[[Facts], object]
+    exempt: Sequence[str] = ()
+    """Fingerprints of templates whose accounts are no cohort."""
 
     def tier(self, name: str) -> int:
         """Return the place of a tier, 0 for the lowest and for a name the policy does not know."""

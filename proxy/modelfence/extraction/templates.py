@@ -4,13 +4,10 @@ They are the smallest of a template's shingles. Of a cohort they are known from 
 two differ a little where the calls' own words came in, so that half of them in common is enough.
 """
 
-import re
 from collections.abc import Collection, Sequence
 
 HASHES = 8
 _DIGITS = 8
-WRITTEN = re.compile(r"(?:[0-9a-f]{8}){3,8}")
-"""How a fingerprint is written: three hashes at least, as a template has at least so many shingles."""
 _COMMON = 2
 """One in so many of a fingerprint's hashes must be a template's."""
 

@@ -29,6 +29,7 @@ CODES: Mapping[str, str] = {
     "deny-or-allow": "An access rule needs exactly one of `deny` and `allow`.",
     "duplicate-id": "Two rules have the same id; ids are unique over all files.",
     "duplicate-value": "The same value stands twice where each must differ.",
+    "bad-fingerprint": "A template's fingerprint is not written as `modelfence extraction` prints it.",
     "conflicting-list": "Two files define a list of the same name with different items.",
     "conflicting-tiers": "Two files define different tiers.",
     # The conditions.

@@ -8,6 +8,7 @@ from modelfence.core.problem import Problem, errors, in_order
 from modelfence.document import Document, read
 from modelfence.policy.cel import Language
 from modelfence.policy.conditions import Compiler
+from modelfence.policy.exemptions import exempted_by
 from modelfence.policy.files import content_hash, load
 from modelfence.policy.names import defined_by
 from modelfence.policy.rules import Rules
@@ -50,6 +51,7 @@ def _compiled(root: Document) -> Compiled:
     rules = Rules(compiler)
     for file in files:
         rules.add(file, shadow=shadow)
+    exempt = tuple(sorted({one for file in files for one in exempted_by(file)}))
     problems = in_order(problem for file in files for problem in file.document.problems)
     paths = tuple(file.path for file in files)
     if errors(problems):
@@ -66,6 +68,7 @@ def _compiled(root: Document) -> Compiled:
         throttles=tuple(rules.throttles),
         names=read_names,
         owned_by=tuple(sorted(name.removeprefix(_OWNED_BY) for name in read_names if name.startswith(_OWNED_BY))),
+        exempt=exempt,
         bind=language.binder(read_names, frozenset(compiler.constants)),
     )
     return Compiled(policy, problems, paths)

@@ -27,6 +27,11 @@ POLICY_KEYS: tuple[Key, ...] = (
     Key("access", "rules that deny or allow; a deny always wins, otherwise one allow is needed"),
     Key("reshape", "rules for what is changed in a call that is let through"),
     Key("throttle", "rules for how much a caller may use"),
+    Key("extraction", "what detection of model extraction is to know"),
+)
+
+EXTRACTION_KEYS: tuple[Key, ...] = (
+    Key("exempt", "fingerprints of templates that unrelated accounts may share: their accounts are no cohort"),
 )
 
 RULE_KEYS: tuple[Key, ...] = (
