@@ -29,7 +29,7 @@ MAY_IMPORT = {
     },
     "wiring": {"adapters", "assembly", "core", "enforcement", "settings", "wire"},
     "demo": {"core", "enforcement", "settings", "wiring"},
-    "cli": {"core", "document", "policy", "settings", "settings_reading", "wiring", "demo", "assembly", "replay"},
+    "cli": {"core", "document", "policy", "settings", "settings_reading", "wiring", "demo", "adapters", "assembly", "replay"},
 }  # fmt: skip
 
 

@@ -3,26 +3,36 @@
 The commands that need no traffic take it from here, and start in a fraction of the time that mitmproxy takes to load.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 from modelfence.adapters.accounts_file import AccountsFile, read_accounts
 from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
+from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.redis.buckets import RedisBuckets
+from modelfence.adapters.redis.replay import ReplayBuckets
 from modelfence.core.decision import nobody_unknown_is_let_in
+from modelfence.core.dialect import Headers
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors
+from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
-from modelfence.enforcement.fence import Patience
-from modelfence.enforcement.ports import Detector, UnavailableError
+from modelfence.enforcement.expected_usage import ExpectedUsage
+from modelfence.enforcement.fence import Fence, Patience
+from modelfence.enforcement.ports import BucketStore, Detector, UnavailableError
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_policy
+from modelfence.recording.reading import CallReader
+from modelfence.replay.clock import VirtualClock
+from modelfence.replay.run import Replay, StoreFailedError, UnfailingStore
 from modelfence.settings import CannotStartError, Geo, Settings
+from modelfence.wire.bodies import check_encoding
+from modelfence.wire.sanitise import check_request, header
 
 OPERATORS_DEADLINE_S = 5.0
 DIALECTS = {"openai": OpenAI()}
@@ -130,3 +140,61 @@ def patience_of(settings: Settings) -> Patience:
         assumed_tokens=settings.limits.assumed_tokens,
         lease_s=settings.limits.lease_s,
     )
+
+
+def anywhere(dialects: Sequence[str] = tuple(DIALECTS)) -> tuple[Upstream, ...]:
+    """Return upstreams for reading recordings where no settings name any: one for each dialect, called like it."""
+    return tuple(Upstream(name, name, "https", "upstream.invalid", 443) for name in dialects)
+
+
+@asynccontextmanager
+async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
+    """Lend a replay, with buckets and evidence of its own that are gone in the end. Raises CannotStartError."""
+    clock = VirtualClock()
+    limits = settings.limits
+    patience = replace(patience_of(settings), directory_s=OPERATORS_DEADLINE_S)
+    reader = CallReader(settings.upstreams, DIALECTS, check_head=_check_head, max_request_bytes=limits.request_bytes)
+    async with _replay_store(settings, clock) as store:
+        fence = Fence(
+            parts.policy,
+            accounts=parts.accounts,
+            geo=parts.geo,
+            buckets=UnfailingStore(store),
+            local_buckets=UnfailingStore(MemoryBuckets(clock)),
+            detector=detector_of(settings),
+            observers=(),
+            clock_us=clock,
+            jitter=lambda: 0.0,
+            patience=patience,
+        )
+        expected = ExpectedUsage(limits.assumed_tokens, least_tokens=limits.step_tokens)
+        try:
+            yield Replay(fence, reader, clock=clock, expected=expected)
+        except StoreFailedError as error:
+            raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+
+
+@asynccontextmanager
+async def _replay_store(settings: Settings, clock: VirtualClock) -> AsyncIterator[BucketStore]:
+    if settings.store == "memory":
+        yield MemoryBuckets(clock)
+        return
+    try:
+        buckets = ReplayBuckets(
+            settings.store, prefix=settings.store_prefix, clock_us=clock, deadline_s=OPERATORS_DEADLINE_S
+        )
+    except ValueError as error:
+        raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+    try:
+        yield buckets
+    finally:
+        with suppress(UnavailableError):  # what can't be deleted runs out
+            await buckets.delete()
+        await buckets.close()
+
+
+def _check_head(method: str, target: str, headers: Headers) -> None:
+    """Check what the wire checks of a request's head. Raises MalformedRequestError."""
+    fields = [(name.encode(errors="replace"), value.encode(errors="replace")) for name, value in headers]
+    check_request(method.encode(errors="replace"), target.encode(errors="replace"), fields)
+    check_encoding(header(fields, b"content-encoding"))

@@ -35,12 +35,17 @@ type Reader = Callable[[Node, Path], object]
 
 
 def load(
-    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, str], *, with_upstreams: bool = True
+    file: Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, str],
+    *,
+    with_upstreams: bool = True,
+    with_secrets: bool = True,
 ) -> tuple[Settings | None, tuple[Problem, ...]]:
     """Return the settings, or None with the problems that stop them; warnings come with settings.
 
-    Without upstreams none of their API keys need be there. `flags` maps keys such as `listen` to their texts. A file
-    that can't be read is a problem.
+    Without upstreams, or without secrets, none of the upstreams' API keys need be there. `flags` maps keys such as
+    `listen` to their texts. A file that can't be read is a problem.
     """
     reading = _Reading()
     if file is not None:
@@ -50,10 +55,9 @@ def load(
             reading.read_variable(name, text)
     for key, text in flags.items():
         reading.read_text(key, text, source=f"--{key}")
-    if with_upstreams:
-        reading.find_secrets(environment)
-    else:
+    if not with_upstreams:
         reading.values.pop("upstreams", None)
+    reading.find_secrets(environment if with_secrets else None)
     found = in_order(reading.problems)
     return (None if errors(found) else reading.settings(file)), found
 
@@ -95,13 +99,16 @@ class _Reading:
             self._keep(key, _KEYS[key](node, Path.cwd()))
         self.problems.extend(_without_secrets(document.problems))
 
-    def find_secrets(self, environment: Mapping[str, str]) -> None:
-        """Replace the upstreams as written by upstreams with the API keys that their credentials name."""
+    def find_secrets(self, environment: Mapping[str, str] | None) -> None:
+        """Replace the upstreams as written by upstreams with the API keys that their credentials name.
+
+        Without an environment nobody is going to call them, so they have none.
+        """
         written = self.values.get("upstreams", ())
         assert isinstance(written, tuple)  # noqa: S101 - made by _upstreams
         upstreams = []
         for upstream, variable, node in written:
-            secret = None if variable is None else environment.get(variable, "")
+            secret = None if variable is None or environment is None else environment.get(variable, "")
             if secret is not None and not re.fullmatch(r"[\x21-\x7e]+", secret):
                 state = "holds spaces or control characters" if secret else "is not set"
                 problem = f"`{upstream.name}` takes its key from {variable}, which {state}"

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from modelfence.cli import demo, policy_check, run, throttle
+from modelfence.cli import demo, policy_check, replay, run, throttle
 
 COULD_NOT_BE_DONE = 2
 
@@ -18,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_to(commands)
     demo.add_to(commands)
+    replay.add_to(commands)
     policy = commands.add_parser("policy", help="work with policies", description="Work with policies.")
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)

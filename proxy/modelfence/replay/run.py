@@ -1,0 +1,116 @@
+"""The replay: each line of a recording in turn to the loop, at the line's own time, and settled at once.
+
+An answer is settled in the moment its call is judged: a recording says what it cost, not how long it took. So what live
+calls hold while they are under way, and the steps in which a stream pays, do not show in a replay; what each costs in
+the end does.
+
+What an answer cost that the recording knows nothing of is estimated: the input as the request's size says, the output
+as what this account was answered before by the same operation (at first `limits.assumed_tokens`), for each choice, and
+no more than the call's own limit.
+
+Rule: a store that fails ends the replay. Live, the policy says what then becomes of a call; here decisions would depend
+on the weather.
+"""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import replace
+
+from modelfence.core.call import Usage
+from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
+from modelfence.core.dialect import MalformedRequestError
+from modelfence.enforcement.expected_usage import ExpectedUsage
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.ports import BucketStore, Judged, UnavailableError
+from modelfence.recording.fields import BrokenLineError
+from modelfence.recording.lines import Line, read_line
+from modelfence.recording.reading import CallReader
+from modelfence.replay.clock import VirtualClock
+from modelfence.replay.outcomes import Broken, Decided, Outcome, Rejected
+
+TOO_LONG = "it is longer than a line may be"
+
+
+class StoreFailedError(Exception):
+    """The store did not do its part, so the replay is over. The text says what it said."""
+
+
+class Replay:
+    """One replay. `fence` is on `clock`; `expected` learns what answers cost."""
+
+    def __init__(self, fence: Fence, reader: CallReader, *, clock: VirtualClock, expected: ExpectedUsage) -> None:
+        self._fence = fence
+        self._reader = reader
+        self._clock = clock
+        self._expected = expected
+
+    async def outcomes(self, lines: Iterable[bytes | None]) -> AsyncIterator[Outcome]:
+        """Yield what comes of each line, in order; of one that was too long to be read, None is given.
+
+        Raises StoreFailedError.
+        """
+        for n, line in enumerate(lines):
+            if line is None:
+                yield Broken(n, TOO_LONG)
+                continue
+            try:
+                read = read_line(line)
+            except BrokenLineError as error:
+                yield Broken(n, str(error))
+                continue
+            yield await self._judge(n, read)
+
+    async def _judge(self, n: int, line: Line) -> Outcome:
+        is_late = not self._clock.move_to(line.at_us)
+        try:
+            call = self._reader.call_of(line, str(n))
+        except MalformedRequestError as error:
+            return Rejected(n, line, error.message, is_late=is_late)
+        if is_late:
+            call = replace(call, at_us=self._clock.now_us)
+        judged = await self._fence.judge(call)
+        usage = self._usage(line, judged) if judged.decision.admitted and line.was_served else None
+        if judged.decision.admitted:
+            await self._fence.settle(judged, usage, status=line.status)
+        return Decided(n, line, judged, usage, is_late=is_late)
+
+    def _usage(self, line: Line, judged: Judged) -> Usage:
+        reading = judged.call.reading
+        choices = max(1, reading.choices or 1)
+        account = judged.account.id if judged.account else ""
+        if line.usage is not None:
+            if not line.usage.estimated:
+                self._expected.learn(account, reading.operation, line.usage.output_tokens // choices)
+                return line.usage
+            # As the loop does: what the fence counted itself has no input in it.
+            return replace(line.usage, input_tokens=line.usage.input_tokens or reading.input_tokens or 0)
+        caps = (reading.output_tokens, judged.decision.reshaping.cap.get("output_tokens"))
+        limits = [cap for cap in caps if cap is not None]
+        output = min((self._expected.of(account, reading.operation) * choices, *limits))
+        return Usage(reading.input_tokens or 0, output, estimated=True)
+
+
+class UnfailingStore:
+    """A `BucketStore` that answers, or ends the replay."""
+
+    def __init__(self, store: BucketStore) -> None:
+        self._store = store
+
+    async def take(
+        self, charges: Sequence[Charge], *, lease: Lease | None = None, after: Sequence[Adjustment] = ()
+    ) -> Taken:
+        """Take all enforced charges or none, then each shadow charge that fits. Raises StoreFailedError."""
+        try:
+            return await self._store.take(charges, lease=lease, after=after)
+        except UnavailableError as error:
+            raise StoreFailedError(str(error)) from error
+
+    async def settle(self, adjustments: Sequence[Adjustment]) -> None:
+        """End holds. Raises StoreFailedError."""
+        try:
+            await self._store.settle(adjustments)
+        except UnavailableError as error:
+            raise StoreFailedError(str(error)) from error
+
+    async def renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
+        """Let leases run from now on. Raises UnavailableError."""
+        await self._store.renew(holds, lasts_us)
