@@ -12,6 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 MOST = 10**15
 """No count of tokens or bytes is larger: above any call's, and exact in every reader's numbers."""
 _BLANK = re.compile(r"[ \t\r\n]*")
+_PLAIN_NAME = re.compile(r'"([^"\\\x00-\x1f]*)"[ \t\r\n]*:[ \t\r\n]*')
+_COLON = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
+_COMMA = re.compile(r"[ \t\r\n]*,[ \t\r\n]*")
 _DECODER = json.JSONDecoder()
 _PAIRS = json.JSONDecoder(object_pairs_hook=tuple)
 
@@ -48,33 +51,40 @@ def _values_in(text: str) -> Values:
         raise BrokenLineError("it is no JSON object")
     found: dict[str, tuple[object, str]] = {}
     at = _after_blanks(text, at + 1)
-    while not (text.startswith("}", at) and not found):
-        if not text.startswith('"', at):
-            raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
-        name, at = _DECODER.raw_decode(text, at)
-        at = _after_blanks(text, _past(":", text, _after_blanks(text, at)))
+    while found or not text.startswith("}", at):
+        name, at = _name_in(text, at)
         if name in found:
             raise BrokenLineError(f"it gives `{name}` twice")
         value, end = (_PAIRS if name == "headers" else _DECODER).raw_decode(text, at)
         found[name] = (value, text[at:end])
-        at = _after_blanks(text, end)
-        if text.startswith("}", at):
+        comma = _COMMA.match(text, end)
+        if comma is None:
+            at = _after_blanks(text, end)
             break
-        at = _after_blanks(text, _past(",", text, at))
+        at = comma.end()
+    if not text.startswith("}", at):
+        raise json.JSONDecodeError("Expecting ',' delimiter", text, at)
     if _after_blanks(text, at + 1) != len(text):
         raise json.JSONDecodeError("Extra data", text, at + 1)
     return found
 
 
+def _name_in(text: str, at: int) -> tuple[str, int]:
+    """Return a name, and where its value begins."""
+    if plain := _PLAIN_NAME.match(text, at):
+        return plain[1], plain.end()
+    if not text.startswith('"', at):
+        raise json.JSONDecodeError("Expecting property name enclosed in double quotes", text, at)
+    name, end = _DECODER.raw_decode(text, at)
+    colon = _COLON.match(text, end)
+    if colon is None:
+        raise json.JSONDecodeError("Expecting ':' delimiter", text, _after_blanks(text, end))
+    return name, colon.end()
+
+
 def _after_blanks(text: str, at: int) -> int:
     blank = _BLANK.match(text, at)
     return blank.end() if blank else at
-
-
-def _past(mark: str, text: str, at: int) -> int:
-    if not text.startswith(mark, at):
-        raise json.JSONDecodeError(f"Expecting '{mark}' delimiter", text, at)
-    return at + 1
 
 
 def text_of(name: str, value: object) -> str:
