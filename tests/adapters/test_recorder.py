@@ -153,9 +153,12 @@ async def test_an_admitted_call_is_written_when_it_has_ended_with_what_it_used(r
     recording.end(nth(1), Usage(812, 143, cached_tokens=7, reasoning_tokens=9, estimated=True))
     recording.admit(nth(2))
     recording.end(nth(2), None, None)
-    served, unserved = await recording.lines()
+    recording.admit(nth(3))
+    recording.end(nth(3), None, 500)
+    served, unserved, failed = await recording.lines()
     assert (served.usage, served.status) == (Usage(812, 143, cached_tokens=7, reasoning_tokens=9, estimated=True), 200)
-    assert (unserved.usage, unserved.was_served) == (None, False)
+    assert (unserved.usage, unserved.status, unserved.was_served) == (None, None, False)
+    assert (failed.usage, failed.status, failed.was_served) == (None, 500, False)
 
 
 async def test_a_call_that_has_not_ended_when_the_fence_stops_is_written_as_one_of_unknown_usage(recording):
@@ -311,8 +314,15 @@ async def test_a_disk_that_hangs_does_not_keep_the_fence_from_stopping(path, stu
     assert stuck.is_writing.wait(WITHIN_S)
     await recording.recorder.stop(deadline_s=0.01)
     assert "could not be written within 0.01 s" in caplog.text
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "recorder")
     stuck.goes_on.set()
     await recording.recorder.stop()
+
+
+async def test_the_file_is_left_to_others_when_it_has_stopped(recording, path):
+    recording.refuse(nth(1))
+    await recording.recorder.stop()
+    RecordingFile(path, max_bytes=1, keep=1).close()  # which is refused while another has it
 
 
 async def test_nothing_is_kept_before_it_has_started(path, caplog):

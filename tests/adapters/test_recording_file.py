@@ -83,11 +83,19 @@ def test_a_full_file_is_set_aside_and_the_oldest_deleted(opened, path):
     }
 
 
+def test_a_file_that_was_set_aside_is_left_to_others(opened, path):
+    file = opened(max_bytes=4)
+    file.append(b"one\n")
+    file.append(b"two\n")
+    RecordingFile(path.with_name("calls.jsonl.1"), max_bytes=4, keep=1).close()  # which is refused while another has it
+
+
 def test_a_line_longer_than_a_file_has_one_to_itself(opened, path):
-    file = opened(max_bytes=8)
-    for line in (b"one\n", b"a long line\n", b"two\n"):
+    file = opened(max_bytes=8, keep=5)
+    lines = [b"a long line\n", b"one\n", b"another long line\n", b"two\n"]
+    for line in lines:
         file.append(line)
-    assert [one.read_bytes() for one in sorted(path.parent.iterdir())] == [b"two\n", b"a long line\n", b"one\n"]
+    assert [one.read_bytes() for one in sorted(path.parent.iterdir())] == lines[::-1]
 
 
 def test_what_was_written_before_a_restart_counts_towards_the_size(opened, path):
@@ -188,14 +196,24 @@ def test_a_line_that_can_not_be_taken_back_is_ended_before_the_next(opened, path
     def refuse(*_: int) -> None:
         raise OSError
 
-    file = opened()
+    file = opened(max_bytes=13)
     file.append(b"one\n")
     with room_for(6), monkeypatch.context() as patched:
         patched.setattr(os, "ftruncate", refuse)
-        with pytest.raises(OSError, match="File too large"):
-            file.append(b"two\n")
+        for _ in range(2):
+            with pytest.raises(OSError, match="File too large"):
+                file.append(b"two\n")
     file.append(b"three\n")
-    assert path.read_bytes() == b"one\ntw\nthree\n"
+    file.append(b"\n")
+    assert path.with_name("calls.jsonl.1").read_bytes() == b"one\ntw\nthree\n"  # 13 bytes, so nothing more
+
+
+def test_a_line_left_unfinished_is_ended_before_its_file_is_set_aside(opened, path):
+    path.touch(0o600)
+    path.write_bytes(b"one\ntw")
+    opened(max_bytes=8).append(b"three\n")
+    assert path.with_name("calls.jsonl.1").read_bytes() == b"one\ntw\n"
+    assert path.read_bytes() == b"three\n"
 
 
 def test_a_file_that_can_not_be_set_aside_stays_within_its_size_until_it_can(opened, path):

@@ -22,6 +22,13 @@ def test_lines_wait_for_earlier_calls_that_are_still_being_judged(order):
     assert order.next_due_s() is None
 
 
+def test_lines_of_the_same_time_stay_in_the_order_given(order):
+    lines = [b"%d" % n for n in range(9)]
+    for line in lines:
+        order.hold(7, line, now_s=0)
+    assert list(order.rest()) == lines
+
+
 def test_no_judgement_takes_longer_than_lines_wait():
     order = ArrivalOrder()
     order.hold(1, b"line", now_s=0)

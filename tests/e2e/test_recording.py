@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+from dataclasses import replace
 from typing import Any
 
 import httpx2
@@ -10,13 +11,12 @@ import pytest
 from tests.e2e.conftest import StartGateway
 from tests.enforcement.outside import Watcher
 
-from modelfence.core.call import Call
-from modelfence.core.dialect import Request
-from modelfence.core.strict_json import parse
-from modelfence.dialects.openai import OpenAI
-from modelfence.extraction.fingerprint import Fingerprints
+from modelfence.assembly import DIALECTS
+from modelfence.core.dialect import Headers
 from modelfence.recording.lines import Line, read_line
+from modelfence.recording.reading import CallReader
 from modelfence.settings import Recording
+from modelfence.wire.sanitise import check_request
 from modelfence.wiring import Gateway
 
 SECRET = "the passphrase of the vault is seven blue herons, said nobody"
@@ -59,7 +59,7 @@ def path(tmp_path):
     return tmp_path / "calls.jsonl"
 
 
-async def record(start: StartGateway, path, *, prompts: bool) -> tuple[Watcher, list[Line]]:
+async def record(start: StartGateway, path, *, prompts: bool) -> tuple[Gateway, Watcher, list[Line]]:
     """Make calls of every kind and return what was judged, in the order of arrival, and what was recorded."""
     watcher = Watcher()
     gateway = await start(watcher, record=Recording(path, prompts=prompts))
@@ -83,42 +83,36 @@ async def record(start: StartGateway, path, *, prompts: bool) -> tuple[Watcher, 
     await gateway.stop()
     lines = [read_line(line) for line in path.read_bytes().removesuffix(b"\n").split(b"\n")]
     watcher.seen.sort(key=lambda judged: judged.call.at_us)
-    return watcher, lines
+    return gateway, watcher, lines
 
 
-def call_of(line: Line, *, id: str) -> Call:  # noqa: A002 - its name in a call
-    """Return the call of a line that was recorded in front of OpenAI's API."""
-    body = parse(line.body) if line.body else None
-    reading = line.reading or OpenAI().read(Request(line.method, line.path, (), line.body, body))
-    return Call(
-        id=id,
-        at_us=line.at_us,
-        client_ip=line.client_ip,
-        credential=line.credential,
-        provider=line.provider,
-        method=line.method,
-        path=line.path,
-        bytes=line.bytes,
-        reading=reading,
-        max_output_tokens=line.max_output_tokens,
-    )
+def reader_of(gateway: Gateway) -> CallReader:
+    """Return what replay reads lines with, given the gateway's own settings."""
+
+    def check(method: str, path: str, headers: Headers) -> None:
+        check_request(method.encode(), path.encode(), [(name.encode(), value.encode()) for name, value in headers])
+
+    limits = gateway.settings.limits
+    return CallReader(gateway.settings.upstreams, DIALECTS, check_head=check, max_request_bytes=limits.request_bytes)
 
 
 @pytest.mark.parametrize("prompts", [False, True])
 async def test_what_was_judged_reads_back_from_its_recording(start, path, prompts):
-    watcher, lines = await record(start, path, prompts=prompts)
+    gateway, watcher, lines = await record(start, path, prompts=prompts)
     assert len(lines) == len(watcher.seen) == 14
-    assert [call_of(line, id=judged.call.id) for judged, line in zip(watcher.seen, lines, strict=True)] == [
-        judged.call for judged in watcher.seen
-    ]
-    ended = {settled.judged.call.id: settled for settled in watcher.ended}
+    reader = reader_of(gateway)
     for judged, line in zip(watcher.seen, lines, strict=True):
-        settled = ended.get(judged.call.id)
-        assert (line.usage, line.status) == ((settled.usage, settled.status) if settled else (None, None))
-        read_again = call_of(line, id="")
-        fingerprint = line.fingerprint or Fingerprints().of(read_again.reading.prompt)
-        assert fingerprint == judged.extraction.fingerprint
-    assert sum(line.usage is not None for line in lines) == len(ended) == 6
+        call = reader.call_of(line, judged.call.id)
+        assert replace(call, fingerprint=None) == judged.call
+        if prompts:
+            assert call.reading.prompt == judged.call.reading.prompt
+        else:
+            assert call.fingerprint == judged.extraction.fingerprint
+    ended = {settled.judged.call.id: (settled.usage, settled.status) for settled in watcher.ended}
+    assert [(line.usage, line.status) for line in lines] == [
+        ended.get(judged.call.id, (None, None)) for judged in watcher.seen
+    ]
+    assert len(ended) == 6
 
 
 async def test_a_recording_holds_prompts_only_where_it_is_asked_to_and_never_a_key(start, path, tmp_path):
@@ -133,7 +127,7 @@ async def test_a_recording_holds_prompts_only_where_it_is_asked_to_and_never_a_k
 
 
 async def test_bodies_are_held_for_a_recording_with_prompts_only(start, path):
-    watcher, _ = await record(start, path, prompts=False)
+    _, watcher, _ = await record(start, path, prompts=False)
     assert {judged.call.body for judged in watcher.seen} == {None}
 
 

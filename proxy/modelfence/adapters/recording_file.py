@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY
 _MODE = 0o600
 _NEWLINE = b"\n"
 
@@ -38,19 +38,14 @@ class RecordingFile:
 
     def append(self, line: bytes) -> None:
         """Write a line, given with its end. Raises OSError: it is not in the file then."""
-        if self._size and self._size + len(line) > self._max_bytes:
-            self._rotate()
         file = self._open() if self._file is None else self._file
-        data = memoryview(_NEWLINE + line if self._is_torn else line)
-        written = 0
-        try:
-            while written < len(data):
-                written += self._write(file, data[written:])
-        except OSError:
-            self._take_back(file, written)
-            raise
-        self._size += written
-        self._is_torn = False
+        if self._is_torn:
+            self._put(file, _NEWLINE)
+            self._is_torn = False
+        if self._size and self._size + len(line) > self._max_bytes:
+            self._set_aside()
+            file = self._open()
+        self._put(file, line)
 
     def close(self) -> None:
         """Close the file."""
@@ -76,14 +71,24 @@ class RecordingFile:
         self._file = file
         return file
 
-    def _rotate(self) -> None:
-        """Set the file aside. When that fails, or nothing new can be opened, it is tried again with the next line."""
+    def _set_aside(self) -> None:
+        """Give the file another name. What fails halfway goes on with the next line."""
         names = [self._path, *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._keep + 1))]
         for name, older in reversed(list(pairwise(names))):
             if os.path.lexists(name):
                 name.replace(older)
         self.close()
-        self._size = 0
+
+    def _put(self, file: int, data: bytes) -> None:
+        """Write all or nothing, as far as that can be had."""
+        left = memoryview(data)
+        try:
+            while left:
+                left = left[self._write(file, left) :]
+        except OSError:
+            self._take_back(file, len(data) - len(left))
+            raise
+        self._size += len(data)
 
     def _take_back(self, file: int, written: int) -> None:
         """Remove the beginning of a line whose rest found no room."""
