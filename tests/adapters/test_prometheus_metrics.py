@@ -9,6 +9,7 @@ from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.core.account import Account
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.decision import Effect
+from modelfence.core.extraction import Extraction
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Location, Passing
 from modelfence.policy import compile_text
@@ -45,7 +46,12 @@ def metrics() -> PrometheusMetrics:
 
 
 @pytest.fixture
-def fence(metrics) -> Fence:
+def detector() -> Unwary:
+    return Unwary()
+
+
+@pytest.fixture
+def fence(metrics, detector) -> Fence:
     policy = compile_text(POLICY).policy
     metrics.started(policy, at_s=12.0, geo_built_s={"country": 34.0})
     buckets = MemoryBuckets(lambda: NOON_US)
@@ -55,7 +61,7 @@ def fence(metrics) -> Fence:
         geo=Places(),
         buckets=buckets,
         local_buckets=buckets,
-        detector=Unwary(),
+        detector=detector,
         observers=[metrics],
         clock_us=lambda: NOON_US,
         jitter=lambda: 0.0,
@@ -105,6 +111,18 @@ async def test_a_call_is_counted_by_effect_country_tier_and_rule(fence, metrics)
         ("throttle", "shadow", "tight"): 1,
     }
     assert counted(metrics, "unknown_facts_total") == {("client.country",): 1, ("client.asn",): 1}
+
+
+async def test_what_calls_look_like_is_counted(fence, metrics, detector):
+    detector.says = Extraction(0.55, (("shared_template", 0.35), ("disjoint_work", 0.2)), "c1", 9)
+    await fence.judge(call())
+    detector.says = Extraction(was_measured=False)
+    await fence.judge(call())
+    assert counted(metrics, "extraction_signals_total") == {("shared_template",): 1, ("disjoint_work",): 1}
+    assert counted(metrics, "extraction_unmeasured_total") == {(): 1}
+    assert counted(metrics, "extraction_score_sum") == {(): 0.55}
+    metrics.saw_cohorts([9, 5])
+    assert (counted(metrics, "cohorts"), counted(metrics, "cohort_accounts")) == ({(): 2}, {(): 14})
 
 
 async def test_a_throttle_is_counted_by_whether_it_refused_and_what_it_charged(fence, metrics):

@@ -3,7 +3,7 @@
 Rule: labels come from closed sets only. A model, key, account or address that a caller chose is never one.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
@@ -14,6 +14,7 @@ from modelfence.core.policy import Mode, Policy, RuleKind
 from modelfence.enforcement.ports import Judged, Passing, Settled
 
 _FAST_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_SCORES = tuple(tenth / 10 for tenth in range(11))
 _SLOW_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _EFFECT_OF_KIND = {
     RuleKind.DENY: Effect.DENY,
@@ -48,6 +49,20 @@ class PrometheusMetrics:
         self._hook_failures = Counter(
             "modelfence_hook_failures_total", "Times the fence itself failed; each was refused.", registry=self.registry
         )
+        self._signals = self._counter("extraction_signals", "Signals of extraction that fired.", "signal")
+        self._unmeasured = Counter(
+            "modelfence_extraction_unmeasured_total",
+            "Calls that were scored by themselves, because the evidence could not be had.",
+            registry=self.registry,
+        )
+        self._scores = Histogram(
+            "modelfence_extraction_score",
+            "How much calls look like extraction.",
+            registry=self.registry,
+            buckets=_SCORES,
+        )
+        self._cohorts = self._gauge("cohorts", "Cohorts that look like campaigns.")
+        self._cohort_accounts = self._gauge("cohort_accounts", "Accounts in cohorts that look like campaigns.")
         self._decision = self._histogram("decision", "From facts to a decision.", _FAST_S)
         self._overhead = self._histogram("overhead", "Time an admitted call spent in the fence.", _FAST_S)
         self._store = self._histogram("store", "Time the store took to answer.", _FAST_S)
@@ -87,6 +102,11 @@ class PrometheusMetrics:
         self._countries.at(judged.country or "unknown", effect).inc()
         self._tiers.at(judged.tier, effect).inc()
         self._decision.observe(judged.decided_us / 1e6)
+        self._scores.observe(judged.extraction.score)
+        for signal in judged.extraction.signals:
+            self._signals.at(signal).inc()
+        if not judged.extraction.was_measured:
+            self._unmeasured.inc()
         for fact in decision.unknown:
             self._unknown_facts.at(fact).inc()
         for step in decision.trace:
@@ -112,6 +132,11 @@ class PrometheusMetrics:
         for charge in judged.reservation.charges:
             if charge.unit is not Unit.REQUESTS:
                 self._charged.at(charge.throttle, charge.unit).inc(charge.cost(used))
+
+    def saw_cohorts(self, accounts: Sequence[int]) -> None:
+        """Show how many cohorts look like campaigns, of so many accounts each."""
+        self._cohorts.set(len(accounts))
+        self._cohort_accounts.set(sum(accounts))
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """Count a call that was refused without a judgement."""

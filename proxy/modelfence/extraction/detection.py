@@ -5,7 +5,7 @@ store away must not take a campaign out of its bucket. Of the others only the ca
 """
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from modelfence.core.call import Call, Usage
@@ -15,7 +15,7 @@ from modelfence.extraction import score
 from modelfence.extraction.evidence import CohortRecord, EvidenceStore, Seen, Sighting
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.extraction.templates import is_exempt
-from modelfence.extraction.weights import WEIGHTS, Weight
+from modelfence.extraction.weights import SUSPICIOUS, WEIGHTS, Weight
 
 log = logging.getLogger(__name__)
 
@@ -70,14 +70,15 @@ class Detection:
             log.debug("the length of an answer is no evidence: %s", error)
 
     def _judged(self, seen: Seen, alone: Extraction) -> Extraction:
-        """Return the whole: of the cohorts that the call draws on, the one that weighs most counts."""
+        """Return the whole, with one of the cohorts that the call draws on.
+
+        Of several that are suspicious it is the oldest, so that all variants of a campaign's template that are not one
+        cohort yet draw on one bucket where they can; else the one that weighs most.
+        """
         account = score.weighed(score.of_account(seen.tally), self._weights)
         cohorts = [cohort for cohort in score.belongs_to(seen) if not is_exempt(cohort.template, self._exempt)]
         weighed = [(score.weighed(score.of_cohort(cohort), self._weights), cohort) for cohort in cohorts]
-        heaviest: tuple[score.Contributions, CohortRecord | None] = ((), None)
-        if weighed:
-            heaviest = max(weighed, key=lambda one: (sum(value for _, value in one[0]), one[1].id))
-        shared, cohort = heaviest
+        shared, cohort = _drawn_on(weighed) if weighed else ((), None)
         contributions = (*alone.contributions, *account, *shared)
         return replace(
             alone,
@@ -105,6 +106,13 @@ class Detection:
         if self._complained_us is None or now_us - self._complained_us >= _COMPLAIN_EVERY_US:
             self._complained_us = now_us
             log.warning("calls are scored by themselves, because the evidence can't be had: %s", error)
+
+
+def _drawn_on(weighed: Sequence[tuple[score.Contributions, CohortRecord]]) -> tuple[score.Contributions, CohortRecord]:
+    suspicious = [one for one in weighed if score.total(one[0]) >= SUSPICIOUS]
+    if suspicious:
+        return min(suspicious, key=lambda one: (one[1].first_at_s, one[1].id))
+    return max(weighed, key=lambda one: (sum(value for _, value in one[0]), one[1].id))
 
 
 def _sighting(call: Call, caller: Caller, print_: Fingerprint) -> Sighting:

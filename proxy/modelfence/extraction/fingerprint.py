@@ -1,7 +1,7 @@
 """From the texts of a prompt to keyed hashes that are the same wherever the same words stand.
 
 A text is cut into shingles of five words (w-shingling: Broder, "On the resemblance and containment of documents", 1997)
-after folding case and digits. Of each end of a text the 32 shingles with the smallest hashes are kept, his bottom-k
+after folding case and digits. Of each end of a text the 48 shingles with the smallest hashes are kept, his bottom-k
 sketch: two prompts that share a passage share those of its shingles whose hashes are small, wherever in them it stands.
 
 Shingles that are ordinary language tell nothing and are left out before the choice, so that they crowd out none that
@@ -24,8 +24,8 @@ WORDS = 5
 """Of a shingle: those of five words are what separated campaigns in the design's measurements."""
 WINDOW = 1_500
 """Characters at each end of a text that are looked at."""
-KEPT = 32
-"""Shingles of each end. Of 250 shingles in a window it is an eighth, so that of a passage of 30 words 3 are kept."""
+KEPT = 48
+"""Shingles of each end. Of 250 shingles in a window it is a fifth, so that of a passage of 30 words five are kept."""
 PUBLISHED_KEY = b"modelfence"
 """What hashes are made with where no key is set: then all fences make the same, and who has some can test guesses."""
 
@@ -63,7 +63,7 @@ class Fingerprints:
         )
 
     def of_text(self, text: str) -> tuple[int, ...]:
-        """Return the sketch of one text, sorted: at most 64 hashes."""
+        """Return the sketch of one text, sorted: at most 96 hashes."""
         return self._sketch(text)
 
     def _sketch(self, text: str) -> tuple[int, ...]:

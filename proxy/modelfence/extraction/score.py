@@ -39,8 +39,8 @@ _LONG = 1.25
 """Times the usual from which answers are long; one more time, and they are in full."""
 _ACCOUNTS_TO_COMPARE = 10
 _HUNDREDFOLD = 20
-"""Times ACCOUNTS is a hundred, with which a shared template weighs in full; with ACCOUNTS it is three quarters."""
-_COUNTS = 0.01
+"""Times ACCOUNTS is a hundred: with so many a shared template weighs in full, with ACCOUNTS three quarters of it."""
+_COUNTS = 0.1
 """What speaks less than this is not said."""
 
 type Shares = dict[str, float]
@@ -92,7 +92,7 @@ def of_cohort(cohort: CohortRecord) -> Shares:
         "disjoint_work": checked * (1 - min(1.0, repeated / _DISJOINT)),
         "cohort_generator": _rise(cohort.phrased / calls, 0.3, 1.0) * _trust(calls, _CALLS_OF_A_HABIT),
         "even_volumes": compared * (1 - min(1.0, uneven / _EVEN)),
-        "long_work": _length(cohort.output_tokens, cohort.answers) * _trust(cohort.answers, 2 * _CALLS_OF_A_HABIT),
+        "long_work": _length(cohort.output_tokens, cohort.answers) * _trust(cohort.answers, _CALLS_OF_A_HABIT),
         "conversation": min(1.0, cohort.deep / calls / _TALKING),
         "repeated_items": checked * min(1.0, repeated / _REPEATING),
         "uneven_volumes": compared * _rise(uneven, _EVEN, _UNEVEN),
