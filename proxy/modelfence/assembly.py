@@ -24,7 +24,9 @@ from modelfence.dialects.openai import OpenAI
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import BucketStore, Detector, UnavailableError
+from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
+from modelfence.extraction.evidence import EvidenceStore
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_policy
 from modelfence.recording.reading import CallReader
@@ -35,6 +37,7 @@ from modelfence.wire.bodies import check_encoding
 from modelfence.wire.sanitise import check_request, header
 
 OPERATORS_DEADLINE_S = 5.0
+_LEAST_KEY_BYTES = 16
 DIALECTS = {"openai": OpenAI()}
 
 
@@ -127,9 +130,24 @@ def _geo(geo: Geo) -> GeoDatabases:
         raise CannotStartError(str(error)) from None
 
 
-def detector_of(_settings: Settings) -> Detector:
-    """Return what watches for model extraction."""
-    return Detection(MemoryEvidence(), Fingerprints())
+def fingerprints_of(settings: Settings) -> Fingerprints:
+    """Return what takes fingerprints of prompts, with the settings' key. Raises CannotStartError."""
+    path = settings.extraction.key_file
+    if path is None:
+        return Fingerprints(common=common_phrases())
+    try:
+        key = path.read_bytes().strip()
+    except OSError as error:
+        raise CannotStartError(f"the key file {path} can't be read: {error.strerror}") from None
+    if len(key) < _LEAST_KEY_BYTES:
+        hint = f"make one with: openssl rand -hex 32 > {path}"
+        raise CannotStartError(f"the key in {path} is shorter than {_LEAST_KEY_BYTES} bytes; {hint}")
+    return Fingerprints(key, common_phrases())
+
+
+def detector_of(settings: Settings, policy: Policy, evidence: EvidenceStore) -> Detector:
+    """Return what watches for model extraction. Raises CannotStartError."""
+    return Detection(evidence, fingerprints_of(settings), exempt=policy.exempt)
 
 
 def patience_of(settings: Settings) -> Patience:
@@ -161,7 +179,7 @@ async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
             geo=parts.geo,
             buckets=UnfailingStore(store),
             local_buckets=UnfailingStore(MemoryBuckets(clock)),
-            detector=detector_of(settings),
+            detector=detector_of(settings, parts.policy, MemoryEvidence()),
             observers=(),
             clock_us=clock,
             jitter=lambda: 0.0,

@@ -78,6 +78,14 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Detecting:
+    """What watches for model extraction."""
+
+    key_file: Path | None = None
+    """Holds the key that prompts are hashed with; None is a published one."""
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything `run` needs to know."""
 
@@ -95,6 +103,7 @@ class Settings:
     upstreams: tuple[Upstream, ...] = ()
     limits: Limits = Limits()
     record: Recording = Recording()
+    extraction: Detecting = Detecting()
     file: Path | None = None
 
     @property

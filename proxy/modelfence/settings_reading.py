@@ -18,7 +18,7 @@ from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.core.upstream import Upstream
 from modelfence.document import Document, Node, did_you_mean, read
-from modelfence.settings import Address, Geo, Limits, Recording, Settings
+from modelfence.settings import Address, Detecting, Geo, Limits, Recording, Settings
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
@@ -120,12 +120,13 @@ class _Reading:
 
     def settings(self, file: Path | None) -> Settings:
         flat: dict[str, object] = {}
-        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}, "record": {}}
+        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}, "record": {}, "extraction": {}}
         for key, value in self.values.items():
             group, _, name = key.rpartition(".")
             groups.get(group, flat)[name] = value
         geo, limits, record = Geo(**groups["geo"]), Limits(**groups["limits"]), Recording(**groups["record"])  # type: ignore[arg-type]
-        return Settings(geo=geo, limits=limits, record=record, file=file, **flat)  # type: ignore[arg-type]
+        extraction = Detecting(**groups["extraction"])  # type: ignore[arg-type]
+        return Settings(geo=geo, limits=limits, record=record, extraction=extraction, file=file, **flat)  # type: ignore[arg-type]
 
     def _read_mapping(self, node: Node, prefix: str, folder: Path) -> None:
         known = dict.fromkeys(key.removeprefix(prefix).partition(".")[0] for key in _KEYS if key.startswith(prefix))
@@ -355,6 +356,7 @@ _KEYS: Mapping[str, Reader] = {
     "tls.key": _not_yet,
     "tls.client_ca": _not_yet,
     "audit.path": _not_yet,
+    "extraction.key_file": _path,
     "record.path": _path,
     "record.prompts": _yes_or_no,
     "record.max_bytes": _size,

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 
 from modelfence.adapters.admin_server import AdminServer
 from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.adapters.recorder import Recorder
 from modelfence.adapters.recording_file import RecordingFile
@@ -46,6 +47,7 @@ class Gateway:
         self.metrics = PrometheusMetrics()
         self._exits = AsyncExitStack()
         self._buckets = self._store()
+        self._evidence = MemoryEvidence()
         self._recorder = self._recording()
         recording = () if self._recorder is None else (self._recorder,)
         watching: tuple[Observer, ...] = (self.metrics, *recording, *observers)
@@ -55,7 +57,7 @@ class Gateway:
             geo=self.parts.geo,
             buckets=self._buckets,
             local_buckets=self._buckets if isinstance(self._buckets, MemoryBuckets) else MemoryBuckets(now_us),
-            detector=detector_of(settings),
+            detector=detector_of(settings, self.parts.policy, self._evidence),
             observers=watching,
             clock_us=lambda: time.monotonic_ns() // 1000,
             jitter=random.random,
