@@ -115,8 +115,8 @@ def test_what_it_prints_holds_no_key(start_modelfence, tmp_path, upstream, fetch
 
 
 @pytest.mark.parametrize(("prompts", "kept"), [("false", "without prompts"), ("true", "with the callers' prompts")])
-def test_it_says_what_it_records_and_has_written_all_of_it_when_it_has_stopped(
-    start_modelfence, flags, fetch, tmp_path, prompts, kept
+def test_it_says_what_it_records_and_what_it_has_recorded_when_it_stops_can_be_replayed(
+    start_modelfence, modelfence, flags, fetch, tmp_path, prompts, kept
 ):
     record = {"MODELFENCE_RECORD_PATH": "calls.jsonl", "MODELFENCE_RECORD_PROMPTS": prompts}
     fence = start_modelfence(*flags, **FREE, **record)
@@ -132,6 +132,10 @@ def test_it_says_what_it_records_and_has_written_all_of_it_when_it_has_stopped(
     assert ["messages" in line.get("body", {}) for line in lines] == [prompts == "true"] * 2
     assert not {"sk-acme", "sk-other"} & set(recording.split('"'))
     assert (tmp_path / "calls.jsonl").stat().st_mode & 0o777 == 0o600
+    replayed = modelfence("replay", "calls.jsonl", "--accounts", "accounts.yaml", "--out", "decisions.jsonl")
+    assert replayed.returncode == 0, replayed.stderr
+    decisions = [json.loads(line) for line in (tmp_path / "decisions.jsonl").read_text().splitlines()]
+    assert [(one["effect"], one["account"]) for one in decisions] == [("allow", "acme"), ("deny", None)]
 
 
 BAD_POLICY = "version: 1\naccess:\n  - id: a\n    deny: client.contry == 'X'\n"
