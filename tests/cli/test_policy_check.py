@@ -53,7 +53,7 @@ def test_problems_can_be_had_as_json(modelfence, tmp_path):
 
 
 def test_warnings_change_the_status_only_when_strict(modelfence, tmp_path):
-    (tmp_path / "p.yaml").write_text(FINE + "  - {id: b, deny: extraction.score > 0.5}\n")
+    (tmp_path / "p.yaml").write_text(FINE + "throttle: [{id: t, key: extraction.cohort, rate: 1 per day}]\n")
     assert modelfence("policy", "check", "p.yaml").returncode == 0
     strict = modelfence("policy", "check", "--strict", "p.yaml")
     assert strict.returncode == 1

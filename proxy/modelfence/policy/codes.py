@@ -41,5 +41,6 @@ CODES: Mapping[str, str] = {
     "wrong-result": "A condition must be true or false, a key a text, and a cost a number.",
     "condition-syntax": "The condition is not written as CEL, the language of conditions.",
     "condition-too-large": "The condition is nested too deep or is too long; split it into several rules.",
+    "cohort-without-score": "A throttle by cohort does not ask what the cohort looks like.",
     "bad-constant": "A pattern, time or duration is written in a way that can never be read.",
 }

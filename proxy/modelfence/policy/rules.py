@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.policy import (
@@ -20,6 +21,7 @@ from modelfence.core.policy import (
     RuleKind,
     ThrottleRule,
 )
+from modelfence.core.problem import Severity
 from modelfence.document import Node
 from modelfence.policy.conditions import Compiler
 from modelfence.policy.files import MODES, PolicyFile
@@ -101,6 +103,8 @@ class Rules:
         rate = rate_of(entry.keys.get("rate"), entry.keys.get("burst"))
         unit = _choice(entry.keys.get("unit"), Unit.REQUESTS)
         on_store_failure = _choice(entry.keys.get("on_store_failure"), OnStoreFailure.DENY)
+        if key and "extraction.cohort" in key.names:
+            _warn_of_every_cohort(entry, [read for read in (when, cost) if read])
         if rule and key and rate:
             self.throttles.append(ThrottleRule(rule, when, key, rate, unit, cost, on_store_failure))
 
@@ -131,6 +135,17 @@ class Rules:
             words = f"`{name}` is already the id of the rule at {first.document.path}:{first.line}"
             node.problem("duplicate-id", words)
         return name
+
+
+def _warn_of_every_cohort(entry: _Entry, others: Sequence[Expression[Any]]) -> None:
+    """Warn of a bucket for a cohort whatever it looks like: that a template is shared is no campaign yet."""
+    if not any("extraction.score" in other.names or "extraction.signals" in other.names for other in others):
+        entry.keys["key"].problem(
+            "cohort-without-score",
+            "this holds every cohort to one budget, also the users of a framework, or a class of students",
+            hint="add `extraction.score >= 0.5` to `when`",
+            severity=Severity.WARNING,
+        )
 
 
 def _text(node: Node | None) -> str | None:
