@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from modelfence.adapters.evidence_bounds import SEEDS
 from modelfence.extraction.evidence import (
     ACCOUNTS,
     COUNTED,
     COUNTRIES,
-    HOUR_S,
     ITEM_BITS,
     ITEMS_CHECKED,
     OVERLAPS,
@@ -25,7 +25,7 @@ class Cohort:
     id: str
     first_at_s: int
     last_at_s: int
-    seeds: set[int]
+    seeds: list[int]
     """Tags of accounts that were counted before they were known by name."""
     accounts: int = 0
     verified: int = 0
@@ -79,14 +79,12 @@ class Cohort:
     def welcome(self, sighting: Sighting) -> None:
         """Count an account that is new to it."""
         if sighting.tag in self.seeds:
-            self.seeds.discard(sighting.tag)
+            self.seeds.remove(sighting.tag)
         else:
             self.accounts += 1
         self.verified += sighting.is_verified
         self.tiers[sighting.tier] = self.tiers.get(sighting.tier, 0) + 1
-        known = sighting.country in self.countries or len(self.countries) < COUNTRIES
-        country = sighting.country if known else ""
-        self.countries[country] = self.countries.get(country, 0) + 1
+        self._come_from(sighting.country, 1)
 
     def take_in(self, other: "Cohort", both: int) -> None:
         """Count all that another has counted; so many accounts are in both."""
@@ -94,12 +92,19 @@ class Cohort:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.accounts -= both
         self.last_at_s = max(self.last_at_s, other.last_at_s)
-        for mine, theirs in ((self.tiers, other.tiers), (self.countries, other.countries)):
-            for name, accounts in theirs.items():
-                mine[name] = mine.get(name, 0) + accounts
+        for tier, accounts in other.tiers.items():
+            self.tiers[tier] = self.tiers.get(tier, 0) + accounts
+        for country, accounts in other.countries.items():
+            self._come_from(country, accounts)
         self.learn(other.template)
-        self.seeds |= other.seeds
+        self.seeds = list(dict.fromkeys([*self.seeds, *other.seeds]))[:SEEDS]
         self.bitmap = bytearray(a | b for a, b in zip(self.bitmap, other.bitmap, strict=True))
+
+    def _come_from(self, country: str, accounts: int) -> None:
+        """Count accounts by their country, as long as there are not too many."""
+        if country not in self.countries and len(self.countries) >= COUNTRIES:
+            country = ""
+        self.countries[country] = self.countries.get(country, 0) + accounts
 
     def _knows(self, item: int) -> bool:
         """Say whether the bitmap knew it; it does from now on."""
@@ -116,7 +121,9 @@ class Cohorts:
         self._bounds = bounds
         self.by_id: dict[str, Cohort] = {}
         self._taken_in: dict[str, str] = {}
-        self._looked_in = 0
+        """As many as there may be cohorts, the first one first to go."""
+        self._earliest_s = 0
+        """None that is kept has had its last call before."""
 
     def root(self, name: str) -> str:
         """Return the cohort that this one has become part of, or itself."""
@@ -134,20 +141,27 @@ class Cohorts:
         return found
 
     def begin(self, shingle: int, tags: Sequence[int], at_s: int) -> Cohort:
-        """Return a new cohort of the accounts with these tags, named by its smallest shingle."""
+        """Return a new cohort of the accounts with these tags, named by its smallest shingle.
+
+        Where one of that name, or one that has taken it in, is kept, its shingle had been forgotten, and it goes on.
+        """
         name = f"{shingle:012x}"
+        if self.root(name) in self.by_id:
+            return self.by_id[self.root(name)]
         self._taken_in.pop(name, None)
-        cohort = self.by_id[name] = Cohort(name, at_s, at_s, set(tags), accounts=len(tags))
+        cohort = self.by_id[name] = Cohort(name, at_s, at_s, [*tags], accounts=len(tags))
+        self._earliest_s = min(self._earliest_s, at_s)
         if len(self.by_id) > self._bounds.cohorts:
-            self._drop(
-                min((one for one in self.by_id.values() if one is not cohort), key=lambda one: (one.last_at_s, one.id))
-            )
+            others = (one for one in self.by_id.values() if one is not cohort)
+            del self.by_id[min(others, key=lambda one: (one.last_at_s, one.id)).id]
         return cohort
 
-    def overlap(self, cohort: Cohort, others: Iterable[str]) -> None:
-        """Count that an account of these others is in this one, too; those that overlap by half become one."""
+    def overlap(self, cohort: Cohort, others: Iterable[str]) -> Cohort:
+        """Count that an account of these others is in this one, too; those that overlap by half become one.
+
+        Returns the one it has become part of, or itself.
+        """
         for name in others:
-            cohort = self.by_id[self.root(cohort.id)]
             other = self.by_id[self.root(name)]
             if other is cohort:
                 continue
@@ -156,20 +170,21 @@ class Cohorts:
                 if its in one.overlaps or len(one.overlaps) < OVERLAPS:
                     one.overlaps[its] = both
             if both >= ACCOUNTS and 2 * both >= cohort.accounts + other.accounts - both:
-                kept, gone = sorted((cohort, other), key=lambda one: (one.first_at_s, one.id))
-                kept.take_in(gone, both)
-                del self.by_id[gone.id]
-                self._taken_in[gone.id] = kept.id
+                cohort, gone = sorted((cohort, other), key=lambda one: (one.first_at_s, one.id))
+                cohort.take_in(gone, both)
+                self._is_part_of(gone, cohort)
+        return cohort
 
     def forget(self, now_s: int) -> None:
-        """Drop the cohorts that have expired, looking once an hour."""
-        if now_s // HOUR_S == self._looked_in:
+        """Drop the cohorts that have expired."""
+        if now_s - self._earliest_s <= self._bounds.expires_s:
             return
-        self._looked_in = now_s // HOUR_S
         for cohort in [one for one in self.by_id.values() if now_s - one.last_at_s > self._bounds.expires_s]:
-            self._drop(cohort)
+            del self.by_id[cohort.id]
+        self._earliest_s = min((one.last_at_s for one in self.by_id.values()), default=now_s)
 
-    def _drop(self, cohort: Cohort) -> None:
-        del self.by_id[cohort.id]
-        for gone in [gone for gone, kept in self._taken_in.items() if kept == cohort.id]:
-            del self._taken_in[gone]
+    def _is_part_of(self, gone: Cohort, kept: Cohort) -> None:
+        del self.by_id[gone.id]
+        self._taken_in[gone.id] = kept.id
+        if len(self._taken_in) > self._bounds.cohorts:
+            del self._taken_in[next(iter(self._taken_in))]

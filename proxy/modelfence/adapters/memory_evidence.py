@@ -5,12 +5,12 @@ the steps in `modelfence.extraction.evidence`.
 """
 
 from array import array
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from modelfence.adapters.memory_cohorts import Cohort, Cohorts
+from modelfence.adapters.memory_index import MemoryIndex, Shingle
 from modelfence.extraction.evidence import (
-    ACCOUNTS,
     COHORTS_OF_AN_ACCOUNT,
     DAY_S,
     HALVED,
@@ -32,13 +32,15 @@ from modelfence.extraction.evidence import (
 )
 
 _BOUNDS = Bounds()
-_LOOKS_AT_THE_BOUND = 8
+
+type Met = Mapping[int, Shingle]
+"""A call's shingles, with what is known of each."""
 
 
 @dataclass(slots=True)
 class _Account:
     day: int
-    last_at_s: int = 0
+    last_at_s: int
     tally: Tally = field(default_factory=Tally)
     items: array[int] = field(default_factory=lambda: array("I"))
     """The recent ones, oldest first."""
@@ -50,24 +52,14 @@ class _Account:
     """In how many calls it had the template of each of its cohorts."""
 
 
-@dataclass(slots=True)
-class _Shingle:
-    """Which accounts sent it, or whose template it is part of."""
-
-    day: int
-    tags: tuple[int, ...] = ()
-    cohort: str = ""
-
-
 class MemoryEvidence:
     """An `EvidenceStore`."""
 
     def __init__(self, bounds: Bounds = _BOUNDS) -> None:
         self._bounds = bounds
         self._accounts: dict[str, _Account] = {}
-        """By their callers, the one that called last at the end."""
-        self._index: dict[int, _Shingle] = {}
-        """The one that was met last at the end."""
+        """By their callers. One moves to the end with its first call of a day; the first is the first to go."""
+        self._index = MemoryIndex(bounds)
         self._cohorts = Cohorts(bounds)
 
     async def see(self, sighting: Sighting) -> Seen:
@@ -75,12 +67,17 @@ class MemoryEvidence:
         self._cohorts.forget(sighting.at_s)
         account = self._account(sighting)
         _count(account, sighting)
-        matched = self._match(sighting)
+        met = {shingle: self._met(shingle, sighting) for shingle in sighting.shingles}
+        matched = self._match(met, sighting.at_s)
+        counted: set[str] = set()
         for cohort in matched:
-            self._join(account, cohort, sighting)
+            if self._cohorts.root(cohort.id) not in counted:
+                self._join(account, self._cohorts.by_id[self._cohorts.root(cohort.id)], met, sighting)
+                counted = {self._cohorts.root(name) for name in (*counted, cohort.id)}
         account.cohorts = self._cohorts.of_roots(account.cohorts)
+        self._index.forget(met, lambda name: self._cohorts.root(name) in self._cohorts.by_id)
         return Seen(
-            tally=account.tally,
+            tally=replace(account.tally),
             matched=tuple(dict.fromkeys(self._cohorts.root(cohort.id) for cohort in matched)),
             cohorts=[(self._cohorts.by_id[name].record(), calls) for name, calls in account.cohorts.items()],
         )
@@ -104,81 +101,63 @@ class MemoryEvidence:
     def _account(self, sighting: Sighting) -> _Account:
         """Return the account's record, halved for each day that began since (1)."""
         day = sighting.at_s // DAY_S
-        account = self._accounts.pop(sighting.caller, None)
+        account = self._accounts.get(sighting.caller)
         if account is None or sighting.at_s - account.last_at_s > self._bounds.expires_s:
-            account = _Account(day)
-        if account.day < day:
+            self._accounts.pop(sighting.caller, None)
+            account = self._accounts[sighting.caller] = _Account(day, sighting.at_s)
+        elif account.day < day:
+            self._accounts[sighting.caller] = self._accounts.pop(sighting.caller)
             _halve(account, day - account.day)
-        account.day, account.last_at_s = max(day, account.day), sighting.at_s
-        self._accounts[sighting.caller] = account
+            account.day = day
+        account.last_at_s = max(account.last_at_s, sighting.at_s)
         if len(self._accounts) > self._bounds.accounts:
             del self._accounts[next(iter(self._accounts))]
         return account
 
-    def _match(self, sighting: Sighting) -> list[Cohort]:
-        """Return the cohorts that the call matches, and let ripe shingles become part of one (2 to 4)."""
-        matches: dict[str, int] = {}
-        ripe: list[int] = []
-        for shingle in sighting.shingles:
-            entry = self._met(shingle, sighting)
-            if entry.cohort:
-                matches[entry.cohort] = matches.get(entry.cohort, 0) + 1
-            elif len(entry.tags) >= ACCOUNTS:
-                ripe.append(shingle)
-        alike = sorted(
-            (name for name, shared in matches.items() if shared >= SHARED), key=lambda name: (-matches[name], name)
-        )
+    def _met(self, shingle: int, sighting: Sighting) -> Shingle:
+        """Return what is known of a shingle after this account has sent it (2)."""
+        known = self._index.met(shingle, sighting.at_s // DAY_S)
+        if known.cohort:
+            root = self._cohorts.root(known.cohort)
+            known.become_part_of(root if root in self._cohorts.by_id else "")
+        if not known.cohort:
+            known.sent_by(sighting.tag)
+        return known
+
+    def _match(self, met: Met, at_s: int) -> list[Cohort]:
+        """Return the cohorts that the call matches, and let ripe shingles become part of one (3, 4)."""
+        shared: dict[str, int] = {}
+        for known in met.values():
+            if known.cohort:
+                shared[known.cohort] = shared.get(known.cohort, 0) + 1
+        alike = sorted((name for name in shared if shared[name] >= SHARED), key=lambda name: (-shared[name], name))
         matched = [self._cohorts.by_id[name] for name in alike[:MATCHES]]
+        ripe = [shingle for shingle, known in met.items() if known.is_ripe]
         growing = next((cohort for cohort in matched if cohort.calls < LEARNS), None)
         if growing is None and len(ripe) >= SHARED:
-            growing = self._cohorts.begin(ripe[0], self._index[ripe[0]].tags, sighting.at_s)
+            growing = self._cohorts.begin(ripe[0], met[ripe[0]].tags, at_s)
+            matched = [cohort for cohort in matched if cohort.id in self._cohorts.by_id and cohort is not growing]
             matched.append(growing)
         if growing is not None:
             for shingle in ripe:
-                self._index[shingle] = _Shingle(sighting.at_s // DAY_S, cohort=growing.id)
+                met[shingle].become_part_of(growing.id)
             growing.learn(ripe)
         return matched
 
-    def _met(self, shingle: int, sighting: Sighting) -> _Shingle:
-        """Return the shingle's entry after this account has sent it, moved to the end."""
-        day = sighting.at_s // DAY_S
-        entry = self._index.pop(shingle, None)
-        if entry is None or (day - entry.day) * DAY_S > self._bounds.expires_s:
-            entry = _Shingle(day)
-        entry.day = day
-        if entry.cohort:
-            entry.cohort = self._cohorts.root(entry.cohort)
-            if entry.cohort not in self._cohorts.by_id:
-                entry.cohort = ""
-        if not entry.cohort and sighting.tag not in entry.tags:
-            entry.tags = (*entry.tags[: ACCOUNTS - 1], sighting.tag)
-        self._index[shingle] = entry
-        self._bound_index()
-        return entry
-
-    def _bound_index(self) -> None:
-        """Forget a shingle when there are too many: the one met longest ago, rather none of a cohort that is kept."""
-        for look in range(_LOOKS_AT_THE_BOUND):
-            if len(self._index) <= self._bounds.shingles:
-                return
-            oldest = next(iter(self._index))
-            entry = self._index.pop(oldest)
-            if self._cohorts.root(entry.cohort) in self._cohorts.by_id and look < _LOOKS_AT_THE_BOUND - 1:
-                self._index[oldest] = entry
-
-    def _join(self, account: _Account, cohort: Cohort, sighting: Sighting) -> None:
+    def _join(self, account: _Account, cohort: Cohort, met: Met, sighting: Sighting) -> None:
         """Count the call in a cohort that it matches, and the account if it is new to it (5)."""
-        cohort = self._cohorts.by_id[self._cohorts.root(cohort.id)]
         account.cohorts = self._cohorts.of_roots(account.cohorts)
         before = account.cohorts.get(cohort.id)
-        in_message = sum(self._cohorts.root(self._index[one].cohort) == cohort.id for one in sighting.fingerprint.last)
-        cohort.count(sighting, before or 0, in_message=in_message >= SHARED)
+        shared = sum(self._cohorts.root(met[shingle].cohort) == cohort.id for shingle in {*sighting.fingerprint.last})
+        cohort.count(sighting, before or 0, in_message=shared >= SHARED)
         account.cohorts[cohort.id] = (before or 0) + 1
         if before is None:
             cohort.welcome(sighting)
-            self._cohorts.overlap(cohort, account.cohorts)
+            joined = self._cohorts.overlap(cohort, account.cohorts)
+            account.cohorts = self._cohorts.of_roots(account.cohorts)
             if len(account.cohorts) > COHORTS_OF_AN_ACCOUNT:
-                del account.cohorts[min(account.cohorts, key=lambda name: (account.cohorts[name], name))]
+                others = (name for name in account.cohorts if name != joined.id)
+                del account.cohorts[min(others, key=lambda name: (account.cohorts[name], name))]
 
 
 def _halve(account: _Account, days: int) -> None:
@@ -203,10 +182,10 @@ def _count(account: _Account, sighting: Sighting) -> None:
     tally.hours |= 1 << sighting.at_s % DAY_S // HOUR_S
     account.items.append(item)
     del account.items[:-RECENT_ITEMS]
-    message = {shingle % SHORT for shingle in print_.last}
-    own = [shingle % SHORT for shingle in sighting.own]
-    tally.templated += sum(account.recurring.get(one, 0) >= RECURS for one in own if one in message) >= TEMPLATED
-    _remember(account, own)
+    message, own = {*print_.last}, sighting.own
+    known = [account.recurring.get(shingle % SHORT, 0) >= RECURS for shingle in own if shingle in message]
+    tally.templated += sum(known) >= TEMPLATED
+    _remember(account, [shingle % SHORT for shingle in own])
 
 
 def _remember(account: _Account, own: Sequence[int]) -> None:

@@ -1,0 +1,34 @@
+"""How what would grow is cut off, the same in every store of evidence, so that all answer alike.
+
+The index is cut into shards, each of which forgets for itself: a small part of a store is quickly searched for what is
+oldest. A shingle moves to the end of its shard when it is first met in a day, so that one that is met all the time
+costs no more than looking it up. A shard that has become too large forgets the quarter that was met longest ago,
+rather none that is part of the template of a cohort that is kept.
+"""
+
+from dataclasses import dataclass
+
+from modelfence.extraction.evidence import Bounds
+
+SHINGLES_OF_A_SHARD = 64
+"""Small enough that Redis keeps a shard as one list without pointers."""
+FORGOTTEN_PART = 4
+SEEDS = 64
+"""Of a cohort, the accounts that were counted before they were known by name. Five begin one, others come with those
+that it takes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Of the index: how many there are, how many shingles each holds at most, and how many stay of one with more."""
+
+    count: int
+    most: int
+    stay: int
+
+    @classmethod
+    def of(cls, bounds: Bounds) -> "Shards":
+        """Return those that together hold no more shingles than the bound."""
+        count = max(1, -(-bounds.shingles // SHINGLES_OF_A_SHARD))
+        most = max(1, bounds.shingles // count)
+        return cls(count, most, max(1, most - most // FORGOTTEN_PART))
