@@ -23,7 +23,7 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import cast
+from typing import Any, cast
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -57,7 +57,7 @@ class Script:
 
 
 async def evaluate(
-    servers: RedisServers, script: Script, keys: Sequence[str], arguments: Sequence[int | str]
+    servers: RedisServers, script: Script, keys: Sequence[str], arguments: Sequence[int | str | bytes]
 ) -> object:
     """Run a script on the server that owns the keys. Raises redis.exceptions.RedisError or OSError."""
     rest = (len(keys), *keys, *arguments)
@@ -79,7 +79,9 @@ class RedisScripts:
         self.last_answer_us = 0
         """The server's time in the last answer."""
 
-    async def run(self, name: str, keys: Sequence[str], arguments: Sequence[int | str]) -> tuple[int, Sequence[int]]:
+    async def run(
+        self, name: str, keys: Sequence[str], arguments: Sequence[int | str | bytes]
+    ) -> tuple[int, Sequence[Any]]:
         """Run the script of that name; return the server's time and the rest of the answer. Raises UnavailableError.
 
         The keys share a slot. `arguments` follow after the latest time at which the script may run.
@@ -87,14 +89,14 @@ class RedisScripts:
         return await within(self._deadline_s, self._run(Script.of(name), keys, arguments))
 
     async def _run(
-        self, script: Script, keys: Sequence[str], arguments: Sequence[int | str]
-    ) -> tuple[int, Sequence[int]]:
+        self, script: Script, keys: Sequence[str], arguments: Sequence[int | str | bytes]
+    ) -> tuple[int, Sequence[Any]]:
         loop = asyncio.get_running_loop()
         async with Patience(self._deadline_s, held_up_s=self._held_up_s) as patience:
             while True:
                 latest_us = self._clock.at(patience.promise(), now_s=loop.time())
                 answer = await evaluate(self._servers, script, keys, (latest_us, *arguments))
-                now_us, in_time, *rest = cast("Sequence[int]", answer)
+                now_us, in_time, *rest = cast("Sequence[Any]", answer)
                 self._clock.heard(now_us, at_s=loop.time())
                 self.last_answer_us = now_us
                 self._held_up_s = patience.held_up_s / 2
