@@ -181,6 +181,7 @@ BROKEN = [
     (b'{"ts" 1}', "it is not JSON: Expecting ':' delimiter at column 7"),
     (b'{"ts": 1,}', "it is not JSON: Expecting property name enclosed in double quotes at column 10"),
     (b'{"ts": }', "it is not JSON: Expecting value at column 8"),
+    (b'{"ts": 1, "path": "/v1\n', "it is not JSON: Unterminated string starting at column 19"),
     (b'{"ts": 1} {}', "it is not JSON: Extra data at column 10"),
     (b'{"ts": 1, "ts": 2}', "it gives `ts` twice"),
     (b'{"body": ' + b"[" * 100_000, "it is nested too deeply"),

@@ -7,7 +7,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from modelfence.cli import demo, policy_check, replay, run, throttle
+from modelfence.cli import demo, extraction, policy_check, replay, run, throttle
 
 COULD_NOT_BE_DONE = 2
 
@@ -24,6 +24,8 @@ def parser() -> argparse.ArgumentParser:
     policy_check.add_to(policy_commands)
     buckets = commands.add_parser("throttle", help="look into buckets", description="Look into buckets, and fill them.")
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    watching = commands.add_parser("extraction", help="look at campaigns", description="Look at campaigns.")
+    extraction.add_to(watching.add_subparsers(title="commands", metavar="COMMAND", required=True))
     return root
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Callable
 from typing import TextIO
 
 from modelfence.adapters.recording_lines import RecordingLines
@@ -15,24 +16,25 @@ _MB = 1 << 20
 class Progress:
     """How far the reading of `lines` is. `clear` before anything else is printed on `stream`."""
 
-    def __init__(self, lines: RecordingLines, stream: TextIO) -> None:
+    def __init__(self, lines: RecordingLines, stream: TextIO, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._lines = lines
         self._stream = stream
         self._is_shown = stream.isatty()
-        self._began_s = self._shown_s = time.monotonic()
+        self._clock_s = clock_s
+        self._began_s = self._shown_s = clock_s()
         self._requests = 0
 
     @property
     def took_s(self) -> float:
         """Return the seconds since the beginning."""
-        return time.monotonic() - self._began_s
+        return self._clock_s() - self._began_s
 
     def advance(self) -> None:
         """Count one line, and show where it is now, from time to time."""
         self._requests += 1
         if not self._is_shown or self._requests % _LOOK_EVERY:
             return
-        now_s = time.monotonic()
+        now_s = self._clock_s()
         if now_s - self._shown_s >= _EVERY_S:
             self._shown_s = now_s
             width = shutil.get_terminal_size().columns - 1

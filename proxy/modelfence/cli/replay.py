@@ -113,7 +113,7 @@ async def _replay(options: argparse.Namespace, ending: ExitStack) -> int:
     if options.format == "json":
         print(json.dumps(as_json(summary, policy_hash=parts.policy.hash, took_s=took_s), indent=2), file=to)
     else:
-        policy = f"{parts.policy_path} ({parts.policy.hash}, {parts.policy.mode})"
+        policy = f"{options.policy or parts.policy_path} ({parts.policy.hash}, {parts.policy.mode})"
         print(*lines_of(summary, policy=policy, took_s=took_s), sep="\n", file=to)
     return 1 if summary.broken else 0
 

@@ -63,7 +63,7 @@ def settings_of(
     file = options.config or (Path(named) if (named := environment.get(CONFIG_VARIABLE)) else None)
     if file is None and DEFAULT_CONFIG.is_file():
         file = DEFAULT_CONFIG
-    flags = {flag: value for flag in FLAGS if (value := getattr(options, flag, None)) is not None}
+    flags = {flag: value for flag in (*FLAGS, "admin") if (value := getattr(options, flag, None)) is not None}
     if getattr(options, "upstream", None) is not None:
         flags["upstreams"] = options.upstream
     settings, problems = load(file, environment, flags, with_upstreams=with_upstreams)

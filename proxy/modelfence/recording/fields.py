@@ -32,13 +32,13 @@ type Values = Mapping[str, tuple[object, str]]
 def values_in(line: bytes) -> Values:
     """Return the values of a line, a JSON object. Raises BrokenLineError."""
     try:
-        text = line.decode()
+        text = line.rstrip(b"\r\n").decode()
     except UnicodeDecodeError as error:
         raise BrokenLineError(f"it is not UTF-8: byte {error.start + 1} can't be decoded") from None
     try:
         return _values_in(text)
     except json.JSONDecodeError as error:
-        raise BrokenLineError(f"it is not JSON: {error.msg} at column {error.colno}") from None
+        raise BrokenLineError(f"it is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}") from None
     except RecursionError:
         raise BrokenLineError("it is nested too deeply") from None
 
