@@ -10,6 +10,7 @@ from modelfence.adapters.accounts_file import read_accounts
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.cli import parser
 from modelfence.core.problem import errors
+from modelfence.extraction.weights import WEIGHTS
 from modelfence.policy.compile import compile_text
 from modelfence.settings_reading import keys, load
 
@@ -34,6 +35,12 @@ def test_the_metrics_page_names_every_metric_with_its_labels():
         name = collector._name + ("_total" if collector._type == "counter" else "")  # type: ignore[attr-defined]
         exists[name] = ", ".join(collector._labelnames)  # type: ignore[attr-defined]
     assert {name: labels.strip() for name, labels in documented.items()} == exists
+
+
+def test_the_page_on_extraction_says_what_the_table_of_signals_says():
+    page = (ROOT / "docs/extraction.md").read_text()
+    rows = [f"| `{n}` | {w.scope} | {w.most:+.2f} | {w.says} | {w.why} | {w.fitted_on} |" for n, w in WEIGHTS.items()]
+    assert re.findall(r"^\| `\w+` \| (?:call|account|cohort) \|.*$", page, re.MULTILINE) == rows
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/policy.md"])

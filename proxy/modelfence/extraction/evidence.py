@@ -32,7 +32,7 @@ from zlib import crc32
 from modelfence.core.extraction import Fingerprint
 
 ACCOUNTS = 5
-"""So many accounts make a template: five or more caught 96 of 96 campaign accounts (design, section 16)."""
+"""So many accounts make a template: five or more caught 96 of 96 campaign accounts (see `weights`)."""
 SHARED = 3
 """So many of its shingles a call must have in common with a template: one or two are a phrase."""
 MATCHES = 3

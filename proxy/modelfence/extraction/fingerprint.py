@@ -21,7 +21,7 @@ from modelfence.core.extraction import HASH_BITS, Fingerprint, Prompt
 from modelfence.extraction.phrases import phrases_in
 
 WORDS = 5
-"""Of a shingle: those of five words are what separated campaigns in the design's measurements."""
+"""Of a shingle: those of five words are what separated campaigns of public prompt collections from chats."""
 WINDOW = 1_500
 """Characters at each end of a text that are looked at."""
 KEPT = 48

@@ -1,7 +1,7 @@
 """Phrases of prompts that make training data: a weight each, and never a block by itself.
 
 Only the names of the signals are kept. A quotation, a question about such prompts or an honest use says the same words,
-which is why each is worth little (design: a regex for reasoning elicitation is a useful weight and a bad block).
+which is why each is worth little.
 """
 
 import re

@@ -3,9 +3,9 @@
 No weight was found by search. They follow from four decisions. A shared template alone is no campaign: it takes two
 more kinds of evidence to pass SUSPICIOUS, or that the template itself asks for training data. What a campaign can't
 give up without giving up its work weighs most (that work is divided, and not talked about); what it can, by a change
-of words, weighs least. What speaks for the accounts weighs as much as what speaks against them. And no account passes
-by phrases alone. docs/detection.md shows what each is good for, and how much it matters when all of them are a fifth
-more or less.
+of words, weighs least. What speaks for the accounts weighs about as much as what speaks against them. And no account
+passes by phrases alone. They were then adjusted by hand on one composed day and three made-up ones.
+docs/detection.md shows what each is good for, and how much it matters when all of them are a fifth more or less.
 """
 
 from collections.abc import Mapping
@@ -35,8 +35,10 @@ class Weight:
 
 _PROMPTS = "published prompts of the method, none of them measured"
 _TRACE = "Azure LLM inference trace 2023: answers of conversations have 211 tokens on average"
-_TEMPLATES = "design, section 16: templates of campaigns, apps and chats"
-_REASONED = "nothing: set by reasoning, tried on campaigns kept aside"
+_TEMPLATES = (
+    "30 prompts an account of Evol-Instruct, Self-Instruct, OpenThoughts, Baize; arena-hard, banking77, evals, T0"
+)
+_REASONED = "set by reasoning, adjusted by hand on composed days"
 
 WEIGHTS: Mapping[str, Weight] = {
     "reasoning_elicitation": Weight(
