@@ -14,6 +14,7 @@ from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.redis.buckets import RedisBuckets
+from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.redis.replay import ReplayBuckets
 from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.dialect import Headers
@@ -68,6 +69,24 @@ def redis_buckets(settings: Settings, *, deadline_s: float) -> RedisBuckets:
         raise CannotStartError("the buckets are in the memory of the fence; this needs a Redis: give --store redis://…")
     try:
         return RedisBuckets(
+            settings.store,
+            prefix=settings.store_prefix,
+            deadline_s=deadline_s,
+            connections=settings.limits.store_connections,
+        )
+    except ValueError as error:
+        raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+
+
+def evidence_of(settings: Settings, *, deadline_s: float) -> MemoryEvidence | RedisEvidence:
+    """Return where evidence is kept: where the buckets are, so that workers who share these see the same cohorts.
+
+    Raises CannotStartError.
+    """
+    if settings.store == "memory":
+        return MemoryEvidence()
+    try:
+        return RedisEvidence(
             settings.store,
             prefix=settings.store_prefix,
             deadline_s=deadline_s,

@@ -20,7 +20,8 @@ from modelfence.adapters.recorder import Recorder
 from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.circuit_breaker import Circuit
-from modelfence.assembly import DIALECTS, detector_of, patience_of, read_parts, redis_buckets
+from modelfence.adapters.redis.evidence import RedisEvidence
+from modelfence.assembly import DIALECTS, detector_of, evidence_of, patience_of, read_parts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
@@ -47,7 +48,7 @@ class Gateway:
         self.metrics = PrometheusMetrics()
         self._exits = AsyncExitStack()
         self._buckets = self._store()
-        self._evidence = MemoryEvidence()
+        self._evidence = self._kept_evidence()
         self._recorder = self._recording()
         recording = () if self._recorder is None else (self._recorder,)
         watching: tuple[Observer, ...] = (self.metrics, *recording, *observers)
@@ -145,6 +146,12 @@ class Gateway:
         self._exits.push_async_callback(redis.close)
         self.metrics.watch_circuit(Circuit, lambda: redis.circuit)
         return redis
+
+    def _kept_evidence(self) -> MemoryEvidence | RedisEvidence:
+        evidence = evidence_of(self.settings, deadline_s=self.settings.limits.store_ms / 1000)
+        if isinstance(evidence, RedisEvidence):
+            self._exits.push_async_callback(evidence.close)
+        return evidence
 
     def _recording(self) -> Recorder | None:
         record = self.settings.record
