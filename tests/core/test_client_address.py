@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from modelfence.core.client_address import MAX_PROXIES, client_address
+from modelfence.core.client_address import MAX_PROXIES, client_address, network_of
 from modelfence.core.dialect import MalformedRequestError
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
@@ -109,3 +109,16 @@ def test_nothing_is_trusted_unless_it_is_named():
 def test_a_peer_that_is_no_address_is_an_error_of_the_fence_itself():
     with pytest.raises(ValueError, match="socket"):
         client_address("/run/socket", [], [])
+
+
+@pytest.mark.parametrize(
+    ("ip", "network"),
+    [
+        ("8.8.8.8", "8.8.8.8"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:ffff::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::1", "2001:db8:1:3::/64"),
+    ],
+)
+def test_what_a_caller_cannot_change_at_will(ip, network):
+    assert network_of(ip) == network

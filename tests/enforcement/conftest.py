@@ -18,7 +18,7 @@ def watcher() -> Watcher:
 
 @pytest.fixture
 def fence(clock, watcher):
-    def make(policy: str, *, accounts=None, buckets=None, workers=1, jitter=0.0, patience=None) -> Fence:
+    def make(policy: str, *, accounts=None, buckets=None, workers=1, jitter=0.0, patience=None, detector=None) -> Fence:
         compiled = compile_text(policy)
         assert compiled.policy, [problem.render() for problem in compiled.problems]
         local = MemoryBuckets(clock)
@@ -28,7 +28,7 @@ def fence(clock, watcher):
             geo=Nowhere(),
             buckets=buckets or local,
             local_buckets=local,
-            detector=Unwary(),
+            detector=detector or Unwary(),
             observers=[watcher],
             clock_us=clock,
             jitter=lambda: jitter,

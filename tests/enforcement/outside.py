@@ -50,9 +50,11 @@ class Unwary:
 
     def __init__(self, says: Extraction = Extraction()) -> None:
         self.says = says
+        self.callers = list[Caller | None]()
         self.answers = list[tuple[Caller, Extraction, Usage]]()
 
     async def look(self, call: Call, caller: Caller | None) -> Extraction:
+        self.callers.append(caller)
         return self.says
 
     async def answered(self, caller: Caller, extraction: Extraction, usage: Usage) -> None:

@@ -3,11 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from tests.enforcement.outside import ACME, CUSTOMERS, NOON_US, OPEN, Clock, Directory, Store, call, throttled
+from tests.enforcement.outside import ACME, CUSTOMERS, NOON_US, OPEN, Clock, Directory, Store, Unwary, call, throttled
 
 from modelfence.core.account import Account
 from modelfence.core.call import Reading, Usage
 from modelfence.core.decision import Effect
+from modelfence.core.extraction import Caller, Extraction
 from modelfence.enforcement.fence import Patience
 from modelfence.enforcement.ports import UnavailableError
 
@@ -184,6 +185,51 @@ async def test_what_was_held_locally_is_settled_locally(fence, watcher):
     await made.settle(judged, Usage(0, 50), status=200)
     assert (await made.judge(call())).taken.balances[0].left == 0
     assert ("t", "unsettled") not in watcher.failures
+
+
+async def test_what_the_detector_says_is_what_the_policy_reads(fence, watcher):
+    policy = """
+version: 1
+access:
+  - {id: everyone, allow: "true"}
+  - {id: probing, deny: '"logit_probing" in extraction.signals'}
+throttle:
+  - {id: campaign, key: extraction.cohort, rate: 10 per day, cost: 1.0 + 9.0 * extraction.score,
+     when: extraction.score >= 0.5 && extraction.cohort_accounts > 5}
+"""
+    said = Extraction(0.5, (("shared_template", 0.5),), "c1", 6)
+    made = fence(policy, detector=(detector := Unwary(said)))
+    judged = await made.judge(call())
+    assert [(c.throttle, c.key, c.amount) for c in judged.decision.charges] == [("campaign", "c1", 5.5)]
+    assert watcher.seen[0].extraction == said
+    detector.says = Extraction(1.0, (("logit_probing", 1.0),))
+    assert (await made.judge(call())).decision.rules == ("probing",)
+
+
+async def test_the_detector_is_told_who_calls_and_what_was_answered(fence):
+    detector = Unwary(Extraction(cohort="c1"))
+    made = fence(CUSTOMERS, accounts=Directory(Account("acme", "active", "verified")), detector=detector)
+    judged = await made.judge(call())
+    await made.settle(judged, Usage(10, 20), status=200)
+    await made.settle(judged, None, status=None)  # nothing was served
+    assert detector.callers == [Caller("acme", "verified", is_verified=True, country="US")]
+    assert detector.answers == [(detector.callers[0], detector.says, Usage(10, 20))]
+
+
+@pytest.mark.parametrize(
+    ("policy", "ip", "caller"),
+    [
+        (CUSTOMERS, "8.8.8.8", None),
+        (OPEN, "8.8.8.8", Caller("(8.8.8.8)", "none", is_verified=False, country="US")),
+        (OPEN, "2001:db8::7", Caller("(2001:db8::/64)", "none", is_verified=False, country="")),
+    ],
+)
+async def test_a_stranger_is_watched_by_address_where_the_policy_may_let_strangers_in(fence, policy, ip, caller):
+    made = fence(policy, detector=(detector := Unwary()))
+    judged = await made.judge(call("sk-nobody", client_ip=ip))
+    assert detector.callers == [caller]
+    if judged.decision.admitted:
+        await made.settle(judged, Usage(1, 1), status=200)
 
 
 async def test_a_throttle_in_shadow_refuses_nothing_and_says_so(fence):
