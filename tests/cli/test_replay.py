@@ -3,8 +3,10 @@
 import gzip
 import json
 import random
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -462,3 +464,14 @@ def test_it_starts_without_what_only_traffic_needs(folder):
         check=False,
     )
     assert told.returncode == 0, told.stderr
+
+
+def test_the_example_of_the_documents_is_what_comes_out(folder, modelfence):
+    page = (Path(__file__).parents[2] / "docs" / "replay.md").read_text()
+    recorded, decided = re.findall(r"^```json\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    [policy] = re.findall(r"^```yaml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    [command] = re.findall(r"^```sh\nmodelfence (.*?)\n```", page, re.DOTALL | re.MULTILINE)
+    (folder / "day.jsonl").write_text(recorded)
+    (folder / "new.yaml").write_text(policy)
+    assert modelfence(*command.split()).returncode == 1
+    assert (folder / "decisions.jsonl").read_text() == decided
