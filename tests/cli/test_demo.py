@@ -13,7 +13,13 @@ def test_each_caller_meets_the_fate_the_policy_says(modelfence):
     assert "Each caller met the fate the policy says." in ended.stdout
     for caller in CALLERS:
         assert caller.name in ended.stdout
-    for rule in ("embargoed-region", "deep-research-needs-verification", "requests-per-account", "active-customers"):
+    for rule in (
+        "embargoed-region",
+        "deep-research-needs-verification",
+        "requests-per-account",
+        "active-customers",
+        "output-tokens-per-campaign",
+    ):
         assert rule in ended.stdout
     assert "Traceback" not in ended.stderr
     assert "/v1/chat/completions" in ended.stdout

@@ -48,8 +48,8 @@ class Nowhere:
 class Unwary:
     """A detector that says of every call what it is told to say."""
 
-    def __init__(self, says: Extraction = Extraction()) -> None:
-        self.says = says
+    def __init__(self, says: Extraction | None = None) -> None:
+        self.says = says or Extraction()
         self.callers = list[Caller | None]()
         self.answers = list[tuple[Caller, Extraction, Usage]]()
 

@@ -13,6 +13,11 @@ from modelfence.core.decision import Effect
 DEADLINE_S = 20.0
 AT_ONCE = 8
 """Calls one caller has under way at a time."""
+_TEMPLATE = (
+    "You are a patient teacher. Solve the task that follows in numbered steps, name the rule that each of them uses, "
+    "and close with three more tasks of the same kind, each a little harder than the last. Task {n}: a train of {n} wagons"
+)
+"""What one program asks for all accounts of a campaign, each time of something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +37,27 @@ class Caller:
     """What the policy makes of at least one of its calls, and of all of them unless it is over its rate."""
     rule: str = "active-customers"
     status: str = "active"
+    accounts: int = 1
+    """Over how many its calls are spread, one after the other."""
+    asks: str = "Hello from {name}"
+    """With `{n}` for the number of the call."""
+    max_tokens: int | None = None
 
     @property
     def key(self) -> str:
-        """Return the API key the caller sends."""
+        """Return the API key the caller sends first."""
         return f"sk-demo-{self.name}"
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the names of its accounts."""
+        return [self.name, *(f"{self.name}-{n}" for n in range(2, self.accounts + 1))]
+
+    def body(self, n: int) -> str:
+        """Return its call of that number."""
+        asked = {"role": "user", "content": self.asks.format(name=self.name, n=n)}
+        limit = {} if self.max_tokens is None else {"max_tokens": self.max_tokens}
+        return json.dumps({"model": self.model, "messages": [asked], "stream": self.stream, **limit})
 
 
 CALLERS: Sequence[Caller] = (
@@ -60,6 +81,10 @@ CALLERS: Sequence[Caller] = (
         "hasty", "calls without a pause", "177.8.1.2", "BR", "basic", calls=150,
         fate=Effect.THROTTLE, rule="requests-per-account",
     ),
+    Caller(
+        "hydra", "copies by 12 accounts", "49.32.7.7", "IN", "basic", calls=180, accounts=12, max_tokens=400,
+        asks=_TEMPLATE, fate=Effect.THROTTLE, rule="output-tokens-per-campaign",
+    ),
 )  # fmt: skip
 
 
@@ -67,10 +92,10 @@ def accounts_yaml(callers: Sequence[Caller]) -> str:
     """Return the accounts file of the callers that have an account."""
     lines = ["accounts:"]
     for caller in callers:
-        if caller.tier is not None:
+        for name in caller.names if caller.tier is not None else ():
             lines += [
-                f"  - id: {caller.name}",
-                f'    keys: ["{key_digest(caller.key)}"]',
+                f"  - id: {name}",
+                f'    keys: ["{key_digest(f"sk-demo-{name}")}"]',
                 f"    status: {caller.status}",
                 f"    tier: {caller.tier}",
                 "    owners: [{country: US, share: 1.0}]",
@@ -89,27 +114,19 @@ async def call_all(callers: Sequence[Caller], url: str) -> None:
 
 
 async def _call(client: AsyncHTTPClient, caller: Caller, url: str) -> None:
-    request = HTTPRequest(
-        f"{url}/v1/chat/completions",
-        method="POST",
-        headers={
-            "Authorization": f"Bearer {caller.key}",
-            "Content-Type": "application/json",
-            "X-Forwarded-For": caller.address,
-        },
-        body=json.dumps(
-            {
-                "model": caller.model,
-                "messages": [{"role": "user", "content": f"Hello from {caller.name}"}],
-                "stream": caller.stream,
-            }
-        ),
-    )
     left = list(range(caller.calls))
 
     async def one_after_the_other() -> None:
         while left:
-            left.pop()
-            await client.fetch(request, raise_error=False)
+            n = left.pop()
+            headers = {
+                "Authorization": f"Bearer sk-demo-{caller.names[n % caller.accounts]}",
+                "Content-Type": "application/json",
+                "X-Forwarded-For": caller.address,
+            }
+            path = f"{url}/v1/chat/completions"
+            await client.fetch(
+                HTTPRequest(path, method="POST", headers=headers, body=caller.body(n)), raise_error=False
+            )
 
     await asyncio.gather(*(one_after_the_other() for _ in range(AT_ONCE)))

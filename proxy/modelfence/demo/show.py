@@ -107,5 +107,6 @@ def _to_try(gateway: Gateway) -> str:
             f"    -H 'Content-Type: application/json' -H 'X-Forwarded-For: {CALLERS[0].address}' -d '{chat}'",
             f"  curl http://{gateway.admin}/metrics",
             f"  curl http://{gateway.admin}/readyz",
+            f"  modelfence extraction cohorts --admin {gateway.admin}",
         ]
     )
