@@ -29,6 +29,7 @@ from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.evidence import EvidenceStore
 from modelfence.extraction.fingerprint import Fingerprints
+from modelfence.extraction.listing import Row, rows
 from modelfence.policy.compile import compile_policy
 from modelfence.recording.reading import CallReader
 from modelfence.replay.clock import VirtualClock
@@ -106,6 +107,18 @@ async def operators_buckets(settings: Settings) -> AsyncIterator[RedisBuckets]:
         raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
     finally:
         await buckets.close()
+
+
+async def operators_cohorts(settings: Settings) -> Sequence[Row]:
+    """Return the cohorts in the settings' Redis, by the policy that may exempt some. Raises CannotStartError."""
+    evidence = evidence_of(settings, deadline_s=OPERATORS_DEADLINE_S)
+    try:
+        return rows(await evidence.cohorts(), read_policy(settings).exempt)
+    except UnavailableError as error:
+        raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+    finally:
+        if isinstance(evidence, RedisEvidence):
+            await evidence.close()
 
 
 def read_parts(settings: Settings) -> Parts:

@@ -23,14 +23,17 @@ from modelfence.adapters.redis.circuit_breaker import Circuit
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.assembly import DIALECTS, detector_of, evidence_of, patience_of, read_parts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
+from modelfence.core.unavailable import UnavailableError
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
+from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.settings import Address, CannotStartError, Settings
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
 from modelfence.wire.runner import Proxy, listen
 from modelfence.wire.stock import StockRunner
 
+COHORTS_EVERY_S = 10.0
 log = logging.getLogger(__name__)
 
 
@@ -90,12 +93,14 @@ class Gateway:
         limits = self.settings.limits
         bounds = Bounds(head_bytes=limits.head_bytes, request_bytes=limits.request_bytes)
         proxy = Proxy(self._addon, customers, bounds=bounds, idle_s=limits.idle_s)
-        admin = AdminServer(operators, self.metrics, self.missing, self.states)
+        admin = AdminServer(operators, self.metrics, readiness=self.missing, states=self.states, cohorts=self.cohorts)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
         if self._recorder is not None:
             self._recorder.start()
         keeping = asyncio.create_task(self.fence.keep())
         self._exits.push_async_callback(self._end_keeping, keeping)
+        watching = asyncio.create_task(self._watch_cohorts())
+        self._exits.push_async_callback(_end, watching)
         await proxy.start()
         self._exits.push_async_callback(proxy.stop)
         admin.start()
@@ -121,6 +126,10 @@ class Gateway:
     def states(self) -> Mapping[str, str]:
         """Return in which state the store's circuit breaker is, where there is one."""
         return {"store_circuit": self._buckets.circuit} if isinstance(self._buckets, RedisBuckets) else {}
+
+    async def cohorts(self) -> Sequence[Row]:
+        """Return what is known of each cohort of accounts. Raises UnavailableError."""
+        return rows(await self._evidence.cohorts(), self.parts.policy.exempt)
 
     def banner(self) -> str:
         """Return what an operator wants to know at the start."""
@@ -165,9 +174,21 @@ class Gateway:
         self._exits.push_async_callback(recorder.stop)
         return recorder
 
+    async def _watch_cohorts(self) -> None:
+        """Show how many cohorts look like campaigns, until cancelled."""
+        while True:
+            try:
+                known = await self._evidence.cohorts()
+                exempt = self.parts.policy.exempt
+                self.metrics.saw_cohorts([one.accounts for one in known if is_suspicious(one, exempt)])
+            except UnavailableError:
+                pass  # calls that need the evidence complain of it
+            except Exception:
+                log.exception("the cohorts could not be counted; it is tried again")
+            await asyncio.sleep(COHORTS_EVERY_S)
+
     async def _end_keeping(self, keeping: asyncio.Task[None]) -> None:
-        keeping.cancel()
-        await asyncio.wait([keeping])
+        await _end(keeping)
         await self.fence.close()
 
     def _refuse_loops(self) -> None:
@@ -180,6 +201,11 @@ class Gateway:
             host = "127.0.0.1" if upstream.host == "localhost" else upstream.host
             if (host, upstream.port) in own:
                 raise CannotStartError(f"the upstream `{upstream.name}` is this fence itself: {upstream.url}")
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def now_us() -> int:

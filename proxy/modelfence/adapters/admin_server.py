@@ -5,12 +5,13 @@ It is served by the proxy's own event loop, so that a loop that hangs does not l
 
 import json
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.core.unavailable import UnavailableError
 
 IDLE_S = 60.0
 MAX_REQUEST_BYTES = 16 << 10
@@ -22,16 +23,27 @@ type States = Callable[[], Mapping[str, str]]
 """Says in which state parts are that may be in several, such as the store's circuit breaker."""
 
 
+type Cohorts = Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
+"""Lists the cohorts of accounts; raises UnavailableError."""
+
+
 class AdminServer:
-    """/livez, /readyz and /metrics on a listening socket."""
+    """/livez, /readyz, /metrics and /cohorts on a listening socket."""
 
     def __init__(
-        self, listening: socket.socket, metrics: PrometheusMetrics, readiness: Readiness, states: States
+        self,
+        listening: socket.socket,
+        metrics: PrometheusMetrics,
+        *,
+        readiness: Readiness,
+        states: States,
+        cohorts: Cohorts,
     ) -> None:
         routes: list[tuple[str, type[RequestHandler]] | tuple[str, type[RequestHandler], dict[str, object]]] = [
             ("/livez", _Live),
             ("/readyz", _Ready, {"readiness": readiness, "states": states}),
             ("/metrics", _Metrics, {"metrics": metrics}),
+            ("/cohorts", _Cohorts, {"cohorts": cohorts}),
         ]
         application = Application(routes, default_handler_class=_Nothing, log_function=lambda _: None)
         self._socket = listening
@@ -85,7 +97,22 @@ class _Metrics(_Plain):
         self.write(self._metrics.render())
 
 
+class _Cohorts(_Plain):
+    def initialize(self, cohorts: Cohorts) -> None:
+        self._cohorts = cohorts
+
+    async def get(self) -> None:
+        try:
+            rows = await self._cohorts()
+        except UnavailableError as error:
+            self.set_status(503)
+            self.write(f"the evidence can't be had: {error}\n")
+            return
+        self.set_header("Content-Type", "application/json")
+        self.write(json.dumps(list(rows)) + "\n")
+
+
 class _Nothing(_Plain):
     def prepare(self) -> None:
         self.set_status(404)
-        self.finish("There is /livez, /readyz and /metrics here.\n")
+        self.finish("There is /livez, /readyz, /metrics and /cohorts here.\n")

@@ -15,7 +15,7 @@ AT_ONCE = 8
 """Calls one caller has under way at a time."""
 _TEMPLATE = (
     "You are a patient teacher. Solve the task that follows in numbered steps, name the rule that each of them uses, "
-    "and close with three more tasks of the same kind, each a little harder than the last. Task {n}: a train of {n} wagons"
+    "and close with three more tasks of the same kind, each a little harder than the last. Task {n}: {n} wagons"
 )
 """What one program asks for all accounts of a campaign, each time of something else."""
 
