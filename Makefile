@@ -2,10 +2,10 @@
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test check format bench detection lock clean
 
 help:                   ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
 
 demo: $(READY)          ## run the fence, a stand-in API and sample callers on this machine
 	@$(VENV)/bin/modelfence demo
@@ -28,6 +28,9 @@ bench: $(READY)         ## measure decisions, the store, the proxy, overshoot an
 	@$(VENV)/bin/python -m bench.proxy
 	@$(VENV)/bin/python -m bench.overshoot
 	@$(VENV)/bin/python -m bench.store_faults
+
+detection: $(READY)     ## measure detection on a simulated day, and on TRAFFIC=DIR if given (OUT=docs/detection.md)
+	@$(VENV)/bin/python -m bench.detection $(TRAFFIC) --out $(or $(OUT),docs/detection.md)
 
 lock:                   ## resolve the dependencies anew (needs uv)
 	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12 \
