@@ -3,7 +3,7 @@
 The commands that need no traffic take it from here, and start in a fraction of the time that mitmproxy takes to load.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from importlib.resources import files
@@ -22,6 +22,7 @@ from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.prompt_parts import parts_of
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import BucketStore, Detector, UnavailableError
@@ -30,6 +31,7 @@ from modelfence.extraction.detection import Detection
 from modelfence.extraction.evidence import EvidenceStore
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.extraction.listing import Row, rows
+from modelfence.extraction.templates import fingerprint
 from modelfence.policy.compile import compile_policy
 from modelfence.recording.reading import CallReader
 from modelfence.replay.clock import VirtualClock
@@ -175,6 +177,12 @@ def fingerprints_of(settings: Settings) -> Fingerprints:
         hint = f"make one with: openssl rand -hex 32 > {path}"
         raise CannotStartError(f"the key in {path} is shorter than {_LEAST_KEY_BYTES} bytes; {hint}")
     return Fingerprints(key, common_phrases())
+
+
+def template_fingerprints(settings: Settings, text: str) -> Mapping[str, str]:
+    """Return the fingerprint of a template's text, or of each part of a request. Raises CannotStartError."""
+    fingerprints = fingerprints_of(settings)
+    return {part: fingerprint(fingerprints.of_text(words)) for part, words in parts_of(text).items()}
 
 
 def detector_of(settings: Settings, policy: Policy, evidence: EvidenceStore) -> Detector:

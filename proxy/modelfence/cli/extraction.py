@@ -63,18 +63,15 @@ def list_cohorts(options: argparse.Namespace) -> int:
 
 def print_fingerprint(options: argparse.Namespace) -> int:
     """Return 0, 1 for a text that is too short to have one, 2 when it could not be read."""
-    from modelfence.assembly import fingerprints_of  # noqa: PLC0415 - loads what help need not wait for
-    from modelfence.cli.prompt_parts import parts_of  # noqa: PLC0415 - likewise
-    from modelfence.extraction.templates import fingerprint  # noqa: PLC0415 - likewise
+    from modelfence.assembly import template_fingerprints  # noqa: PLC0415 - loads what help need not wait for
 
     try:
-        fingerprints = fingerprints_of(settings_of(options, os.environ, with_upstreams=False))
-        parts = parts_of(_read(options.file))
+        settings = settings_of(options, os.environ, with_upstreams=False)
+        found = template_fingerprints(settings, _read(options.file))
     except CannotStartError as error:
         complain(error.problems)
         print(f"modelfence extraction: {error}", file=sys.stderr)
         return 2
-    found = {part: fingerprint(fingerprints.of_text(text)) for part, text in parts.items()}
     long_enough = {part: text for part, text in found.items() if len(text) >= _LEAST_DIGITS}
     if options.format == "json":
         print(json.dumps(long_enough, indent=2))
