@@ -17,7 +17,7 @@ from pathlib import Path
 
 from bench.detection.prompts import Prompts
 from bench.detection.scenario import Scenario
-from bench.detection.scoring import Scores, score
+from bench.detection.scoring import Scores, Scoring
 from bench.detection.simulate import write
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
@@ -34,7 +34,6 @@ from modelfence.recording.fields import BrokenLineError
 from modelfence.recording.lines import line_of, read_line
 from modelfence.recording.reading import CallReader
 from modelfence.replay.clock import VirtualClock
-from modelfence.replay.outcomes import Outcome
 from modelfence.replay.run import Replay
 from modelfence.settings import Settings
 
@@ -102,7 +101,7 @@ def run(traffic: Traffic, variant: Variant = Variant()) -> Scores:
     with tempfile.TemporaryDirectory() as folder:
         policy = _policy(variant, Path(folder))
         parts = read_parts(replace(_SETTINGS, policy=policy, accounts=traffic.accounts))
-    return score(zip(traffic.labels, asyncio.run(_outcomes(traffic, parts, variant.weights())), strict=True))
+    return asyncio.run(_scores(traffic, parts, variant.weights()))
 
 
 def run_each(traffic: Traffic, variants: Sequence[Variant]) -> Iterator[Scores]:
@@ -141,7 +140,15 @@ def _reader() -> CallReader:
     )
 
 
-async def _outcomes(traffic: Traffic, parts: Parts, weights: Mapping[str, Weight]) -> list[Outcome]:
+async def _scores(traffic: Traffic, parts: Parts, weights: Mapping[str, Weight]) -> Scores:
+    scoring = Scoring()
+    labels = iter(traffic.labels)
+    async for outcome in _replay(parts, weights).outcomes(traffic.lines):
+        scoring.add(next(labels), outcome)
+    return scoring.scores()
+
+
+def _replay(parts: Parts, weights: Mapping[str, Weight]) -> Replay:
     clock = VirtualClock()
     buckets = MemoryBuckets(clock)
     # No line has prompts left, so what takes fingerprints is never asked.
@@ -160,8 +167,7 @@ async def _outcomes(traffic: Traffic, parts: Parts, weights: Mapping[str, Weight
     )
     limits = _SETTINGS.limits
     expected = ExpectedUsage(limits.assumed_tokens, least_tokens=limits.step_tokens)
-    replay = Replay(fence, _reader(), clock=clock, expected=expected)
-    return [outcome async for outcome in replay.outcomes(traffic.lines)]
+    return Replay(fence, _reader(), clock=clock, expected=expected)
 
 
 def _policy(variant: Variant, folder: Path) -> Path:

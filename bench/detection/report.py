@@ -79,6 +79,12 @@ GAPS = (
         "own",
     ),
     Gap(
+        "evades-by-uneven-volumes",
+        "a template in the system prompt, and work divided unevenly among the accounts",
+        "so do the customers of a framework call: a few make most of the calls",
+        "list the cohorts now and then, and look at those whose answers are long",
+    ),
+    Gap(
         "evades-in-conversation",
         "made-up conversations, each different, below a template in the system prompt",
         "a conversation below a scaffold is how agents look, and it is counted in favour",

@@ -5,7 +5,7 @@ benign class, which share of its calls was refused, and of how many of its accou
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelfence.extraction.weights import SUSPICIOUS
@@ -97,15 +97,22 @@ class ClassScore:
 type Scores = Mapping[str, ClassScore]
 
 
-def score(outcomes: Iterable[tuple[str, Outcome]]) -> Scores:
-    """Return the figures of each class, by label in order. Raises ValueError for a line that was not judged."""
-    found: dict[str, ClassScore] = {}
-    for label, outcome in outcomes:
+class Scoring:
+    """Takes what came of each line, and forgets it."""
+
+    def __init__(self) -> None:
+        self._classes: dict[str, ClassScore] = {}
+
+    def add(self, label: str, outcome: Outcome) -> None:
+        """Count one line of a class. Raises ValueError for one that was not judged."""
         if not isinstance(outcome, Decided):
             why = outcome.error if isinstance(outcome, Broken) else outcome.message
             raise ValueError(f"line {outcome.n + 1} of the recording was not judged: {why}")  # noqa: TRY004 - no type
-        found.setdefault(label, ClassScore(label)).add(outcome)
-    return dict(sorted(found.items()))
+        self._classes.setdefault(label, ClassScore(label)).add(outcome)
+
+    def scores(self) -> Scores:
+        """Return the figures of each class, by label in order."""
+        return dict(sorted(self._classes.items()))
 
 
 @dataclass(frozen=True, slots=True)
