@@ -2,7 +2,7 @@
 
 The index is cut into shards, each of which forgets for itself: a small part of a store is quickly searched for what is
 oldest. A shingle moves to the end of its shard when it is first met in a day, so that one that is met all the time
-costs no more than looking it up. A shard that has become too large forgets the quarter that was met longest ago,
+costs no more than looking it up. A shard that has become too large forgets the third that was met longest ago,
 rather none that is part of the template of a cohort that is kept.
 """
 
@@ -12,7 +12,7 @@ from modelfence.extraction.evidence import Bounds
 
 SHINGLES_OF_A_SHARD = 64
 """Small enough that Redis keeps a shard as one list without pointers."""
-FORGOTTEN_PART = 4
+FORGOTTEN_PART = 3
 SEEDS = 64
 """Of a cohort, the accounts that were counted before they were known by name. Five begin one, others come with those
 that it takes in."""

@@ -20,6 +20,7 @@ where nobody has changed it.
 
 from collections.abc import Sequence
 
+from modelfence.adapters.evidence_bounds import Shards
 from modelfence.adapters.redis.evidence_records import account_name, asked, cohort, cohort_name, constants, seen
 from modelfence.adapters.redis.scripts import RedisScripts
 from modelfence.adapters.redis.servers import Circuit, RedisServers
@@ -47,6 +48,7 @@ class RedisEvidence:
         self._servers = RedisServers(url, connections=connections, deadline_s=deadline_s)
         self._scripts = RedisScripts(self._servers, deadline_s=deadline_s)
         self._constants = constants(bounds)
+        self._shards = Shards.of(bounds).count
         self._keys = f"{prefix}:{{extraction}}:"
 
     @property
@@ -57,7 +59,9 @@ class RedisEvidence:
     async def see(self, sighting: Sighting) -> Seen:
         """Take a call into account, whatever becomes of it, and return what is known then. Raises UnavailableError."""
         keys = (self._account(sighting.caller), *(self._keys + name for name in ("accounts", "cohorts", "taken")))
-        _, answer = await self._scripts.run("see.lua", keys, (self._keys, self._constants, *asked(sighting)))
+        _, answer = await self._scripts.run(
+            "see.lua", keys, (self._keys, self._constants, *asked(sighting, self._shards))
+        )
         return seen(answer)
 
     async def answered(self, caller: str, cohort: str, output_tokens: int) -> None:

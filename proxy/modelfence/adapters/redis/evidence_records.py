@@ -20,6 +20,7 @@ from hashlib import blake2b
 from typing import Any
 
 from modelfence.adapters.evidence_bounds import SEEDS, Shards
+from modelfence.core.extraction import HASH_BITS
 from modelfence.extraction.evidence import (
     ACCOUNTS,
     COHORTS_OF_AN_ACCOUNT,
@@ -50,7 +51,7 @@ _TALLY = struct.Struct(">8IQ2I")
 _COHORT = struct.Struct(f">2q{len(COUNTED)}Q")
 _SIZE = struct.Struct(">I")
 _NAMED = struct.Struct(">II")
-_HASH = 6
+_HASH, _SHARD = 6, 3
 _IN_MESSAGE, _OWN = 1, 2
 
 
@@ -58,10 +59,10 @@ def constants(bounds: Bounds) -> bytes:
     """Return what the script must know of `modelfence.extraction.evidence`, in the order of its own first lines."""
     shards = Shards.of(bounds)
     return struct.pack(
-        ">24I",
+        ">23I",
         *(ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED),
         *(COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS),
-        *(bounds.accounts, bounds.cohorts, bounds.expires_s, shards.count, shards.most, shards.stay),
+        *(bounds.accounts, bounds.cohorts, bounds.expires_s, shards.most, shards.stay),
     )
 
 
@@ -80,8 +81,8 @@ def cohort_name(cohort: str) -> bytes:
     return name if len(name) == _HASH else b""
 
 
-def asked(sighting: Sighting) -> list[int | bytes]:
-    """Return what the script is told of a call."""
+def asked(sighting: Sighting, shards: int) -> list[int | bytes]:
+    """Return what the script is told of a call, when the index has so many shards."""
     print_ = sighting.fingerprint
     shingles, last, own = sighting.shingles, {*print_.last}, {*sighting.own}
     flags = (sighting.is_verified, sighting.is_probe, bool(print_.phrases))
@@ -93,7 +94,7 @@ def asked(sighting: Sighting) -> list[int | bytes]:
         b"".join(b"%d" % flag for flag in flags),
         print_.item.to_bytes(_HASH),
         print_.history.to_bytes(_HASH),
-        b"".join([shingle.to_bytes(_HASH) for shingle in shingles]),
+        b"".join([(one % shards << HASH_BITS | one).to_bytes(_SHARD + _HASH) for one in shingles]),
         b"".join([b"%d" % (_IN_MESSAGE * (one in last) + _OWN * (one in own)) for one in shingles]),
     ]
 

@@ -3,17 +3,18 @@
 -- KEYS: the account's record, the accounts by when they go, the cohorts by their last call, those taken in by when they
 -- go. ARGV[2]: what the names of all other keys begin with. Then the constants, the time, the account's tag, its tier,
 -- its country, three characters for what is true (1) of the call or not (0), its item, its history, its shingles in
--- order, and for each of these a digit: 1 when it is in the last message, and 2 more when it is looked for among the
--- account's own. Hashes have six bytes, and so have the names of cohorts.
+-- order, each after the three bytes of its shard, and for each of these a digit: 1 when it is in the last message, and 2
+-- more when it is looked for among the account's own. Hashes have six bytes, and so have the names of cohorts.
 -- The answer adds the account's tally, the cohorts that are matched, and for each cohort of the account its name, the
 -- account's calls in it, and its record.
+local call, sub, unpacked = redis.call, string.sub, struct.unpack
 local ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED,
   COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS,
-  MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, SHARDS, MOST_OF_A_SHARD, STAY =
-  struct.unpack('>' .. string.rep('I4', 24), ARGV[3])
+  MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD, STAY =
+  unpacked('>' .. string.rep('I4', 23), ARGV[3])
 local at_s, tag, tier, country = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local is_verified, is_probe, has_phrases =
-  string.sub(ARGV[8], 1, 1) == '1', string.sub(ARGV[8], 2, 2) == '1', string.sub(ARGV[8], 3, 3) == '1'
+  sub(ARGV[8], 1, 1) == '1', sub(ARGV[8], 2, 2) == '1', sub(ARGV[8], 3, 3) == '1'
 local item, history, shingles, marks = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
 local cohort_key, items_key, shard_key = ARGV[2] .. 'cohort:', ARGV[2] .. 'items:', ARGV[2] .. 'shingles:'
 local NONE = string.rep('\0', 6)
@@ -32,8 +33,9 @@ local function find(list, one, size)
   return found
 end
 
-local function number(hash)
-  return (struct.unpack('>I6', hash))
+-- Returns the number that begins a string.
+local function number(format, packed)
+  return (unpacked(format, packed))
 end
 
 local function plus(condition, count)
@@ -44,23 +46,23 @@ end
 local account = {day = day, last = at_s, calls = 0, deep = 0, repeated = 0, templated = 0, phrased = 0, probes = 0,
   repeated_probes = 0, answers = 0, output_tokens = 0, hours = 0, hours_before = 0, items = '', once = '',
   recurring = {}, cohorts = {}}
-local stored = redis.call('GET', KEYS[1])
+local stored = call('GET', KEYS[1])
 local is_first_of_day = true
 if stored then
   local known, recurring, cohorts = {}
   known.day, known.last, known.calls, known.deep, known.repeated, known.templated, known.phrased, known.probes,
     known.repeated_probes, known.answers, known.output_tokens, known.hours, known.hours_before, known.items, known.once,
-    recurring, cohorts = struct.unpack(ACCOUNT, stored)
+    recurring, cohorts = unpacked(ACCOUNT, stored)
   if at_s - known.last <= EXPIRES_S then
     known.recurring, known.cohorts = {}, {}
     for at = 1, #recurring, 8 do
-      local shingle, met = struct.unpack('>c4I4', recurring, at)
+      local shingle, met = unpacked('>c4I4', recurring, at)
       known.recurring[shingle] = met
     end
     local days = day - known.day
     is_first_of_day = days > 0
     for at = 1, #cohorts, 10 do
-      local id, calls = struct.unpack('>c6I4', cohorts, at)
+      local id, calls = unpacked('>c6I4', cohorts, at)
       if is_first_of_day then
         calls = math.floor(calls / 2 ^ days)
       end
@@ -85,7 +87,7 @@ local function makes_room(recurring)
   local least
   for shingle, met in pairs(recurring) do
     if not least or met < recurring[least] or
-       (met == recurring[least] and struct.unpack('>I4', shingle) < struct.unpack('>I4', least)) then
+       (met == recurring[least] and number('>I4', shingle) < number('>I4', least)) then
       least = shingle
     end
   end
@@ -99,7 +101,7 @@ end
 
 -- The call is counted (1).
 do
-  local short = string.sub(item, 3)
+  local short = sub(item, 3)
   local again = find(account.items, short, 4)
   account.calls = account.calls + 1
   account.deep = account.deep + plus(history ~= NONE, 1)
@@ -108,12 +110,12 @@ do
   account.probes = account.probes + plus(is_probe, 1)
   account.repeated_probes = account.repeated_probes + plus(is_probe and again, 1)
   account.hours = bit.bor(account.hours, bit.lshift(1, math.floor(at_s % DAY_S / HOUR_S)))
-  account.items = string.sub(account.items .. short, -4 * RECENT_ITEMS)
+  account.items = sub(account.items .. short, -4 * RECENT_ITEMS)
   local recurring, known, own, count = account.recurring, 0, {}, 0
   for at = 1, #marks do
     local mark = string.byte(marks, at) - 48
     if mark >= 2 then
-      local shingle = string.sub(shingles, 6 * at - 3, 6 * at)
+      local shingle = sub(shingles, 9 * at - 3, 9 * at)
       table.insert(own, shingle)
       known = known + plus(mark == 3 and (recurring[shingle] or 0) >= RECURS, 1)
     end
@@ -132,18 +134,18 @@ do
         once = once .. shingle
       elseif count < RECURRING_SHINGLES or makes_room(recurring) then
         count = math.min(count + 1, RECURRING_SHINGLES)
-        once = string.sub(once, 1, at - 1) .. string.sub(once, at + 4)
+        once = sub(once, 1, at - 1) .. sub(once, at + 4)
         recurring[shingle] = 2
       end
     end
   end
-  account.once = string.sub(once, -4 * RECENT_SHINGLES)
+  account.once = sub(once, -4 * RECENT_SHINGLES)
 end
 
 -- Cohorts by their names, as they were read or have become; false for one that is not kept. One that was taken in by
 -- another names that one, in the store by a record that is its name, and here by `into`.
 local cohorts, dropped = {}, {}
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[3], '-inf', string.format('(%.0f', at_s - EXPIRES_S))) do
+for _, id in ipairs(call('ZRANGEBYSCORE', KEYS[3], '-inf', string.format('(%.0f', at_s - EXPIRES_S))) do
   dropped[id] = true
 end
 local expired = 0
@@ -154,7 +156,7 @@ end
 local function root(id)
   local found = cohorts[id]
   if found == nil then
-    local record = not dropped[id] and redis.call('GET', cohort_key .. id)
+    local record = not dropped[id] and call('GET', cohort_key .. id)
     if not record then
       found = false
     elseif #record == 6 then
@@ -163,7 +165,7 @@ local function root(id)
       found = {id = id, record = record, bitmaps = {items_key .. id}, bits = {}}
       found.first, found.last, found.accounts, found.verified, found.calls, found.in_message, found.deep,
         found.phrased, found.checked, found.repeated, found.pairs, found.answers, found.output_tokens,
-        found.tiers, found.countries, found.template, found.seeds, found.overlaps = struct.unpack(COHORT, record)
+        found.tiers, found.countries, found.template, found.seeds, found.overlaps = unpacked(COHORT, record)
       found.was = found.last
     end
     cohorts[id] = found
@@ -176,30 +178,33 @@ end
 
 -- Each shingle is looked up, and the account's tag added (2).
 local entries, shared = {}, {}
+local today = struct.pack('>i3', day)
 for at = 1, #marks do
-  local shingle = string.sub(shingles, 6 * at - 5, 6 * at)
-  local shard = shard_key .. number(shingle) % SHARDS
-  local was = redis.call('HGET', shard, shingle)
-  local entry = {shingle = shingle, shard = shard, was = was, day = day, value = ''}
+  local shingle, shard = sub(shingles, 9 * at - 5, 9 * at), shard_key .. sub(shingles, 9 * at - 8, 9 * at - 6)
+  local was = call('HGET', shard, shingle)
+  local met_on, value, is_moved = today, '', false
   if was then
-    local met = struct.unpack('>i3', was)
-    entry.is_moved = day > met
-    entry.day = math.max(day, met)
-    if (day - met) * DAY_S <= EXPIRES_S then
-      entry.value = string.sub(was, 4)
+    met_on, value = sub(was, 1, 3), sub(was, 4)
+    if met_on ~= today then
+      local ago = day - number('>i3', met_on)
+      is_moved = ago > 0
+      met_on = is_moved and today or met_on
+      value = ago * DAY_S > EXPIRES_S and '' or value
     end
   end
-  if #entry.value == 6 then
-    local cohort = root(entry.value)
-    entry.value = cohort and cohort.id or ''
+  if #value == 6 then
+    local cohort = root(value)
+    value = cohort and cohort.id or ''
     if cohort then
       shared[cohort] = (shared[cohort] or 0) + 1
     end
   end
-  if #entry.value ~= 6 and not find(entry.value, tag, 4) then
-    entry.value = string.sub(entry.value, 1, 4 * (ACCOUNTS - 1)) .. tag
+  if value == '' then
+    value = tag
+  elseif #value ~= 6 and not find(value, tag, 4) then
+    value = sub(value, 1, 4 * (ACCOUNTS - 1)) .. tag
   end
-  entries[at] = entry
+  entries[at] = {shingle = shingle, shard = shard, was = was, met_on = met_on, is_moved = is_moved, value = value}
 end
 
 -- The call matches cohorts (3).
@@ -213,7 +218,7 @@ table.sort(matched, function(one, other)
   if shared[one] ~= shared[other] then
     return shared[one] > shared[other]
   end
-  return number(one.id) < number(other.id)
+  return number('>I6', one.id) < number('>I6', other.id)
 end)
 for at = #matched, MATCHES + 1, -1 do
   matched[at] = nil
@@ -223,9 +228,9 @@ end
 local function counted(list, name, count)
   local at = 1
   while at <= #list do
-    local known, its, next_at = struct.unpack('>I4I4c0', list, at)
+    local known, its, next_at = unpacked('>I4I4c0', list, at)
     if its == name then
-      return string.sub(list, 1, at - 1) .. struct.pack('>I4', known + count) .. string.sub(list, at + 4)
+      return sub(list, 1, at - 1) .. struct.pack('>I4', known + count) .. sub(list, at + 4)
     end
     at = next_at
   end
@@ -235,7 +240,7 @@ end
 local function come_from(cohort, name, count)
   local at, names, is_known = 1, 0, false
   while at <= #cohort.countries do
-    local _, its, next_at = struct.unpack('>I4I4c0', cohort.countries, at)
+    local _, its, next_at = unpacked('>I4I4c0', cohort.countries, at)
     names, is_known, at = names + 1, is_known or its == name, next_at
   end
   cohort.countries = counted(cohort.countries, (is_known or names < COUNTRIES) and name or '', count)
@@ -245,9 +250,9 @@ local function learn(cohort, learned)
   local all, sorted = {}, {}
   for _, list in ipairs({cohort.template, learned}) do
     for at = 1, #list, 6 do
-      local shingle = string.sub(list, at, at + 5)
+      local shingle = sub(list, at, at + 5)
       if not all[shingle] then
-        all[shingle] = number(shingle)
+        all[shingle] = number('>I6', shingle)
         table.insert(sorted, shingle)
       end
     end
@@ -269,8 +274,8 @@ local function begin(id, seeds)
     output_tokens = 0, tiers = '', countries = '', template = '', seeds = seeds, overlaps = ''}
   cohorts[id] = found
   dropped[id] = nil
-  if redis.call('ZCARD', KEYS[3]) - expired + 1 > MOST_COHORTS then
-    local oldest, next_oldest = unpack(redis.call('ZRANGE', KEYS[3], expired, expired + 1))
+  if call('ZCARD', KEYS[3]) - expired + 1 > MOST_COHORTS then
+    local oldest, next_oldest = unpack(call('ZRANGE', KEYS[3], expired, expired + 1))
     oldest = oldest == id and next_oldest or oldest
     if oldest then
       local gone = root(oldest)
@@ -334,10 +339,10 @@ end
 
 -- Says whether the bitmap knew a hash; it does from now on.
 local function knows(cohort, hash)
-  local at = number(hash) % ITEM_BITS
+  local at = number('>I6', hash) % ITEM_BITS
   local known = cohort.bits[at]
   for _, bitmap in ipairs(cohort.bitmaps) do
-    known = known or redis.call('GETBIT', bitmap, at) == 1
+    known = known or call('GETBIT', bitmap, at) == 1
   end
   if not known then
     cohort.bits[at] = true
@@ -365,7 +370,7 @@ end
 local function welcome(cohort)
   local seed = find(cohort.seeds, tag, 4)
   if seed then
-    cohort.seeds = string.sub(cohort.seeds, 1, seed - 1) .. string.sub(cohort.seeds, seed + 4)
+    cohort.seeds = sub(cohort.seeds, 1, seed - 1) .. sub(cohort.seeds, seed + 4)
   else
     cohort.accounts = cohort.accounts + 1
   end
@@ -385,7 +390,7 @@ local function take_in(cohort, other, both)
   for _, list in ipairs({'tiers', 'countries'}) do
     local at = 1
     while at <= #other[list] do
-      local accounts, name, next_at = struct.unpack('>I4I4c0', other[list], at)
+      local accounts, name, next_at = unpacked('>I4I4c0', other[list], at)
       if list == 'tiers' then
         cohort.tiers = counted(cohort.tiers, name, accounts)
       else
@@ -396,12 +401,12 @@ local function take_in(cohort, other, both)
   end
   learn(cohort, other.template)
   for at = 1, #other.seeds, 4 do
-    local seed = string.sub(other.seeds, at, at + 3)
+    local seed = sub(other.seeds, at, at + 3)
     if not find(cohort.seeds, seed, 4) then
       cohort.seeds = cohort.seeds .. seed
     end
   end
-  cohort.seeds = string.sub(cohort.seeds, 1, 4 * SEEDS)
+  cohort.seeds = sub(cohort.seeds, 1, 4 * SEEDS)
   for _, bitmap in ipairs(other.bitmaps) do
     table.insert(cohort.bitmaps, bitmap)
   end
@@ -412,14 +417,14 @@ end
 
 local function overlapping(cohort, other)
   local at = find(cohort.overlaps, other.id, 10)
-  return at and struct.unpack('>I4', cohort.overlaps, at + 6) or 0
+  return at and number('>I4', sub(cohort.overlaps, at + 6)) or 0
 end
 
 local function overlaps(cohort, other, both)
   local at = find(cohort.overlaps, other.id, 10)
   if at then
-    cohort.overlaps = string.sub(cohort.overlaps, 1, at + 5) .. struct.pack('>I4', both)
-      .. string.sub(cohort.overlaps, at + 10)
+    cohort.overlaps = sub(cohort.overlaps, 1, at + 5) .. struct.pack('>I4', both)
+      .. sub(cohort.overlaps, at + 10)
   elseif #cohort.overlaps < 10 * OVERLAPS then
     cohort.overlaps = cohort.overlaps .. other.id .. struct.pack('>I4', both)
   end
@@ -437,7 +442,7 @@ local function overlap(cohort, others)
       overlaps(other, cohort, both)
       if both >= ACCOUNTS and 2 * both >= cohort.accounts + other.accounts - both then
         local gone = other
-        if other.first < cohort.first or (other.first == cohort.first and number(other.id) < number(cohort.id)) then
+        if other.first < cohort.first or (other.first == cohort.first and number('>I6', other.id) < number('>I6', cohort.id)) then
           cohort, gone = other, cohort
         end
         take_in(cohort, gone, both)
@@ -475,7 +480,7 @@ local function join(cohort)
     for at, one in ipairs(account.cohorts) do
       local other = account.cohorts[least]
       if one.id ~= joined.id and (not least or one.calls < other.calls or
-         (one.calls == other.calls and number(one.id) < number(other.id))) then
+         (one.calls == other.calls and number('>I6', one.id) < number('>I6', other.id))) then
         least = at
       end
     end
@@ -510,28 +515,28 @@ local record = struct.pack('>i4i8I4I4I4I4I4I4I4I4I8I4I4', account.day, account.l
   account.output_tokens, account.hours, account.hours_before)
   .. struct.pack('>I2', #account.items) .. account.items .. struct.pack('>I2', #account.once) .. account.once
   .. struct.pack('>I2', #recurring) .. recurring .. struct.pack('>I2', #its_cohorts) .. its_cohorts
-redis.call('SET', KEYS[1], record, 'PX', life)
+call('SET', KEYS[1], record, 'PX', life)
 
 -- Adds to a list of what goes in order; of what is too much it returns what goes.
 local function queue(list, one, most)
-  local last = redis.call('ZREVRANGE', list, 0, 0, 'WITHSCORES')[2] or 0
-  redis.call('ZADD', list, last + 1, one)
-  redis.call('PEXPIRE', list, 2 * life)
-  local over = redis.call('ZCARD', list) - most
-  return over > 0 and redis.call('ZPOPMIN', list, over) or {}
+  local last = call('ZREVRANGE', list, 0, 0, 'WITHSCORES')[2] or 0
+  call('ZADD', list, last + 1, one)
+  call('PEXPIRE', list, 2 * life)
+  local over = call('ZCARD', list) - most
+  return over > 0 and call('ZPOPMIN', list, over) or {}
 end
 
 if is_first_of_day then
-  local gone = queue(KEYS[2], string.sub(KEYS[1], -16), MOST_ACCOUNTS)
+  local gone = queue(KEYS[2], sub(KEYS[1], -16), MOST_ACCOUNTS)
   for at = 1, #gone, 2 do
-    redis.call('UNLINK', string.sub(KEYS[1], 1, -17) .. gone[at])
+    call('UNLINK', sub(KEYS[1], 1, -17) .. gone[at])
   end
 end
 
 -- The cohorts:
 for id in pairs(dropped) do
-  redis.call('UNLINK', cohort_key .. id, items_key .. id)
-  redis.call('ZREM', KEYS[3], id)
+  call('UNLINK', cohort_key .. id, items_key .. id)
+  call('ZREM', KEYS[3], id)
 end
 for _, cohort in pairs(cohorts) do
   if cohort and cohort.is_changed and not cohort.into and not cohort.is_dropped then
@@ -542,49 +547,54 @@ for _, cohort in pairs(cohorts) do
     for _, list in ipairs({cohort.tiers, cohort.countries, cohort.template, cohort.seeds, cohort.overlaps}) do
       cohort.record = cohort.record .. struct.pack('>I4', #list) .. list
     end
-    redis.call('SET', cohort_key .. cohort.id, cohort.record, 'PX', life)
+    call('SET', cohort_key .. cohort.id, cohort.record, 'PX', life)
     if cohort.is_new then
-      redis.call('ZREM', KEYS[4], cohort.id)
-      redis.call('UNLINK', bitmap)
+      call('ZREM', KEYS[4], cohort.id)
+      call('UNLINK', bitmap)
     end
     if cohort.was ~= cohort.last then
-      redis.call('ZADD', KEYS[3], cohort.last, cohort.id)
-      redis.call('PEXPIRE', KEYS[3], 2 * life)
+      call('ZADD', KEYS[3], cohort.last, cohort.id)
+      call('PEXPIRE', KEYS[3], 2 * life)
     end
     if cohort.bitmaps[1] and (cohort.bitmaps[2] or cohort.is_new) then
-      redis.call('BITOP', 'OR', bitmap, unpack(cohort.bitmaps))
+      call('BITOP', 'OR', bitmap, unpack(cohort.bitmaps))
     end
     for at in pairs(cohort.bits) do
-      redis.call('SETBIT', bitmap, at, 1)
+      call('SETBIT', bitmap, at, 1)
     end
-    redis.call('PEXPIRE', bitmap, life)
+    call('PEXPIRE', bitmap, life)
     cohort.is_changed = false
   end
 end
 for _, gone in ipairs(taken_in) do
-  redis.call('UNLINK', items_key .. gone.id)
-  redis.call('ZREM', KEYS[3], gone.id)
-  redis.call('SET', cohort_key .. gone.id, gone.into.id, 'PX', life)
+  call('UNLINK', items_key .. gone.id)
+  call('ZREM', KEYS[3], gone.id)
+  call('SET', cohort_key .. gone.id, gone.into.id, 'PX', life)
   local over = queue(KEYS[4], gone.id, MOST_COHORTS)
   for at = 1, #over, 2 do
-    redis.call('UNLINK', cohort_key .. over[at])
+    call('UNLINK', cohort_key .. over[at])
   end
 end
 
 -- The index. A field that is written anew stands at the end.
 local too_large = {}
 for _, entry in ipairs(entries) do
-  local value = struct.pack('>i3', entry.day) .. entry.value
-  if value ~= entry.was then
+  local shard, was, value = entry.shard, entry.was, entry.met_on .. entry.value
+  if value ~= was then
     if entry.is_moved then
-      redis.call('HDEL', entry.shard, entry.shingle)
+      call('HDEL', shard, entry.shingle)
     end
-    redis.call('HSET', entry.shard, entry.shingle, value)
-    if entry.is_moved or not entry.was then
-      redis.call('PEXPIRE', entry.shard, life)
-      if not entry.was and redis.call('HLEN', entry.shard) > MOST_OF_A_SHARD then
-        too_large[entry.shard] = true
+    call('HSET', shard, entry.shingle, value)
+    if not was then
+      local size = call('HLEN', shard)
+      if size > MOST_OF_A_SHARD then
+        too_large[shard] = true
       end
+      if size % 8 == 1 then
+        call('PEXPIRE', shard, 2 * life)
+      end
+    elseif entry.is_moved then
+      call('PEXPIRE', shard, 2 * life)
     end
   end
 end
@@ -593,22 +603,26 @@ end
 local kept = {}
 local function is_kept(id)
   if kept[id] == nil then
-    local into = redis.call('GETRANGE', cohort_key .. id, 0, 6)
+    local into = call('GETRANGE', cohort_key .. id, 0, 6)
     kept[id] = #into > 6 or (#into == 6 and is_kept(into))
   end
   return kept[id]
 end
 
 for shard in pairs(too_large) do
-  local fields, free, in_use = redis.call('HGETALL', shard), {}, {}
+  local fields, gone, in_use = call('HGETALL', shard), {}, {}
   local over = #fields / 2 - STAY
   for at = 1, #fields, 2 do
-    table.insert(#fields[at + 1] == 9 and is_kept(string.sub(fields[at + 1], 4)) and in_use or free, fields[at])
+    local list = #fields[at + 1] == 9 and is_kept(sub(fields[at + 1], 4)) and in_use or gone
+    list[#list + 1] = fields[at]
+    if #gone == over then
+      break
+    end
   end
-  for at = 1, over - #free do
-    table.insert(free, in_use[at])
+  for at = 1, over - #gone do
+    gone[#gone + 1] = in_use[at]
   end
-  redis.call('HDEL', shard, unpack(free, 1, over))
+  call('HDEL', shard, unpack(gone))
 end
 
 local matched_ids, is_listed = {}, {}
@@ -619,7 +633,7 @@ for _, cohort in ipairs(matched) do
     table.insert(matched_ids, id)
   end
 end
-local answer = {now, 1, string.sub(record, TALLY_AT, TALLY_AT + TALLY_SIZE - 1), table.concat(matched_ids)}
+local answer = {now, 1, sub(record, TALLY_AT, TALLY_AT + TALLY_SIZE - 1), table.concat(matched_ids)}
 for _, one in ipairs(account.cohorts) do
   table.insert(answer, one.id)
   table.insert(answer, one.calls)
