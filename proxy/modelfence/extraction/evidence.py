@@ -26,6 +26,7 @@ Everything is bounded and expires (`Bounds` and the constants here). Nothing gro
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 from zlib import crc32
 
@@ -77,7 +78,7 @@ class Bounds:
     """Without a call for so long, an account, a shingle or a cohort is forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sighting:
     """One call as evidence."""
 
@@ -90,17 +91,17 @@ class Sighting:
     is_probe: bool = False
     """It asks for the probabilities of single tokens; see `score.is_probe`."""
 
-    @property
+    @cached_property
     def tag(self) -> int:
         """Return what stands for the account in the index."""
         return crc32(self.caller.encode(errors="surrogatepass"))
 
-    @property
+    @cached_property
     def shingles(self) -> list[int]:
         """Return all shingles, sorted."""
         return sorted({*self.fingerprint.system, *self.fingerprint.earlier, *self.fingerprint.last})
 
-    @property
+    @cached_property
     def own(self) -> list[int]:
         """Return the shingles that are looked for among the account's own."""
         return sorted({*self.fingerprint.system, *self.fingerprint.last})[:OWN_SHINGLES]

@@ -7,15 +7,14 @@ sketch: two prompts that share a passage share those of its shingles whose hashe
 Shingles that are ordinary language tell nothing and are left out before the choice, so that they crowd out none that
 do (`common_phrases`).
 
-Why a rolling hash of word hashes: one keyed hash for each word that was not met lately, and two multiplications for
-each shingle, is several times faster than a keyed hash for each shingle; and only who has the key can tell which words
-make a shingle. It is a polynomial over 2^61 - 1, a prime (Karp and Rabin, 1987).
+A shingle's hash is the exclusive or of five keyed hashes, one for each of its words at its place: simple tabulation
+hashing (Carter and Wegman, 1979). Only who has the key can tell which words make a shingle, and since words recur, most
+of the keyed hashes need not be made anew.
 """
 
 import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from heapq import nsmallest
 
 from modelfence.core.extraction import HASH_BITS, Fingerprint, Prompt
 from modelfence.extraction.phrases import phrases_in
@@ -32,11 +31,10 @@ PUBLISHED_KEY = b"modelfence"
 # Chinese, Japanese and Korean write no spaces: each of their characters is taken for a word.
 _IDEOGRAMS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD = re.compile(rf"[{_IDEOGRAMS}]|[^\W_{_IDEOGRAMS}]+")
-_PRIME = (1 << 61) - 1
-_BASE = 0x9E3779B97F4A7C15 % _PRIME
-_FIRST = pow(_BASE, WORDS - 1, _PRIME)
-_MASK = (1 << HASH_BITS) - 1
+_BYTES = HASH_BITS // 8
 _MOST_WORDS_KNOWN = 50_000
+_MOST_TEXTS_KNOWN = 2_000
+"""Sketches of system texts and first messages, which come again with every call of an app or a conversation."""
 _ITEM = 2_000
 """Characters at each end of a message that tell it from others."""
 _MOST_OF_A_HISTORY = 20
@@ -47,15 +45,18 @@ class Fingerprints:
 
     def __init__(self, key: bytes = PUBLISHED_KEY, common: Iterable[Sequence[str]] = ()) -> None:
         self._key = blake2b(key, digest_size=32, person=b"modelfence").digest()
-        self._words: dict[str, int] = {}
+        self._words: dict[str, tuple[int, ...]] = {}
+        """The hashes of words at each place of a shingle."""
+        self._sketches: dict[tuple[int, int], tuple[int, ...]] = {}
+        """By hash and length of the text, so that no text is kept."""
         self._common = frozenset(shingle for phrase in common for shingle in self._shingles(phrase))
 
     def of(self, prompt: Prompt) -> Fingerprint:
         """Return the fingerprint of a prompt. At most 3,000 characters of each text are read."""
         *before, last = prompt.user or ("",)
         return Fingerprint(
-            system=self._sketch("\n".join(prompt.system)),
-            earlier=self._sketch(before[0]) if before else (),
+            system=self._known_sketch("\n".join(prompt.system)),
+            earlier=self._known_sketch(before[0]) if before else (),
             last=self._sketch(last),
             item=self._hash(_ends(last)) if last else 0,
             history=self._history([*before, *prompt.replies]),
@@ -72,28 +73,37 @@ class Fingerprints:
         tail = max(WINDOW, len(text) - WINDOW)
         return tuple(sorted({*self._smallest(text[:WINDOW]), *self._smallest(text[tail:])}))
 
-    def _smallest(self, text: str) -> tuple[int, ...]:
-        found = set(self._shingles(words_in(text))) - self._common
-        return tuple(nsmallest(KEPT, found))
-
-    def _shingles(self, words: Sequence[str]) -> list[int]:
-        known = self._words
-        hashes = [known.get(word) or self._learn(word) for word in words]
-        value, found = 0, []
-        for entering in hashes[: WORDS - 1]:
-            value = (value * _BASE + entering) % _PRIME
-        for leaving, entering in zip([0, *hashes], hashes[WORDS - 1 :], strict=False):
-            value = ((value - leaving * _FIRST) * _BASE + entering) % _PRIME
-            found.append(value & _MASK)
+    def _known_sketch(self, text: str) -> tuple[int, ...]:
+        """Return the sketch of a text that is likely to come again."""
+        if not text:
+            return ()
+        key = (hash(text), len(text))
+        found = self._sketches.get(key)
+        if found is None:
+            if len(self._sketches) >= _MOST_TEXTS_KNOWN:
+                self._sketches.clear()
+            found = self._sketches[key] = self._sketch(text)
         return found
 
-    def _learn(self, word: str) -> int:
+    def _smallest(self, text: str) -> tuple[int, ...]:
+        found = set(self._shingles(words_in(text)))
+        return tuple(sorted(found - self._common)[:KEPT])
+
+    def _shingles(self, words: Sequence[str]) -> list[int]:
+        if len(words) < WORDS:
+            return []
+        known, learn = self._words, self._learn
+        first, second, third, fourth, fifth = zip(*[known.get(word) or learn(word) for word in words], strict=True)
+        places = zip(first, second[1:], third[2:], fourth[3:], fifth[4:], strict=False)
+        return [a ^ b ^ c ^ d ^ e for a, b, c, d, e in places]
+
+    def _learn(self, word: str) -> tuple[int, ...]:
         if len(self._words) >= _MOST_WORDS_KNOWN:
             self._words.clear()
-        digits = "0" if word.isdecimal() else word
-        value = int.from_bytes(self._digest(digits)) % _PRIME
-        self._words[word] = value
-        return value
+        digest = self._digest("0" if word.isdecimal() else word, WORDS * _BYTES)
+        places = range(0, len(digest), _BYTES)
+        found = self._words[word] = tuple(int.from_bytes(digest[at : at + _BYTES]) for at in places)
+        return found
 
     def _history(self, texts: Sequence[str]) -> int:
         if not texts:
@@ -101,10 +111,10 @@ class Fingerprints:
         return self._hash("\n".join(text[:200] for text in texts[-_MOST_OF_A_HISTORY:]))
 
     def _hash(self, text: str) -> int:
-        return int.from_bytes(self._digest(" ".join(words_in(text)))) & _MASK or 1
+        return int.from_bytes(self._digest(" ".join(words_in(text)), _BYTES)) or 1
 
-    def _digest(self, text: str) -> bytes:
-        return blake2b(text.encode(errors="surrogatepass"), key=self._key, digest_size=8).digest()
+    def _digest(self, text: str, size: int) -> bytes:
+        return blake2b(text.encode(errors="surrogatepass"), key=self._key, digest_size=size).digest()
 
 
 def words_in(text: str) -> list[str]:
