@@ -218,6 +218,16 @@ async def test_of_too_many_that_were_taken_in_the_first_is_forgotten(start):
     assert (await store.see(call("new", A))).matched == ()
 
 
+async def test_one_that_was_taken_in_may_begin_again_when_the_other_is_gone(start):
+    store = start(cohorts=2, expires_s=DAY_S)
+    for number, template in enumerate((D, A)):
+        await send(store, FIVE * 2, template, at_s=MONDAY_S + number)
+    assert list(await accounts_by_cohort(store)) == [cohort_of(D)]
+    for number, template in enumerate((A, B, C, E)):
+        await send(store, FIVE * 2, template, at_s=MONDAY_S + 2 * DAY_S + number)
+    assert await accounts_by_cohort(store) == {cohort_of(A): 5}
+
+
 async def test_cohorts_with_few_accounts_in_common_stay_two(store):
     await send(store, others(20, "one"), A)
     await send(store, others(20, "two"), B)

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from pathlib import Path
 
 import pytest
 import redis
@@ -18,8 +19,12 @@ TEMPLATE = tuple(range(100, 106))
 FIVE = [f"account-{number}" for number in range(5)]
 
 
-def call(caller: str = "acme", last: tuple[int, ...] = TEMPLATE, *, at_s: int = NOW_S) -> Sighting:
-    return Sighting(at_s, caller, "basic", is_verified=False, country="NO", fingerprint=Fingerprint(last=last, item=7))
+SMALL = Bounds(accounts=20, shingles=100, cohorts=2)
+
+
+def call(caller: str = "acme", last: tuple[int, ...] = TEMPLATE, *, history: int = 0) -> Sighting:
+    print_ = Fingerprint(last=last, item=7, history=history)
+    return Sighting(NOW_S, caller, "basic", is_verified=False, country="NO", fingerprint=print_)
 
 
 @pytest.fixture
@@ -172,6 +177,21 @@ async def test_the_index_is_kept_in_lists_without_pointers(server):
         assert {client.object("ENCODING", shard) for shard in shards} <= {"ziplist", "listpack"}
         assert sum(client.hlen(shard) for shard in shards) <= 1_000
     await store.close()
+
+
+async def test_the_user_that_the_manual_describes_may_do_all_it_takes(server, patient):
+    manual = (Path(__file__).parents[3] / "docs" / "operating.md").read_text()
+    line = next(line for line in manual.splitlines() if line.startswith("ACL SETUSER fence"))
+    server.command(*line.replace("PASSWORD", "hunter2").split())
+    fence = RedisEvidence(server.url.replace("//", "//fence:hunter2@"), deadline_s=PATIENCE_S, bounds=SMALL)
+    for number in range(30):
+        for caller in (*FIVE, *FIVE, f"other-{number}"):
+            await fence.see(call(caller, tuple(range(number * 100, number * 100 + 12)), history=number))
+            await fence.answered(caller, f"{number * 100:012x}", 300)
+    assert await fence.cohorts() == await patient.cohorts() != []
+    used = server.command("INFO", "commandstats")
+    assert {"cmdstat_bitop", "cmdstat_hdel", "cmdstat_zpopmin", "cmdstat_getbit", "cmdstat_setrange"} <= used.keys()
+    await fence.close()
 
 
 async def test_stores_of_different_prefixes_know_nothing_of_each_other(redis_server):

@@ -273,7 +273,6 @@ local function begin(id, seeds)
     verified = 0, calls = 0, in_message = 0, deep = 0, phrased = 0, checked = 0, repeated = 0, pairs = 0, answers = 0,
     output_tokens = 0, tiers = '', countries = '', template = '', seeds = seeds, overlaps = ''}
   cohorts[id] = found
-  dropped[id] = nil
   if call('ZCARD', KEYS[3]) - expired + 1 > MOST_COHORTS then
     local oldest, next_oldest = unpack(call('ZRANGE', KEYS[3], expired, expired + 1))
     oldest = oldest == id and next_oldest or oldest
@@ -533,7 +532,7 @@ if is_first_of_day then
   end
 end
 
--- The cohorts:
+-- The cohorts, those that are no longer kept first: one of the same name may have begun.
 for id in pairs(dropped) do
   call('UNLINK', cohort_key .. id, items_key .. id)
   call('ZREM', KEYS[3], id)
@@ -550,7 +549,7 @@ for _, cohort in pairs(cohorts) do
     call('SET', cohort_key .. cohort.id, cohort.record, 'PX', life)
     if cohort.is_new then
       call('ZREM', KEYS[4], cohort.id)
-      call('UNLINK', bitmap)
+      call('SETBIT', bitmap, ITEM_BITS - 1, 0)  -- the whole at once: one that grows is given twice the room
     end
     if cohort.was ~= cohort.last then
       call('ZADD', KEYS[3], cohort.last, cohort.id)
