@@ -158,8 +158,8 @@ WEIGHTS: Mapping[str, Weight] = {
     "uneven_volumes": Weight(
         -0.25,
         Scope.COHORT,
-        "a few accounts make most of the calls",
-        "customers differ by orders of magnitude",
+        "a few accounts make most of the calls, while not much of the work is known",
+        "customers differ by orders of magnitude; a campaign can make its volumes uneven",
         _REASONED,
     ),
     "verified_accounts": Weight(
