@@ -124,6 +124,20 @@ async def test_those_who_began_it_are_not_counted_again_when_they_call_again(sto
     assert record.countries == {"NO": 5}
 
 
+async def test_only_so_many_are_remembered_who_were_counted_before_they_were_known_by_name(store):
+    members, founders = others(100), [others(5, f"founder-{number}") for number in range(20)]
+    await send(store, members * 2, A)
+    for number, five in enumerate(founders):
+        template = tuple(range(1_000 * (number + 1), 1_000 * (number + 1) + 3))
+        await send(store, [*five, *members], template, at_s=MONDAY_S + 1)
+    before = await accounts_by_cohort(store)
+    assert list(before) == [cohort_of(A)]
+    await send(store, founders[0][:4], A)
+    assert await accounts_by_cohort(store) == before
+    await send(store, founders[-1][:4], A)
+    assert await accounts_by_cohort(store) == {cohort_of(A): before[cohort_of(A)] + 4}
+
+
 async def test_pairs_of_calls_tell_how_unevenly_accounts_call(store):
     await send(store, [*FIVE, *["often"] * 7], A)
     assert (await store.cohorts())[0].pairs == 7 * 6
