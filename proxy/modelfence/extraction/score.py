@@ -36,7 +36,7 @@ _TALKING = 0.3
 _EVEN, _UNEVEN = 1.3, 2.5
 """Unevenness up to which volumes count as even to some degree, and from which they count as uneven in full."""
 _KNOWN_BY_WORK = 300
-"""Items by which unevenness is half as telling: a campaign can make its volumes uneven, and its work is known by then."""
+"""Items by which unevenness tells half as much: a campaign can make its volumes uneven, and its work is known then."""
 _LONG = 1.25
 """Times the usual from which answers are long; one more time, and they are in full."""
 _ACCOUNTS_TO_COMPARE = 10
