@@ -102,3 +102,27 @@ async def test_every_replay_begins_anew(settings):
     lines = recording()[:100]
     once, again = [await outcomes(settings, lines) for _ in range(2)]
     assert [one.as_json() for one in once] == [one.as_json() for one in again]
+
+
+async def test_a_late_line_is_judged_at_the_time_of_the_one_before(settings):
+    first, second, *_ = recording()
+    late, early = await outcomes(settings, [second, first])
+    assert (late.is_late, early.is_late) == (False, True)
+    assert early.judged.call.at_us == late.judged.call.at_us == late.line.at_us
+    assert early.line.at_us < late.line.at_us
+
+
+async def test_what_an_answer_cost_is_learned_from_those_before(settings):
+    known, *_ = recording()
+    body = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
+    line = json.loads(known) | {"body": body}
+    unknown = {name: value for name, value in line.items() if name != "usage"}
+    lines = [
+        unknown,
+        line | {"usage": {"output_tokens": 3_000}},
+        unknown,
+        unknown | {"body": body | {"max_tokens": 50}},
+    ]
+    seen = await outcomes(settings, [json.dumps(one).encode() for one in lines])
+    assert [one.usage.output_tokens for one in seen] == [1_024, 3_000, 3_000, 50]
+    assert [one.usage.estimated for one in seen] == [True, False, True, True]

@@ -18,14 +18,13 @@ from modelfence.cli.run import complain
 from modelfence.replay.outcomes import Broken, Outcome
 from modelfence.replay.summary import Summary, as_json
 from modelfence.settings import CannotStartError, Settings
-from modelfence.settings_reading import CONFIG_VARIABLE, DIALECTS, ENVIRONMENT_PREFIX, load
+from modelfence.settings_reading import CONFIG_VARIABLE, DIALECTS, load
 
 STANDARD = "-"
 """The name of standard input as a recording, and of standard output for decisions."""
 COMPLAINTS = 20
 """So many broken lines are told one by one."""
 _EXAMPLE = "example:\n  modelfence replay day.jsonl --policy new.yaml --accounts accounts.yaml --out decisions.jsonl"
-_ONLY_ASKED_FOR = "STORE"
 
 
 def add_to(commands: Any) -> None:
@@ -73,9 +72,8 @@ def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> 
     No file is read unless asked for, and no Redis used that was not named here: that of a fence is not meant.
     """
     file = options.config or (Path(named) if (named := environment.get(CONFIG_VARIABLE)) else None)
-    variables = {name: value for name, value in environment.items() if name != ENVIRONMENT_PREFIX + _ONLY_ASKED_FOR}
     flags = {name: value for name in ("policy", "accounts", "store") if (value := getattr(options, name)) is not None}
-    settings, problems = load(file, variables, flags, with_secrets=False)
+    settings, problems = load(file, environment, flags, with_secrets=False)
     if settings is None:
         raise CannotStartError("a setting is wrong; mend it and start again", problems)
     complain(problems)
