@@ -28,7 +28,7 @@ from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import BucketStore, Detector, UnavailableError
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
-from modelfence.extraction.evidence import EvidenceStore
+from modelfence.extraction.evidence import Bounds, EvidenceStore
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.extraction.listing import Row, rows
 from modelfence.extraction.templates import fingerprint
@@ -86,14 +86,17 @@ def evidence_of(settings: Settings, *, deadline_s: float) -> MemoryEvidence | Re
 
     Raises CannotStartError.
     """
+    kept = settings.extraction
+    bounds = Bounds(accounts=kept.accounts, shingles=kept.shingles, cohorts=kept.cohorts)
     if settings.store == "memory":
-        return MemoryEvidence()
+        return MemoryEvidence(bounds)
     try:
         return RedisEvidence(
             settings.store,
             prefix=settings.store_prefix,
             deadline_s=deadline_s,
             connections=settings.limits.store_connections,
+            bounds=bounds,
         )
     except ValueError as error:
         raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None

@@ -83,6 +83,11 @@ class Detecting:
 
     key_file: Path | None = None
     """Holds the key that prompts are hashed with; None is a published one."""
+    accounts: int = 100_000
+    """Whose calls are remembered."""
+    shingles: int = 400_000
+    """Runs of words that are remembered: about fifty of each call, so those of the last 8,000 calls at least."""
+    cohorts: int = 1_000
 
 
 @dataclass(frozen=True, slots=True)
