@@ -86,20 +86,23 @@ def evidence_of(settings: Settings, *, deadline_s: float) -> MemoryEvidence | Re
 
     Raises CannotStartError.
     """
-    kept = settings.extraction
-    bounds = Bounds(accounts=kept.accounts, shingles=kept.shingles, cohorts=kept.cohorts)
     if settings.store == "memory":
-        return MemoryEvidence(bounds)
+        return MemoryEvidence(_bounds(settings))
     try:
         return RedisEvidence(
             settings.store,
             prefix=settings.store_prefix,
             deadline_s=deadline_s,
             connections=settings.limits.store_connections,
-            bounds=bounds,
+            bounds=_bounds(settings),
         )
     except ValueError as error:
         raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+
+
+def _bounds(settings: Settings) -> Bounds:
+    kept = settings.extraction
+    return Bounds(accounts=kept.accounts, shingles=kept.shingles, cohorts=kept.cohorts)
 
 
 @asynccontextmanager
@@ -210,7 +213,10 @@ def anywhere(dialects: Sequence[str] = tuple(DIALECTS)) -> tuple[Upstream, ...]:
 
 @asynccontextmanager
 async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
-    """Lend a replay, with buckets and evidence of its own that are gone in the end. Raises CannotStartError."""
+    """Lend a replay, with buckets and evidence of its own that are gone in the end. Raises CannotStartError.
+
+    Evidence is in memory, wherever the buckets are: all stores of evidence answer alike.
+    """
     clock = VirtualClock()
     limits = settings.limits
     patience = replace(patience_of(settings), directory_s=OPERATORS_DEADLINE_S)
@@ -222,7 +228,7 @@ async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
             geo=parts.geo,
             buckets=UnfailingStore(store),
             local_buckets=UnfailingStore(MemoryBuckets(clock)),
-            detector=detector_of(settings, parts.policy, MemoryEvidence()),
+            detector=detector_of(settings, parts.policy, MemoryEvidence(_bounds(settings))),
             observers=(),
             clock_us=clock,
             jitter=lambda: 0.0,
