@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from modelfence.adapters.memory_cohorts import Cohort, Cohorts
 from modelfence.adapters.memory_index import MemoryIndex, Shingle
 from modelfence.extraction.evidence import (
+    ACCOUNTS,
     COHORTS_OF_AN_ACCOUNT,
     DAY_S,
     HALVED,
@@ -67,7 +68,8 @@ class MemoryEvidence:
         self._cohorts.forget(sighting.at_s)
         account = self._account(sighting)
         _count(account, sighting)
-        met = {shingle: self._met(shingle, sighting) for shingle in sighting.shingles}
+        day = sighting.at_s // DAY_S
+        met = self._index.meet(sighting.shingles, tag=sighting.tag, day=day, root=self._kept)
         matched = self._match(met, sighting.at_s)
         counted: set[str] = set()
         for cohort in matched:
@@ -75,7 +77,7 @@ class MemoryEvidence:
                 self._join(account, self._cohorts.by_id[self._cohorts.root(cohort.id)], met, sighting)
                 counted = {self._cohorts.root(name) for name in (*counted, cohort.id)}
         account.cohorts = self._cohorts.of_roots(account.cohorts)
-        self._index.forget(met, lambda name: self._cohorts.root(name) in self._cohorts.by_id)
+        self._index.forget(met, self._kept)
         return Seen(
             tally=replace(account.tally),
             matched=tuple(dict.fromkeys(self._cohorts.root(cohort.id) for cohort in matched)),
@@ -114,15 +116,10 @@ class MemoryEvidence:
             del self._accounts[next(iter(self._accounts))]
         return account
 
-    def _met(self, shingle: int, sighting: Sighting) -> Shingle:
-        """Return what is known of a shingle after this account has sent it (2)."""
-        known = self._index.met(shingle, sighting.at_s // DAY_S)
-        if known.cohort:
-            root = self._cohorts.root(known.cohort)
-            known.become_part_of(root if root in self._cohorts.by_id else "")
-        if not known.cohort:
-            known.sent_by(sighting.tag)
-        return known
+    def _kept(self, name: str) -> str:
+        """Return what has become of a cohort; empty when it is kept no more."""
+        root = self._cohorts.root(name)
+        return root if root in self._cohorts.by_id else ""
 
     def _match(self, met: Met, at_s: int) -> list[Cohort]:
         """Return the cohorts that the call matches, and let ripe shingles become part of one (3, 4)."""
@@ -132,7 +129,7 @@ class MemoryEvidence:
                 shared[known.cohort] = shared.get(known.cohort, 0) + 1
         alike = sorted((name for name in shared if shared[name] >= SHARED), key=lambda name: (-shared[name], name))
         matched = [self._cohorts.by_id[name] for name in alike[:MATCHES]]
-        ripe = [shingle for shingle, known in met.items() if known.is_ripe]
+        ripe = [shingle for shingle, known in met.items() if len(known.tags) == ACCOUNTS]
         growing = next((cohort for cohort in matched if cohort.calls < LEARNS), None)
         if growing is None and len(ripe) >= SHARED:
             growing = self._cohorts.begin(ripe[0], met[ripe[0]].tags, at_s)

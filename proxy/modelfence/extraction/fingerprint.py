@@ -30,6 +30,7 @@ PUBLISHED_KEY = b"modelfence"
 
 # Chinese, Japanese and Korean write no spaces: each of their characters is taken for a word.
 _IDEOGRAMS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_WORD_BREAKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
 _WORD = re.compile(rf"[{_IDEOGRAMS}]|[^\W_{_IDEOGRAMS}]+")
 _BYTES = HASH_BITS // 8
 _MOST_WORDS_KNOWN = 50_000
@@ -111,7 +112,8 @@ class Fingerprints:
         return self._hash("\n".join(text[:200] for text in texts[-_MOST_OF_A_HISTORY:]))
 
     def _hash(self, text: str) -> int:
-        return int.from_bytes(self._digest(" ".join(words_in(text)), _BYTES)) or 1
+        """Return a hash that is the same whatever the case and spacing of a text."""
+        return int.from_bytes(self._digest(" ".join(text.lower().split()), _BYTES)) or 1
 
     def _digest(self, text: str, size: int) -> bytes:
         return blake2b(text.encode(errors="surrogatepass"), key=self._key, digest_size=size).digest()
@@ -119,6 +121,8 @@ class Fingerprints:
 
 def words_in(text: str) -> list[str]:
     """Return the words of a text in lower case; each character of a script without spaces is one."""
+    if text.isascii():  # the same, several times as fast
+        return text.lower().translate(_WORD_BREAKS).split()
     return _WORD.findall(text.lower())
 
 
