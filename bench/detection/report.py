@@ -264,6 +264,8 @@ And what is caught and should not be:
   (`benign:hard-nothing-twice`). In form they are a campaign. Find the cohort, see who they are, and exempt the template
   by its fingerprint (`extraction: {exempt: […]}`), or verify the accounts. What popular frameworks ship is left out of
   fingerprints from the start.
+* **The customers of a framework of which a campaign is the largest user** (`benign:framework-of-few`). The two become
+  one cohort and draw on one budget. Verified accounts are not touched by it.
 * **The first half hour.** With few calls nobody knows yet whether people repeat themselves, or how uneven they are. A
   framework that has just arrived can lose a call or two."""
 
@@ -280,7 +282,9 @@ def _changes(found: Findings) -> str:
             *_table([*shipped, *found.ablations], campaigns),
             "\n## How much the thresholds matter\n",
             "Thresholds and weights were set for reasons, which `extraction/weights.py` gives, and not searched for on",
-            "this day. If they had been, neighbouring values would do much worse. These are the neighbours:",
+            "this day. The rows show how much room there is to either side. A lower threshold, or heavier weights, can",
+            "look better on a day whose benign classes stay far below it; groups that share a prompt, as the hard",
+            "classes above, pay for it.",
             "",
             *_table([*shipped, *found.sensitivity], campaigns),
         ]
