@@ -211,16 +211,14 @@ async def test_what_one_has_taken_in_is_taken_in_by_a_third_with_it(store):
     assert (await store.see(call("new", A, B, C))).matched == (cohort_of(C),)
 
 
-async def test_a_call_counts_once_where_two_that_it_matches_become_one(store):
-    both = others(10, "both")
-    for template in (A, B):
-        await send(store, others(5, str(template)), template)
-    await send(store, both, B)
-    await send(store, both[:-1], A, B)
-    before = [cohort.calls for cohort in await store.cohorts()]
-    seen = await send(store, both[-1:], A, B)
-    assert seen.matched == (cohort_of(A),)
-    assert [cohort.calls for cohort in await store.cohorts()] == [sum(before) + 1]
+async def test_templates_that_calls_have_together_stay_two_cohorts(store):
+    users, campaign = others(10, "users"), others(30, "campaign")
+    await send(store, users, A)
+    for _ in range(3):
+        seen = await send(store, campaign, A, B)
+    assert seen.matched == (cohort_of(A), cohort_of(B))
+    assert await accounts_by_cohort(store) == {cohort_of(A): 40, cohort_of(B): 30}
+    assert [calls for _, calls in seen.cohorts] == [3, 3]
 
 
 async def test_of_too_many_that_were_taken_in_the_first_is_forgotten(start):
@@ -314,7 +312,14 @@ async def test_each_day_that_begins_halves_the_calls_in_a_cohort(store):
     seen = await send(store, FIVE[:1], at_s=MONDAY_S + DAY_S)
     assert [calls for _, calls in seen.cohorts] == [1]
     seen = await send(store, FIVE[:1], at_s=MONDAY_S + 2 * DAY_S)
-    assert seen.cohorts == []
+    assert [calls for _, calls in seen.cohorts] == [0]
+
+
+async def test_an_account_whose_calls_came_to_nothing_is_no_new_one_when_it_comes_back(store):
+    for day in range(4):
+        seen = await send(store, FIVE, A, at_s=MONDAY_S + day * DAY_S)
+    assert await accounts_by_cohort(store) == {cohort_of(A): 5}
+    assert [calls for _, calls in seen.cohorts] == [1]
 
 
 async def test_a_call_that_comes_out_of_order_counts_in_the_day_that_has_begun(store):
@@ -451,7 +456,7 @@ async def test_cohorts_that_nobody_calls_for_are_forgotten(start):
     await send(store, [*FIVE, *FIVE[4:] * 9], A)
     await send(store, [*others(5), FIVE[4]], B, at_s=MONDAY_S + DAY_S)
     seen = await send(store, FIVE[4:], at_s=MONDAY_S + 2 * DAY_S + 1)
-    assert [cohort.id for cohort, _ in seen.cohorts] == []
+    assert [cohort.id for cohort, _ in seen.cohorts] == [cohort_of(B)]
     assert list(await accounts_by_cohort(store)) == [cohort_of(B)]
 
 

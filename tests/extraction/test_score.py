@@ -126,7 +126,7 @@ def test_no_account_passes_by_phrases_and_length_alone():
         (FRAMEWORK, "repeated_items", 0.7, 0.8),
         (CAMPAIGN, "repeated_items", 0, 0),
         (replace(CAMPAIGN, pairs=20_000, checked=10), "uneven_volumes", 0.8, 0.9),
-        (replace(CAMPAIGN, pairs=20_000, checked=3_000), "uneven_volumes", 0, 0.1),
+        (replace(CAMPAIGN, pairs=20_000, checked=3_000), "uneven_volumes", 0.4, 0.5),
         (CAMPAIGN, "uneven_volumes", 0, 0),
         (replace(CAMPAIGN, verified=25), "verified_accounts", 0.5, 0.5),
         (replace(CAMPAIGN, verified=90), "verified_accounts", 1, 1),

@@ -5,7 +5,7 @@ the steps in `modelfence.extraction.evidence`.
 """
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from modelfence.adapters.memory_cohorts import Cohort, Cohorts
@@ -74,7 +74,8 @@ class MemoryEvidence:
         counted: set[str] = set()
         for cohort in matched:
             if self._cohorts.root(cohort.id) not in counted:
-                self._join(account, self._cohorts.by_id[self._cohorts.root(cohort.id)], met, sighting)
+                also = {self._cohorts.root(other.id) for other in matched}
+                self._join(account, self._cohorts.by_id[self._cohorts.root(cohort.id)], met, sighting, also=also)
                 counted = {self._cohorts.root(name) for name in (*counted, cohort.id)}
         account.cohorts = self._cohorts.of_roots(account.cohorts)
         self._index.forget(met, self._kept)
@@ -130,7 +131,7 @@ class MemoryEvidence:
         alike = sorted((name for name in shared if shared[name] >= SHARED), key=lambda name: (-shared[name], name))
         matched = [self._cohorts.by_id[name] for name in alike[:MATCHES]]
         ripe = [shingle for shingle, known in met.items() if len(known.tags) == ACCOUNTS]
-        growing = next((cohort for cohort in matched if cohort.calls < LEARNS), None)
+        growing = next((cohort for cohort in matched if cohort.accounts <= LEARNS), None)
         if growing is None and len(ripe) >= SHARED:
             growing = self._cohorts.begin(ripe[0], met[ripe[0]].tags, at_s)
             matched = [cohort for cohort in matched if cohort.id in self._cohorts.by_id and cohort is not growing]
@@ -141,8 +142,11 @@ class MemoryEvidence:
             growing.learn(ripe)
         return matched
 
-    def _join(self, account: _Account, cohort: Cohort, met: Met, sighting: Sighting) -> None:
-        """Count the call in a cohort that it matches, and the account if it is new to it (5)."""
+    def _join(self, account: _Account, cohort: Cohort, met: Met, sighting: Sighting, *, also: Container[str]) -> None:
+        """Count the call in a cohort that it matches, and the account if it is new to it (5).
+
+        `also` are all that it matches.
+        """
         account.cohorts = self._cohorts.of_roots(account.cohorts)
         before = account.cohorts.get(cohort.id)
         shared = sum(self._cohorts.root(met[shingle].cohort) == cohort.id for shingle in {*sighting.fingerprint.last})
@@ -150,7 +154,7 @@ class MemoryEvidence:
         account.cohorts[cohort.id] = (before or 0) + 1
         if before is None:
             cohort.welcome(sighting)
-            joined = self._cohorts.overlap(cohort, account.cohorts)
+            joined = self._cohorts.overlap(cohort, [name for name in account.cohorts if name not in also])
             account.cohorts = self._cohorts.of_roots(account.cohorts)
             if len(account.cohorts) > COHORTS_OF_AN_ACCOUNT:
                 others = (name for name in account.cohorts if name != joined.id)
@@ -162,7 +166,8 @@ def _halve(account: _Account, days: int) -> None:
     for name in HALVED:
         setattr(tally, name, getattr(tally, name) >> days)
     tally.hours, tally.hours_before = 0, tally.hours if days == 1 else 0
-    account.cohorts = {name: halved for name, calls in account.cohorts.items() if (halved := calls >> days)}
+    # One that comes to nothing stays: the account is no new one there when it comes back.
+    account.cohorts = {name: calls >> days for name, calls in account.cohorts.items()}
 
 
 def _count(account: _Account, sighting: Sighting) -> None:

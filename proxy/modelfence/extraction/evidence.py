@@ -12,14 +12,15 @@ What every store does with a call, in this order:
 2. Each shingle is looked up. One of a cohort's counts for that cohort; any other gets the account's tag added. A
    shingle that now has tags of ACCOUNTS different accounts is ripe.
 3. The call matches the cohorts of which it has SHARED shingles or more, at most MATCHES of them, the most alike first.
-4. Ripe shingles become part of the first matched cohort that has made fewer than LEARNS calls. Where there is none, and
+4. Ripe shingles become part of the first matched cohort that has no more than LEARNS accounts. Where there is none, and
    they are SHARED or more, they are a new cohort, which the call matches as well. Those that began it are counted as if
    each had made one call like this.
 5. In each cohort that it matches the call is counted. An account that is new to it is counted, too, and if it is in
-   other cohorts as well, these overlap by one more. Two cohorts one of which has ACCOUNTS accounts or more in common
-   with the other, and half of all that are in either, are one: the older.
+   other cohorts as well, which this call does not match, these overlap by one more. Two cohorts one of which has
+   ACCOUNTS accounts or more in common with the other, and half of all that are in either, are one: the older.
 
-So the variants of a template find together, and a campaign on top of a framework's scaffold is a cohort of its own.
+So the variants of a template, which one call has one of, find together; and a campaign on top of a framework's
+scaffold, whose calls have both, is a cohort of its own, and does not draw the framework's other users in.
 
 Everything is bounded and expires (`Bounds` and the constants here). Nothing grows with the number of calls.
 """
@@ -37,8 +38,9 @@ ACCOUNTS = 5
 SHARED = 3
 """So many of its shingles a call must have in common with a template: one or two are a phrase."""
 MATCHES = 3
-LEARNS = 32
-"""The shingles of a template are all ripe after so many calls. What ripens later are phrases of those who use it."""
+LEARNS = 2 * ACCOUNTS
+"""Up to so many accounts a cohort learns its template: of what is ripe by then, half of its accounts have sent it. What
+ripens later are phrases of some of those who use it, or the template of a campaign among them."""
 RECENT_ITEMS = 64
 """Of an account, by which what it asks again is known."""
 RECENT_SHINGLES = 128

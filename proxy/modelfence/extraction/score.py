@@ -35,8 +35,9 @@ _TALKING = 0.3
 """Share of calls in conversation that speaks for a cohort in full."""
 _EVEN, _UNEVEN = 1.3, 2.5
 """Unevenness up to which volumes count as even to some degree, and from which they count as uneven in full."""
-_KNOWN_BY_WORK = 300
-"""Items by which unevenness tells half as much: a campaign can make its volumes uneven, and its work is known then."""
+_KNOWN_BY_WORK, _STILL_TELLING = 300, 0.5
+"""Items by which unevenness tells half as much, and no less from then on: a campaign can make its volumes uneven, and
+its work is known then; but customers who never repeat themselves have little else to speak for them."""
 _LONG = 1.25
 """Times the usual from which answers are long; one more time, and they are in full."""
 _ACCOUNTS_TO_COMPARE = 10
@@ -97,7 +98,9 @@ def of_cohort(cohort: CohortRecord) -> Shares:
         "long_work": _length(cohort.output_tokens, cohort.answers) * _trust(cohort.answers, _CALLS_OF_A_HABIT),
         "conversation": min(1.0, cohort.deep / calls / _TALKING),
         "repeated_items": checked * min(1.0, repeated / _REPEATING),
-        "uneven_volumes": compared * _rise(uneven, _EVEN, _UNEVEN) * (1 - _trust(cohort.checked, _KNOWN_BY_WORK)),
+        "uneven_volumes": compared
+        * _rise(uneven, _EVEN, _UNEVEN)
+        * max(_STILL_TELLING, 1 - _trust(cohort.checked, _KNOWN_BY_WORK)),
         "verified_accounts": min(1.0, 2 * cohort.verified / accounts),
     }
 

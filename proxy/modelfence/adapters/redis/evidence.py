@@ -27,6 +27,8 @@ from modelfence.adapters.redis.servers import Circuit, RedisServers
 from modelfence.extraction.evidence import Bounds, CohortRecord, Seen, Sighting
 
 _BOUNDS = Bounds()
+_COHORTS_AT_ONCE = 50
+"""Take the server two milliseconds; meanwhile the calls of all workers wait."""
 
 
 class RedisEvidence:
@@ -71,8 +73,14 @@ class RedisEvidence:
 
     async def cohorts(self) -> Sequence[CohortRecord]:
         """Return the cohorts that are kept, by id. Raises UnavailableError."""
-        _, answer = await self._scripts.run("cohorts.lua", (self._keys + "cohorts",), (self._keys,))
-        return [cohort(name, record) for name, record in sorted(zip(answer[::2], answer[1::2], strict=True))]
+        found: dict[bytes, bytes] = {}
+        start, came = 0, _COHORTS_AT_ONCE
+        while came == _COHORTS_AT_ONCE:
+            places = (self._keys, start, start + _COHORTS_AT_ONCE - 1)
+            _, (came, *answer) = await self._scripts.run("cohorts.lua", (self._keys + "cohorts",), places)
+            found.update(zip(answer[::2], answer[1::2], strict=True))
+            start += came
+        return [cohort(name, record) for name, record in sorted(found.items())]
 
     async def close(self) -> None:
         """Close the connections."""

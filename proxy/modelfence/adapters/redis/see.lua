@@ -66,9 +66,7 @@ if stored then
       if is_first_of_day then
         calls = math.floor(calls / 2 ^ days)
       end
-      if calls > 0 then
-        table.insert(known.cohorts, {id = id, calls = calls})
-      end
+      table.insert(known.cohorts, {id = id, calls = calls})
     end
     if is_first_of_day then
       for _, name in ipairs({'calls', 'deep', 'repeated', 'templated', 'phrased', 'probes', 'repeated_probes',
@@ -298,7 +296,7 @@ do
     end
   end
   for _, cohort in ipairs(matched) do
-    if not growing and cohort.calls < LEARNS then
+    if not growing and cohort.accounts <= LEARNS then
       growing = cohort
     end
   end
@@ -430,12 +428,13 @@ local function overlaps(cohort, other, both)
   cohort.is_changed = true
 end
 
--- Counts that an account of these others is in this one, too; those that overlap by half become one.
+-- Counts that an account of these others is in this one, too, but for those that the call also matches; those that
+-- overlap by half become one.
 local taken_in = {}
-local function overlap(cohort, others)
+local function overlap(cohort, others, also)
   for _, one in ipairs(others) do
     local other = root(one.id)
-    if other ~= cohort then
+    if other ~= cohort and not also[one.id] then
       local both = math.max(overlapping(cohort, other), overlapping(other, cohort)) + 1
       overlaps(cohort, other, both)
       overlaps(other, cohort, both)
@@ -472,7 +471,11 @@ local function join(cohort)
   end
   table.insert(account.cohorts, {id = cohort.id, calls = 1})
   welcome(cohort)
-  local joined = overlap(cohort, account.cohorts)
+  local also = {}
+  for _, one in ipairs(matched) do
+    also[root(one.id).id] = true
+  end
+  local joined = overlap(cohort, account.cohorts, also)
   account.cohorts = of_roots(account.cohorts)
   if #account.cohorts > COHORTS_OF_AN_ACCOUNT then
     local least
