@@ -35,7 +35,7 @@ from modelfence.extraction.evidence import (
 _BOUNDS = Bounds()
 
 type Met = Mapping[int, Shingle]
-"""A call's shingles, with what is known of each."""
+"""Those of a call's shingles that several accounts have sent, with what is known of each."""
 
 
 @dataclass(slots=True)
@@ -78,7 +78,7 @@ class MemoryEvidence:
                 self._join(account, self._cohorts.by_id[self._cohorts.root(cohort.id)], met, sighting, also=also)
                 counted = {self._cohorts.root(name) for name in (*counted, cohort.id)}
         account.cohorts = self._cohorts.of_roots(account.cohorts)
-        self._index.forget(met, self._kept)
+        self._index.forget(sighting.shingles, self._kept)
         return Seen(
             tally=replace(account.tally),
             matched=tuple(dict.fromkeys(self._cohorts.root(cohort.id) for cohort in matched)),
@@ -149,7 +149,8 @@ class MemoryEvidence:
         """
         account.cohorts = self._cohorts.of_roots(account.cohorts)
         before = account.cohorts.get(cohort.id)
-        shared = sum(self._cohorts.root(met[shingle].cohort) == cohort.id for shingle in {*sighting.fingerprint.last})
+        theirs = [known.cohort for shingle in {*sighting.fingerprint.last} if (known := met.get(shingle))]
+        shared = sum(self._cohorts.root(name) == cohort.id for name in theirs)
         cohort.count(sighting, before or 0, in_message=shared >= SHARED)
         account.cohorts[cohort.id] = (before or 0) + 1
         if before is None:

@@ -1,16 +1,22 @@
-"""The index of evidence in memory: which accounts sent a shingle, or whose template it is part of."""
+"""The index of evidence in memory: which accounts sent a shingle, or whose template it is part of.
+
+Why a number for a shingle that one account sent: nearly all are never sent by another, and a number that all shingles
+of a call share takes a third of the room of an object for each.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from modelfence.adapters.evidence_bounds import Shards
-from modelfence.extraction.evidence import ACCOUNTS, DAY_S, Bounds
+from modelfence.extraction.evidence import ACCOUNTS, DAY_S, SHORT, Bounds
+
+_NO_ACCOUNT = -1
 
 
 @dataclass(slots=True)
 class Shingle:
-    """What is known of one: the tags of accounts, or the cohort."""
+    """What is known of one that several accounts sent: their tags, or the cohort."""
 
     day: int
     """When it was last met."""
@@ -26,40 +32,59 @@ class Shingle:
         self.tags, self.cohort = (), cohort
 
 
+type Shard = dict[int, Shingle | int]
+"""What is known of shingles; of one that a single account sent, the day times SHORT plus the account's tag."""
+
+
 class MemoryIndex:
     """Shingles in shards; in each, the one that was met on the earliest day stands first."""
 
     def __init__(self, bounds: Bounds) -> None:
         self._cut = Shards.of(bounds)
-        self._expires_s = bounds.expires_s
-        self._shards: defaultdict[int, dict[int, Shingle]] = defaultdict(dict)
+        self._days = bounds.expires_s // DAY_S
+        self._shards: defaultdict[int, Shard] = defaultdict(dict)
 
     def meet(self, shingles: Iterable[int], *, tag: int, day: int, root: Callable[[str], str]) -> dict[int, Shingle]:
-        """Return what is known of shingles after an account has sent them on that day.
+        """Return those of a call's shingles that several accounts have sent, after this one has on that day.
 
         `root` says what has become of a cohort; empty when it is kept no more. This is the loop that calls spend most
         of their time in, so it is written out.
         """
-        met = {}
+        shared: dict[int, Shingle] = {}
+        alone = day * SHORT + tag
         shards, count = self._shards, self._cut.count
         for shingle in shingles:
             shard = shards[shingle % count]
             known = shard.get(shingle)
-            if known is None or known.day < day:
-                known = self._first_today(shard, shingle, known, day)
-            if known.cohort:
-                known.become_part_of(root(known.cohort))
-            if not known.cohort and tag not in known.tags:
-                known.sent_by(tag)
-            met[shingle] = known
-        return met
+            if known == alone:
+                continue
+            if known is None:
+                shard[shingle] = alone
+                continue
+            several = self._several(shard, shingle, known, tag=tag, day=day)
+            if several is None:
+                continue
+            if several.cohort:
+                several.become_part_of(root(several.cohort))
+            if not several.cohort and tag not in several.tags:
+                several.sent_by(tag)
+            shared[shingle] = several
+        return shared
 
-    def _first_today(self, shard: dict[int, Shingle], shingle: int, known: Shingle | None, day: int) -> Shingle:
-        """Return a shingle's entry, moved to the end of its shard; a new one where it is new or has expired."""
-        if known is None or (day - known.day) * DAY_S > self._expires_s:
-            known = Shingle(day)
-        known.day = day
-        shard.pop(shingle, None)
+    def _several(self, shard: Shard, shingle: int, known: Shingle | int, *, tag: int, day: int) -> Shingle | None:
+        """Return what is known of a shingle, None while a single account has sent it, moved to the end if need be."""
+        was, by = (known.day, _NO_ACCOUNT) if isinstance(known, Shingle) else divmod(known, SHORT)
+        if was < day:
+            del shard[shingle]
+            if day - was > self._days:
+                shard[shingle] = day * SHORT + tag
+                return None
+        if not isinstance(known, Shingle):
+            if by == tag:
+                shard[shingle] = max(day, was) * SHORT + tag
+                return None
+            known = Shingle(was, (by,))
+        known.day = max(day, was)
         shard[shingle] = known
         return known
 
@@ -69,6 +94,6 @@ class MemoryIndex:
         crowded = [shard for shingle in met if len(shard := shards[shingle % count]) > most]
         for shard in crowded:
             if len(shard) > most:  # not cut by another shingle of the call already
-                in_use = {one: bool(root(known.cohort)) for one, known in shard.items()}
+                in_use = {one: isinstance(known, Shingle) and bool(root(known.cohort)) for one, known in shard.items()}
                 for shingle in sorted(shard, key=in_use.__getitem__)[: len(shard) - self._cut.stay]:
                     del shard[shingle]
