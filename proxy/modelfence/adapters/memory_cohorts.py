@@ -38,23 +38,33 @@ class Cohort:
     pairs: int = 0
     answers: int = 0
     output_tokens: int = 0
-    tiers: dict[str, int] = field(default_factory=dict)
-    countries: dict[str, int] = field(default_factory=dict)
+    tiers: Mapping[str, int] = field(default_factory=dict)
+    """Never changed, but replaced by another, like the next: records hold them, too."""
+    countries: Mapping[str, int] = field(default_factory=dict)
     template: tuple[int, ...] = ()
     overlaps: dict[str, int] = field(default_factory=dict)
     bitmap: bytearray = field(default_factory=lambda: bytearray(ITEM_BITS // 8))
 
     def record(self) -> CohortRecord:
         """Return it as it stands."""
-        counts = {name: getattr(self, name) for name in COUNTED}
         return CohortRecord(
             self.id,
             self.first_at_s,
             self.last_at_s,
-            tiers=dict(self.tiers),
-            countries=dict(self.countries),
-            template=self.template,
-            **counts,
+            self.accounts,
+            self.verified,
+            self.calls,
+            self.in_message,
+            self.deep,
+            self.phrased,
+            self.checked,
+            self.repeated,
+            self.pairs,
+            self.answers,
+            self.output_tokens,
+            self.tiers,
+            self.countries,
+            self.template,
         )
 
     def learn(self, shingles: Iterable[int]) -> None:
@@ -83,7 +93,7 @@ class Cohort:
         else:
             self.accounts += 1
         self.verified += sighting.is_verified
-        self.tiers[sighting.tier] = self.tiers.get(sighting.tier, 0) + 1
+        self._have_tier(sighting.tier, 1)
         self._come_from(sighting.country, 1)
 
     def take_in(self, other: "Cohort", both: int) -> None:
@@ -93,18 +103,21 @@ class Cohort:
         self.accounts -= both
         self.last_at_s = max(self.last_at_s, other.last_at_s)
         for tier, accounts in other.tiers.items():
-            self.tiers[tier] = self.tiers.get(tier, 0) + accounts
+            self._have_tier(tier, accounts)
         for country, accounts in other.countries.items():
             self._come_from(country, accounts)
         self.learn(other.template)
         self.seeds = list(dict.fromkeys([*self.seeds, *other.seeds]))[:SEEDS]
         self.bitmap = bytearray(a | b for a, b in zip(self.bitmap, other.bitmap, strict=True))
 
+    def _have_tier(self, tier: str, accounts: int) -> None:
+        self.tiers = {**self.tiers, tier: self.tiers.get(tier, 0) + accounts}
+
     def _come_from(self, country: str, accounts: int) -> None:
         """Count accounts by their country, as long as there are not too many."""
         if country not in self.countries and len(self.countries) >= COUNTRIES:
             country = ""
-        self.countries[country] = self.countries.get(country, 0) + accounts
+        self.countries = {**self.countries, country: self.countries.get(country, 0) + accounts}
 
     def _knows(self, item: int) -> bool:
         """Say whether the bitmap knew it; it does from now on."""

@@ -6,7 +6,8 @@ the steps in `modelfence.extraction.evidence`.
 
 from array import array
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from copy import copy
+from dataclasses import dataclass, field
 
 from modelfence.adapters.memory_cohorts import Cohort, Cohorts
 from modelfence.adapters.memory_index import MemoryIndex, Shingle
@@ -80,7 +81,7 @@ class MemoryEvidence:
         account.cohorts = self._cohorts.of_roots(account.cohorts)
         self._index.forget(sighting.shingles, self._kept)
         return Seen(
-            tally=replace(account.tally),
+            tally=copy(account.tally),
             matched=tuple(dict.fromkeys(self._cohorts.root(cohort.id) for cohort in matched)),
             cohorts=[(self._cohorts.by_id[name].record(), calls) for name, calls in account.cohorts.items()],
         )

@@ -15,6 +15,7 @@ of the keyed hashes need not be made anew.
 import re
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from itertools import islice
 
 from modelfence.core.extraction import HASH_BITS, Fingerprint, Prompt
 from modelfence.extraction.phrases import phrases_in
@@ -33,7 +34,7 @@ _IDEOGRAMS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD_BREAKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
 _WORD = re.compile(rf"[{_IDEOGRAMS}]|[^\W_{_IDEOGRAMS}]+")
 _BYTES = HASH_BITS // 8
-_MOST_WORDS_KNOWN = 50_000
+_MOST_WORDS_KNOWN = 20_000
 _MOST_TEXTS_KNOWN = 2_000
 """Sketches of system texts and first messages, which come again with every call of an app or a conversation."""
 _ITEM = 2_000
@@ -87,16 +88,16 @@ class Fingerprints:
         return found
 
     def _smallest(self, text: str) -> tuple[int, ...]:
-        found = set(self._shingles(words_in(text)))
-        return tuple(sorted(found - self._common)[:KEPT])
+        telling = (one for one in sorted(set(self._shingles(words_in(text)))) if one not in self._common)
+        return tuple(islice(telling, KEPT))
 
     def _shingles(self, words: Sequence[str]) -> list[int]:
         if len(words) < WORDS:
             return []
         known, learn = self._words, self._learn
-        first, second, third, fourth, fifth = zip(*[known.get(word) or learn(word) for word in words], strict=True)
-        places = zip(first, second[1:], third[2:], fourth[3:], fifth[4:], strict=False)
-        return [a ^ b ^ c ^ d ^ e for a, b, c, d, e in places]
+        hashes = [known.get(word) or learn(word) for word in words]
+        runs = zip(hashes, hashes[1:], hashes[2:], hashes[3:], hashes[4:], strict=False)
+        return [a[0] ^ b[1] ^ c[2] ^ d[3] ^ e[4] for a, b, c, d, e in runs]
 
     def _learn(self, word: str) -> tuple[int, ...]:
         if len(self._words) >= _MOST_WORDS_KNOWN:
