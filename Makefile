@@ -22,10 +22,11 @@ format: $(READY)        ## put the code into its standard form
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(READY)         ## measure decisions, the store, evidence, the proxy, overshoot and faults (quarter of an hour)
+bench: $(READY)         ## measure decisions, the store, evidence, detection, the proxy, overshoot and faults (quarter of an hour)
 	@$(VENV)/bin/python -m bench.decision
 	@$(VENV)/bin/python -m bench.store
 	@$(VENV)/bin/python -m bench.evidence
+	@$(VENV)/bin/python -m bench.extraction
 	@$(VENV)/bin/python -m bench.proxy
 	@$(VENV)/bin/python -m bench.overshoot
 	@$(VENV)/bin/python -m bench.store_faults

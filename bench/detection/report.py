@@ -79,12 +79,6 @@ GAPS = (
         "own",
     ),
     Gap(
-        "evades-by-uneven-volumes",
-        "a template in the system prompt, and work divided unevenly among the accounts",
-        "so do the customers of a framework call: a few make most of the calls",
-        "list the cohorts now and then, and look at those whose answers are long",
-    ),
-    Gap(
         "evades-in-conversation",
         "made-up conversations, each different, below a template in the system prompt",
         "a conversation below a scaffold is how agents look, and it is counted in favour",
@@ -98,16 +92,9 @@ GAPS = (
     ),
     Gap(
         "evades-in-the-middle",
-        "a template behind more than 1,500 characters of changing text, and before as many",
+        "a template behind more than 1,000 characters of changing text, and before as many",
         "only both ends of a text are looked at, so that its cost has a bound",
         "a budget for input tokens, which the padding uses up",
-    ),
-    Gap(
-        "evades-inside-a-framework",
-        "a campaign that is most of the users of the framework that it calls through",
-        "two templates that the same accounts use become one cohort, and what the framework's other users do speaks "
-        "for all",
-        "exempt no framework of which you don't know the users; look at cohorts whose accounts are new",
     ),
 )
 
@@ -264,8 +251,6 @@ And what is caught and should not be:
   (`benign:hard-nothing-twice`). In form they are a campaign. Find the cohort, see who they are, and exempt the template
   by its fingerprint (`extraction: {exempt: […]}`), or verify the accounts. What popular frameworks ship is left out of
   fingerprints from the start.
-* **The customers of a framework of which a campaign is the largest user** (`benign:framework-of-few`). The two become
-  one cohort and draw on one budget. Verified accounts are not touched by it.
 * **The first half hour.** With few calls nobody knows yet whether people repeat themselves, or how uneven they are. A
   framework that has just arrived can lose a call or two."""
 

@@ -22,10 +22,10 @@ from modelfence.extraction.phrases import phrases_in
 
 WORDS = 5
 """Of a shingle: those of five words are what separated campaigns of public prompt collections from chats."""
-WINDOW = 1_500
+WINDOW = 1_000
 """Characters at each end of a text that are looked at."""
 KEPT = 48
-"""Shingles of each end. Of 250 shingles in a window it is a fifth, so that of a passage of 30 words five are kept."""
+"""Shingles of each end: more than a quarter of a window's 170, so that of a passage of 20 words four are kept."""
 PUBLISHED_KEY = b"modelfence"
 """What hashes are made with where no key is set: then all fences make the same, and who has some can test guesses."""
 
@@ -54,7 +54,7 @@ class Fingerprints:
         self._common = frozenset(shingle for phrase in common for shingle in self._shingles(phrase))
 
     def of(self, prompt: Prompt) -> Fingerprint:
-        """Return the fingerprint of a prompt. At most 3,000 characters of each text are read."""
+        """Return the fingerprint of a prompt. At most 2,000 characters of each text are read."""
         *before, last = prompt.user or ("",)
         return Fingerprint(
             system=self._known_sketch("\n".join(prompt.system)),
