@@ -1,8 +1,8 @@
 """What detection adds to a call, by the length of its prompt: fingerprint, evidence in memory, and score.
 
-Each call has another text, of words made up by chance around one of twenty templates, and comes from one of a thousand
-accounts; so the tables are as full as in service. The columns are the whole of `Detection.look`, and within it the
-fingerprint alone.
+Each call has another text around one of twenty templates, of 50,000 words that are as frequent as those of a language
+(Zipf's law), and comes from one of a thousand accounts; so the tables are as full as in service. The columns are the
+whole of `Detection.look`, and within it the fingerprint alone.
 
 Run: python -m bench.extraction [--calls 2000]
 """
@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import statistics
 import time
+from itertools import accumulate
 from random import Random
 
 from modelfence.adapters.memory_evidence import MemoryEvidence
@@ -22,7 +23,7 @@ from modelfence.extraction.fingerprint import Fingerprints
 
 CHARACTERS = (100, 1_000, 10_000, 100_000)
 AIMS_US = {1_000: 300, 100_000: 1_000}
-WORDS, TEMPLATES, TEMPLATE_WORDS, ACCOUNTS = 20_000, 20, 40, 1_000
+WORDS, TEMPLATES, TEMPLATE_WORDS, ACCOUNTS = 50_000, 20, 40, 1_000
 AT_US = 1_780_000_000_000_000
 
 
@@ -34,10 +35,11 @@ class Prompts:
         self._words = [
             "".join(self._random.choices("etaoinshrdlu", k=self._random.randint(2, 9))) for _ in range(WORDS)
         ]
+        self._frequencies = list(accumulate(1 / rank for rank in range(1, WORDS + 1)))
         self._templates = [" ".join(self._random.choices(self._words, k=TEMPLATE_WORDS)) for _ in range(TEMPLATES)]
 
     def of(self, characters: int) -> Prompt:
-        words = " ".join(self._random.choices(self._words, k=characters // 5))
+        words = " ".join(self._random.choices(self._words, cum_weights=self._frequencies, k=characters // 5))
         return Prompt(user=(f"{self._random.choice(self._templates)} {words}"[:characters],))
 
 

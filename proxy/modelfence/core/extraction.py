@@ -33,7 +33,7 @@ class Fingerprint:
     """What is kept of a prompt: keyed hashes of HASH_BITS bits, each the same wherever the same text stands."""
 
     system: tuple[int, ...] = ()
-    """Of the system's text: a sample of its shingles, at most 96 (see `modelfence.extraction.fingerprint`)."""
+    """Of the system's text: a sample of its shingles, at most 80 (see `modelfence.extraction.fingerprint`)."""
     earlier: tuple[int, ...] = ()
     """Likewise of the user's first message, where it is not the last."""
     last: tuple[int, ...] = ()

@@ -1,7 +1,7 @@
 """From the texts of a prompt to keyed hashes that are the same wherever the same words stand.
 
 A text is cut into shingles of five words (w-shingling: Broder, "On the resemblance and containment of documents", 1997)
-after folding case and digits. Of each end of a text the 48 shingles with the smallest hashes are kept, his bottom-k
+after folding case and digits. Of each end of a text the 40 shingles with the smallest hashes are kept, his bottom-k
 sketch: two prompts that share a passage share those of its shingles whose hashes are small, wherever in them it stands.
 
 Shingles that are ordinary language tell nothing and are left out before the choice, so that they crowd out none that
@@ -24,8 +24,8 @@ WORDS = 5
 """Of a shingle: those of five words are what separated campaigns of public prompt collections from chats."""
 WINDOW = 1_000
 """Characters at each end of a text that are looked at."""
-KEPT = 48
-"""Shingles of each end: more than a quarter of a window's 170, so that of a passage of 20 words four are kept."""
+KEPT = 40
+"""Shingles of each end: nearly a quarter of a window's 170, so that of a passage of 20 words nearly four are kept."""
 PUBLISHED_KEY = b"modelfence"
 """What hashes are made with where no key is set: then all fences make the same, and who has some can test guesses."""
 
@@ -34,7 +34,7 @@ _IDEOGRAMS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD_BREAKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
 _WORD = re.compile(rf"[{_IDEOGRAMS}]|[^\W_{_IDEOGRAMS}]+")
 _BYTES = HASH_BITS // 8
-_MOST_WORDS_KNOWN = 20_000
+_MOST_WORDS_KNOWN = 30_000
 _MOST_TEXTS_KNOWN = 2_000
 """Sketches of system texts and first messages, which come again with every call of an app or a conversation."""
 _ITEM = 2_000
@@ -66,7 +66,7 @@ class Fingerprints:
         )
 
     def of_text(self, text: str) -> tuple[int, ...]:
-        """Return the sketch of one text, sorted: at most 96 hashes."""
+        """Return the sketch of one text, sorted: at most 80 hashes."""
         return self._sketch(text)
 
     def _sketch(self, text: str) -> tuple[int, ...]:
