@@ -8,7 +8,15 @@ from pathlib import Path
 
 from modelfence.core.facts import FACTS, OPERATIONS, Fact
 from modelfence.policy.codes import CODES
-from modelfence.policy.keys import ACCESS_KEYS, EXTRACTION_KEYS, POLICY_KEYS, RESHAPE_KEYS, RULE_KEYS, THROTTLE_KEYS, Key
+from modelfence.policy.keys import (
+    ACCESS_KEYS,
+    EXTRACTION_KEYS,
+    POLICY_KEYS,
+    RESHAPE_KEYS,
+    RULE_KEYS,
+    THROTTLE_KEYS,
+    Key,
+)
 
 TARGET = Path(__file__).parent.parent / "docs" / "policy.md"
 

@@ -1,6 +1,7 @@
 """What operators are shown of cohorts."""
 
 from dataclasses import replace
+from typing import Any
 
 from modelfence.extraction.evidence import CohortRecord
 from modelfence.extraction.listing import is_suspicious, rows
@@ -25,7 +26,7 @@ FRAMEWORK = replace(CAMPAIGN, id="00beef000000", deep=400, output_tokens=1, temp
 
 
 def test_the_most_suspicious_comes_first_with_all_that_is_known():
-    first, second = rows([FRAMEWORK, CAMPAIGN], [])
+    first, second = (dict[str, Any](row) for row in rows([FRAMEWORK, CAMPAIGN], []))
     assert (second["cohort"], second["score"] < 0.5) == ("00beef000000", True)
     assert first.pop("score") > 0.8
     assert list(first.pop("signals")) == [
