@@ -40,6 +40,10 @@ _LATEST_ANSWER_US = bucket.SECOND_US
 """An answer that seems later than this tells of a server clock that stepped back."""
 
 
+_GOES_ON = {"see.lua": ("see_match.lua", "see_join.lua", "see_write.lua")}
+"""Scripts that are written in several files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Script:
     """The text of a script, and the name under which a server that ran it once knows it."""
@@ -52,7 +56,7 @@ class Script:
     def of(cls, name: str, *, begin: str = "begin.lua") -> "Script":
         """Read a script; all of them begin with the same lines, which say what time it is."""
         folder = resources.files("modelfence.adapters.redis")
-        source = b"".join((folder / part).read_bytes() for part in (begin, "keep.lua", name))
+        source = b"".join((folder / part).read_bytes() for part in (begin, "keep.lua", name, *_GOES_ON.get(name, ())))
         return cls(source, hashlib.sha1(source, usedforsecurity=False).hexdigest())
 
 
