@@ -359,7 +359,7 @@ _KEYS: Mapping[str, Reader] = {
     "extraction.key_file": _path,
     "extraction.accounts": _whole(1_000, 100_000_000),
     "extraction.shingles": _whole(10_000, 1_000_000_000),
-    "extraction.cohorts": _whole(10, 100_000),
+    "extraction.cohorts": _whole(10, 10_000),
     "record.path": _path,
     "record.prompts": _yes_or_no,
     "record.max_bytes": _size,

@@ -58,7 +58,7 @@ class Traffic:
                 last=self.text(0.8),
                 item=some.choice([0, *self.items]),
                 history=some.choice([0, 0, *self.items[:4]]),
-                phrases=("judging",) if some.random() < 0.2 else (),
+                phrases=("generator_phrasing",) if some.random() < 0.2 else (),
             ),
             is_probe=some.random() < 0.1,
         )

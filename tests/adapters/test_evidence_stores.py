@@ -211,6 +211,17 @@ async def test_what_one_has_taken_in_is_taken_in_by_a_third_with_it(store):
     assert (await store.see(call("new", A, B, C))).matched == (cohort_of(C),)
 
 
+async def test_accounts_of_two_cohorts_that_become_one_are_not_counted_by_tier_twice(store):
+    for template in (A, B):
+        for name in FIVE * 2:
+            is_first = name == FIVE[0]
+            tier = "verified" if is_first else "basic"
+            await store.see(replace(call(name, template), tier=tier, is_verified=is_first))
+    [cohort] = await store.cohorts()
+    assert (cohort.accounts, cohort.verified) == (5, 1)
+    assert sum(cohort.tiers.values()) == sum(cohort.countries.values()) == 5
+
+
 async def test_templates_that_calls_have_together_stay_two_cohorts(store):
     users, campaign = others(10, "users"), others(30, "campaign")
     await send(store, users, A)
@@ -290,7 +301,7 @@ async def test_an_account_that_leaves_the_template_stays_in_its_cohort(store):
 
 
 async def test_a_tally_counts_what_an_account_does(store):
-    first = call("one", history=7, phrases=("judging",))
+    first = call("one", history=7, phrases=("generator_phrasing",))
     await store.see(replace(first, is_probe=True))
     seen = await store.see(replace(first, is_probe=True, at_s=MONDAY_S + 5 * HOUR_S))
     assert seen.tally == Tally(
@@ -375,7 +386,7 @@ async def test_a_history_before_the_template_itself_is_none(store):
 async def test_work_is_disjoint_or_repeated_over_all_accounts(store):
     await send(store, FIVE, A)
     for number in range(10):
-        await store.see(call(f"other-{number}", A, item=number % 5 + 1, phrases=("judging",)))
+        await store.see(call(f"other-{number}", A, item=number % 5 + 1, phrases=("generator_phrasing",)))
     seen = await store.see(call("other", A, item=0))
     record = seen.cohorts[0][0]
     assert (record.checked, record.repeated, record.phrased) == (11, 5, 10)

@@ -17,7 +17,7 @@ TURNS = [
     {"content": "no role"},
     {"role": "user", "content": "three"},
 ]
-READ = Prompt(("be brief",), ("one\ntwo", "three"), ("[{'id': 'c'}]", "42", "no role"))
+READ = Prompt(("be brief",), ("one\ntwo", "three"), ("c", "42", "no role"))
 SCHEMA: Json = {
     "type": "json_schema",
     "json_schema": {"schema": {"properties": {"instruction": {}, "output": {"properties": {"x": {}}}}}},

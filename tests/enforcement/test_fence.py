@@ -216,6 +216,17 @@ async def test_the_detector_is_told_who_calls_and_what_was_answered(fence):
     assert detector.answers == [(detector.callers[0], detector.says, Usage(10, 20))]
 
 
+async def test_an_account_that_can_only_be_refused_teaches_nothing(fence):
+    accounts = Directory(ACME, Account("banned", "suspended", "basic"))
+    made = fence(CUSTOMERS, accounts=accounts, detector=(detector := Unwary()))
+    await made.judge(call("sk-banned"))
+    await made.judge(call("sk-acme"))
+    assert [caller and caller.id for caller in detector.callers] == [None, "acme"]
+    lenient = fence(OPEN, accounts=accounts, detector=(watching := Unwary()))
+    await lenient.judge(call("sk-banned"))
+    assert [caller and caller.id for caller in watching.callers] == ["banned"]
+
+
 @pytest.mark.parametrize(
     ("policy", "ip", "caller"),
     [

@@ -29,7 +29,7 @@ def points(shares) -> float:
     [
         (PROBE, True),
         (replace(PROBE, output_tokens=None), False),
-        (replace(PROBE, output_tokens=2), False),
+        (replace(PROBE, output_tokens=6), False),
         (replace(PROBE, output_tokens=4, choices=4), True),
         (replace(PROBE, logit_bias=0), False),
         (replace(PROBE, logit_bias=None), False),

@@ -79,7 +79,7 @@ class Cohort:
         self.calls += times
         self.pairs += 2 * before
         self.in_message += times * in_message
-        self.phrased += times * bool(print_.phrases)
+        self.phrased += times * sighting.asks_for_data
         if print_.history and not in_message and not self._knows(print_.history):
             self.deep += times
         if print_.item and self.checked < ITEMS_CHECKED:
@@ -98,14 +98,18 @@ class Cohort:
 
     def take_in(self, other: "Cohort", both: int) -> None:
         """Count all that another has counted; so many accounts are in both."""
+        # Who is in both has been counted already: of the other's, as many are new as there are.
+        fresh, of_them = max(0, other.accounts - both), max(1, other.accounts)
+        self.verified += other.verified * fresh // of_them
         for name in COUNTED:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+            if name != "verified":
+                setattr(self, name, getattr(self, name) + getattr(other, name))
         self.accounts -= both
         self.last_at_s = max(self.last_at_s, other.last_at_s)
         for tier, accounts in other.tiers.items():
-            self._have_tier(tier, accounts)
+            self._have_tier(tier, accounts * fresh // of_them)
         for country, accounts in other.countries.items():
-            self._come_from(country, accounts)
+            self._come_from(country, accounts * fresh // of_them)
         self.learn(other.template)
         self.seeds = list(dict.fromkeys([*self.seeds, *other.seeds]))[:SEEDS]
         self.bitmap = bytearray(a | b for a, b in zip(self.bitmap, other.bitmap, strict=True))

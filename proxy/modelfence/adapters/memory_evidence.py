@@ -180,7 +180,7 @@ def _count(account: _Account, sighting: Sighting) -> None:
     tally.calls += 1
     tally.deep += bool(print_.history)
     tally.repeated += again
-    tally.phrased += bool(print_.phrases)
+    tally.phrased += sighting.asks_for_data
     tally.probes += sighting.is_probe
     tally.repeated_probes += sighting.is_probe and again
     tally.hours |= 1 << sighting.at_s % DAY_S // HOUR_S

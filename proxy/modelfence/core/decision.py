@@ -149,6 +149,18 @@ def nobody_unknown_is_let_in(policy: Policy) -> bool:
     )
 
 
+def plainly_refuses(policy: Policy, status: str) -> bool:
+    """Say whether the policy refuses every account of that status, whatever else is true of the call."""
+    if policy.mode is Mode.SHADOW:
+        return False
+    bound = policy.bind({"kyc.status": status})
+    denies = (access for group in policy.denies for access in group.rules if not access.rule.shadow)
+    allows = (access for access in policy.allows if not access.rule.shadow)
+    return any(deny.condition.evaluate(bound) is True for deny in denies) or all(
+        allow.condition.evaluate(bound) is False for allow in allows
+    )
+
+
 def _denies(policy: Policy, bound: object) -> list[Step]:
     steps = []
     for group in policy.denies:

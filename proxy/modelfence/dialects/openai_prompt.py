@@ -4,6 +4,7 @@ Rule: types have been checked before (`openai_reading`); what is of another shap
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from modelfence.core.dialect import Json
 from modelfence.core.extraction import Prompt
@@ -14,6 +15,8 @@ _CALLS = ("tool_calls", "function_call", "arguments")
 _MOST_TOKENS = 512
 """Of a prompt given as token ids, at either end: detection looks at both ends of a text, and no further."""
 _MOST_NAMES = 64
+_MOST_PARTS = 256
+"""Of one message, or of a call of a tool."""
 _DEEPEST_SCHEMA = 6
 
 
@@ -45,13 +48,22 @@ def _of_messages(messages: Json, system: tuple[str, ...], schema: tuple[str, ...
 
 def _called(message: Body) -> str:
     """Return a call of a tool as a text, so that two histories that differ in it differ."""
-    return str(next((message[name] for name in _CALLS if message.get(name)), ""))
+    called = next((message[name] for name in _CALLS if message.get(name)), "")
+    return " ".join(islice(_strings(called, _DEEPEST_SCHEMA), _MOST_PARTS))
+
+
+def _strings(value: Json, depth: int) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif depth and isinstance(value, dict | list):
+        for one in islice(value.values() if isinstance(value, dict) else value, _MOST_PARTS):
+            yield from _strings(one, depth - 1)
 
 
 def _texts(content: Json) -> Iterator[str]:
     if isinstance(content, str):
         yield content
-    for part in content if isinstance(content, list) else ():
+    for part in islice(content, _MOST_PARTS) if isinstance(content, list) else ():
         text = part.get("text") if isinstance(part, dict) else part
         if isinstance(text, str):
             yield text

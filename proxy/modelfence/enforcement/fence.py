@@ -9,10 +9,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from modelfence.core.account import Account
+from modelfence.core.account import STATUSES, Account
 from modelfence.core.call import Call, CredentialState, Usage
 from modelfence.core.charge import Demand, Taken
-from modelfence.core.decision import Effect, decide, nobody_unknown_is_let_in
+from modelfence.core.decision import Effect, decide, nobody_unknown_is_let_in, plainly_refuses
 from modelfence.core.dialect import Refusal
 from modelfence.core.policy import Policy
 from modelfence.enforcement.charging import Charging
@@ -79,6 +79,7 @@ class Fence:
         self._clock_us = clock_us
         self._jitter = jitter
         self._patience = patience
+        self._refused = frozenset(status for status in STATUSES if plainly_refuses(policy, status))
         self._unknown_may_pass = not nobody_unknown_is_let_in(policy)
         self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
         self.charging = Charging(
@@ -97,8 +98,9 @@ class Fence:
         started_us = self._clock_us()
         account, directory_failed = await self._account_of(call)
         location = self._geo.locate(call.client_ip)
-        # Whoever can't be let in must not be able to teach the detector anything, nor to fill its tables.
-        is_watched = account is not None or self._unknown_may_pass
+        # Whoever can't be let in must not be able to teach the detector anything, nor to fill its tables: it costs him
+        # nothing to be refused.
+        is_watched = account.status not in self._refused if account else self._unknown_may_pass
         caller = caller_of(call, account, location, self.policy) if is_watched else None
         extraction = await self._detector.look(call, caller)
         facts = gather(call, account, location, self.policy, extraction=extraction)

@@ -93,6 +93,11 @@ class Sighting:
     is_probe: bool = False
     """It asks for the probabilities of single tokens; see `score.is_probe`."""
 
+    @property
+    def asks_for_data(self) -> bool:
+        """Say whether it asks for training data. The other phrases are too common to tell of a habit."""
+        return "generator_phrasing" in self.fingerprint.phrases
+
     @cached_property
     def tag(self) -> int:
         """Return what stands for the account in the index."""
@@ -121,7 +126,7 @@ class Tally:
     templated: int = 0
     """That had the account's template in the user's message."""
     phrased: int = 0
-    """With a phrase of `phrases`."""
+    """That asked for training data."""
     probes: int = 0
     repeated_probes: int = 0
     answers: int = 0

@@ -35,6 +35,7 @@ _WORD_BREAKS = str.maketrans({chr(code): " " for code in range(128) if not chr(c
 _WORD = re.compile(rf"[{_IDEOGRAMS}]|[^\W_{_IDEOGRAMS}]+")
 _BYTES = HASH_BITS // 8
 _MOST_WORDS_KNOWN = 30_000
+_LONGEST_KNOWN = 40
 _MOST_TEXTS_KNOWN = 2_000
 """Sketches of system texts and first messages, which come again with every call of an app or a conversation."""
 _ITEM = 2_000
@@ -104,7 +105,9 @@ class Fingerprints:
             self._words.clear()
         digest = self._digest("0" if word.isdecimal() else word, WORDS * _BYTES)
         places = range(0, len(digest), _BYTES)
-        found = self._words[word] = tuple(int.from_bytes(digest[at : at + _BYTES]) for at in places)
+        found = tuple(int.from_bytes(digest[at : at + _BYTES]) for at in places)
+        if len(word) <= _LONGEST_KNOWN:
+            self._words[word] = found
         return found
 
     def _history(self, texts: Sequence[str]) -> int:

@@ -20,6 +20,8 @@ class Phrase:
 
     words: tuple[str, ...]
     pattern: re.Pattern[str]
+    also: re.Pattern[str] | None = None
+    """Must stand somewhere, too. One pattern for both would look for every end from every beginning."""
 
 
 PHRASES: Mapping[str, Phrase] = {
@@ -39,8 +41,8 @@ PHRASES: Mapping[str, Phrase] = {
         re.compile(
             r"\b(?:rate|score|grade|judge|evaluate|compare)\b[^\n]{0,60}"
             r"\b(?:responses?|answers?|completions?|assistants?)\b"
-            r"[\s\S]{0,400}\b(?:scale of|from 0|from 1|out of 10|rubric|criteria|which (?:is|one is) better)"
         ),
+        re.compile(r"\b(?:scale of|from 0|from 1|out of 10|rubric|criteria|which (?:is|one is) better)"),
     ),
     # "Come up with a set of task instructions", "rewrite the given prompt": Self-Instruct (arXiv 2212.10560),
     # Evol-Instruct (arXiv 2304.12244) and their like.
@@ -91,7 +93,9 @@ def phrases_in(prompt: Prompt) -> tuple[str, ...]:
     found = [
         name
         for name, phrase in PHRASES.items()
-        if any(word in looked_at for word in phrase.words) and phrase.pattern.search(looked_at)
+        if any(word in looked_at for word in phrase.words)
+        and phrase.pattern.search(looked_at)
+        and (phrase.also is None or phrase.also.search(looked_at))
     ]
     fields = {name.lower() for name in prompt.schema}
     fields.update(_NAMED.findall(looked_at) if '":' in looked_at or "':" in looked_at else ())

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from modelfence.core.call import Reading
 from modelfence.core.extraction import Fingerprint
 from modelfence.extraction.evidence import ACCOUNTS, ITEM_BITS, CohortRecord, Seen, Tally
+from modelfence.extraction.phrases import REQUEST_PHRASES
 from modelfence.extraction.weights import WEIGHTS, Weight
 
 PROBES = 10
@@ -20,7 +21,7 @@ else's prompt is soon outweighed, a campaign hidden in nine tenths of ordinary c
 USUAL_TOKENS = 211
 """Of an answer in conversation, on average: Azure LLM inference trace 2023."""
 
-_MANY_CHOICES = 8
+_MANY_CHOICES, _FEW_TOKENS = 8, 5
 _CALLS_OF_A_HABIT = 10
 _BULK = 300
 """Messages of one template by which half of `bulk_work` is reached."""
@@ -60,7 +61,8 @@ def is_probe(reading: Reading) -> bool:
 
 def of_call(reading: Reading, fingerprint: Fingerprint) -> Shares:
     """Return what a call shows by itself."""
-    found = dict.fromkeys(fingerprint.phrases, 1.0)
+    # A recording may name a signal that is none any more.
+    found = {name: 1.0 for name in REQUEST_PHRASES if name in fingerprint.phrases}
     many = (reading.choices or 1) >= _MANY_CHOICES
     found["token_probabilities"] = float(_is_short(reading) and (bool(reading.logprobs) or many))
     return found
@@ -164,8 +166,8 @@ def belongs_to(seen: Seen) -> list[CohortRecord]:
 
 
 def _is_short(reading: Reading) -> bool:
-    """Say whether each answer may be a single token."""
-    return reading.output_tokens is not None and reading.output_tokens <= max(1, reading.choices or 1)
+    """Say whether each answer may be a few tokens, of which the first tells what a single one would."""
+    return reading.output_tokens is not None and reading.output_tokens <= _FEW_TOKENS * max(1, reading.choices or 1)
 
 
 def _length(tokens: int, answers: int) -> float:

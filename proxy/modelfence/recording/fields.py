@@ -41,6 +41,8 @@ def values_in(line: bytes) -> Values:
         raise BrokenLineError(f"it is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}") from None
     except RecursionError:
         raise BrokenLineError("it is nested too deeply") from None
+    except ValueError:  # Python reads no numbers of thousands of digits
+        raise BrokenLineError("it holds a number that is too long") from None
 
 
 def _values_in(text: str) -> Values:

@@ -85,7 +85,7 @@ def asked(sighting: Sighting, shards: int) -> list[int | bytes]:
     """Return what the script is told of a call, when the index has so many shards."""
     print_ = sighting.fingerprint
     shingles, last, own = sighting.shingles, {*print_.last}, {*sighting.own}
-    flags = (sighting.is_verified, sighting.is_probe, bool(print_.phrases))
+    flags = (sighting.is_verified, sighting.is_probe, sighting.asks_for_data)
     return [
         sighting.at_s,
         _SIZE.pack(sighting.tag),

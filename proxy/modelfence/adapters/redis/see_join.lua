@@ -58,7 +58,12 @@ end
 
 -- Counts all that another has counted; so many accounts are in both.
 local function take_in(cohort, other, both)
-  for _, name in ipairs({'accounts', 'verified', 'calls', 'in_message', 'deep', 'phrased', 'checked', 'repeated',
+  -- Of those that are in both, who they are has been counted already: of the other's, as many are new as there are.
+  local function new(accounts)
+    return math.floor(accounts * math.max(other.accounts - both, 0) / math.max(other.accounts, 1))
+  end
+  cohort.verified = cohort.verified + new(other.verified)
+  for _, name in ipairs({'accounts', 'calls', 'in_message', 'deep', 'phrased', 'checked', 'repeated',
                          'pairs', 'answers', 'output_tokens'}) do
     cohort[name] = cohort[name] + other[name]
   end
@@ -69,9 +74,9 @@ local function take_in(cohort, other, both)
     while at <= #other[list] do
       local accounts, name, next_at = unpacked('>I4I4c0', other[list], at)
       if list == 'tiers' then
-        cohort.tiers = counted(cohort.tiers, name, accounts)
+        cohort.tiers = counted(cohort.tiers, name, new(accounts))
       else
-        come_from(cohort, name, accounts)
+        come_from(cohort, name, new(accounts))
       end
       at = next_at
     end
