@@ -222,6 +222,13 @@ async def test_accounts_of_two_cohorts_that_become_one_are_not_counted_by_tier_t
     assert sum(cohort.tiers.values()) == sum(cohort.countries.values()) == 5
 
 
+async def test_only_the_wish_for_training_data_is_counted_of_phrases(store):
+    seen = await send(store, FIVE, A, phrases=("judge_rubric", "reasoning_elicitation", "training_schema"))
+    assert (seen.tally.phrased, seen.cohorts[0][0].phrased) == (0, 0)
+    seen = await send(store, FIVE, A, phrases=("generator_phrasing",))
+    assert (seen.tally.phrased, seen.cohorts[0][0].phrased) == (1, 5)
+
+
 async def test_templates_that_calls_have_together_stay_two_cohorts(store):
     users, campaign = others(10, "users"), others(30, "campaign")
     await send(store, users, A)

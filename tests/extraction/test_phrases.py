@@ -27,6 +27,8 @@ from modelfence.extraction.weights import WEIGHTS
         ("Write a short story about a dragon.", ()),
         ("Write a python function that takes new words from a list.", ()),
         ("Which answer is right, a or b?", ()),
+        ("Rate the answers.", ()),
+        ("Pay by these criteria.", ()),
         ('{"name": "x", "price": 3}', ()),
         ("", ()),
     ],
