@@ -5,7 +5,7 @@ import re
 import resource
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -228,3 +228,25 @@ def test_a_file_that_can_not_be_set_aside_stays_within_its_size_until_it_can(ope
     in_the_way.rmdir()
     file.append(b"three\n")
     assert (path.read_bytes(), in_the_way.read_bytes()) == (b"three\n", b"one\n")
+
+
+def test_a_rotation_that_fails_at_the_file_itself_moves_no_older_one_twice(tmp_path, monkeypatch):
+    path = tmp_path / "r.jsonl"
+    for name in ("r.jsonl", "r.jsonl.1", "r.jsonl.2"):
+        (tmp_path / name).write_bytes(b"old\n")
+        (tmp_path / name).chmod(0o600)
+    whole = Path.replace
+
+    def fails(self, target):
+        if self == path:
+            raise OSError
+        return whole(self, target)
+
+    file = RecordingFile(path, max_bytes=1, keep=5)
+
+    monkeypatch.setattr(Path, "replace", fails)
+    for _ in range(4):
+        with suppress(OSError):
+            file.append(b"{}\n")
+    file.close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["r.jsonl", "r.jsonl.2", "r.jsonl.3"]

@@ -7,7 +7,7 @@ import pytest
 from modelfence.core.account import Account
 from modelfence.core.call import Call, Credential, CredentialState, Reading
 from modelfence.core.extraction import Extraction
-from modelfence.core.facts import FACTS, FACTS_BY_NAME
+from modelfence.core.facts import FACTS
 from modelfence.enforcement.gather import gather
 from modelfence.enforcement.ports import Location
 from modelfence.policy.compile import compile_text
@@ -53,7 +53,7 @@ def test_everything_known_has_its_fact():
     facts = gather(
         call(Reading("chat", "gpt-4o", output_tokens=10)), account, location, POLICY, extraction=Extraction()
     )
-    assert set(facts) - {"kyc.owned_by.embargoed"} == set(FACTS_BY_NAME)
+    assert set(facts) - {"kyc.owned_by.embargoed"} == {fact.name for fact in FACTS}
     assert facts["kyc.owned_by.embargoed"] == pytest.approx(0.54)
     assert facts["kyc.tier"] == 2
     assert facts["now"] == datetime(2026, 3, 2, 0, 0, 6, 562_000, UTC)

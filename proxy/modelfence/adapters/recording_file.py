@@ -9,7 +9,7 @@ import fcntl
 import os
 import stat
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY
@@ -72,11 +72,12 @@ class RecordingFile:
         return file
 
     def _set_aside(self) -> None:
-        """Give the file another name. What fails halfway goes on with the next line."""
+        """Give the file another name. What fails halfway goes on with the next line, and moves nothing twice."""
         names = [self._path, *(self._path.with_name(f"{self._path.name}.{n}") for n in range(1, self._keep + 1))]
-        for name, older in reversed(list(pairwise(names))):
-            if os.path.lexists(name):
-                name.replace(older)
+        # Up to the first name that is free: an attempt before has moved what lies beyond.
+        there = len(list(takewhile(os.path.lexists, names)))
+        for name, older in reversed(list(pairwise(names[: there + 1]))):
+            name.replace(older)
         self.close()
 
     def _put(self, file: int, data: bytes) -> None:

@@ -77,8 +77,6 @@ FACTS: tuple[Fact, ...] = (
     Fact("now", FactType.TIMESTAMP, "time of the call", always=True),
 )
 
-FACTS_BY_NAME: Mapping[str, Fact] = {fact.name: fact for fact in FACTS}
-
 OPERATIONS: tuple[str, ...] = (
     "chat", "responses", "completion", "embeddings", "image", "audio",
     "batch", "files", "models", "realtime", "unknown",
