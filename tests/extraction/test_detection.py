@@ -84,10 +84,10 @@ async def test_a_member_draws_on_the_cohort_with_its_other_calls_too(detector):
     assert (other.cohort, other.score) == ("", 0)
 
 
-async def test_of_several_cohorts_the_heaviest_counts(detector):
+async def test_of_several_cohorts_the_heaviest_counts(detector, evidence):
     said = await campaign(detector)
     scaffold = "You are the help desk of a large shop and answer kindly and in short words whatever is asked of you."
-    for account in range(20):
+    for account in range(79, -1, -1):  # those of the campaign are too few of them for the two to be one
         for turn in range(3):
             talk = Prompt((scaffold,), (f"x{account} y{turn}", f"z{account * 7 + turn}"), ("well",))
             await detector.look(call(reading=Reading("chat", prompt=talk)), who(f"account-{account}"))
@@ -95,6 +95,7 @@ async def test_of_several_cohorts_the_heaviest_counts(detector):
         call(reading=Reading("chat", prompt=Prompt((scaffold,), ("hello", "again"), ("hm",)))), who("account-1")
     )
     assert both.cohort == said.cohort
+    assert len(await evidence.cohorts()) == 2
 
 
 async def test_of_several_suspicious_cohorts_the_oldest_counts(detector):
@@ -105,7 +106,8 @@ async def test_of_several_suspicious_cohorts_the_oldest_counts(detector):
     for account in range(10, 40):
         for turn in range(4):
             text = f"{other} and write a kind reply of three parts: e{account}f{turn} g{turn * 31 + account}"
-            second = await detector.look(asking(text), who(f"account-{account}"))
+            later = replace(asking(text), at_us=asking(text).at_us + 1_000_000)
+            second = await detector.look(later, who(f"account-{account}"))
             await detector.answered(who(f"account-{account}"), second, Usage(100, 700))
     assert second.cohort not in ("", first.cohort)
     assert second.score > 0.5

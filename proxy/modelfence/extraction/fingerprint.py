@@ -7,12 +7,14 @@ sketch: two prompts that share a passage share those of its shingles whose hashe
 Shingles that are ordinary language tell nothing and are left out before the choice, so that they crowd out none that
 do (`common_phrases`).
 
-A shingle's hash is the exclusive or of five keyed hashes, one for each of its words at its place: simple tabulation
-hashing (Carter and Wegman, 1979). Only who has the key can tell which words make a shingle, and since words recur, most
-of the keyed hashes need not be made anew.
+A shingle's hash is the exclusive or of keyed hashes of its words, each shifted by its place: hashing by polynomials, of
+which the bits that not every word reaches are ignored (Lemire and Kaser, "Recursive n-gram hashing is pairwise
+independent, at best", 2010). Only who has the key can tell which words make a shingle, and since words recur, most of
+their hashes need not be made anew.
 """
 
 import re
+import sys
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from itertools import islice
@@ -34,6 +36,11 @@ _IDEOGRAMS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD_BREAKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
 _WORD = re.compile(rf"[{_IDEOGRAMS}]|[^\W_{_IDEOGRAMS}]+")
 _BYTES = HASH_BITS // 8
+_LANE = 8
+"""Bytes that the hash of a word or a shingle has for itself in one number that holds those of a whole text."""
+_PLACES = WORDS - 1
+"""Bits of a word's hash more than of a shingle's, that all places of it reach the same bits."""
+_LANES = int.from_bytes(((1 << HASH_BITS) - 1).to_bytes(_LANE, "little") * WINDOW, "little")
 _MOST_WORDS_KNOWN = 30_000
 _LONGEST_KNOWN = 40
 _MOST_TEXTS_KNOWN = 2_000
@@ -48,8 +55,7 @@ class Fingerprints:
 
     def __init__(self, key: bytes = PUBLISHED_KEY, common: Iterable[Sequence[str]] = ()) -> None:
         self._key = blake2b(key, digest_size=32, person=b"modelfence").digest()
-        self._words: dict[str, tuple[int, ...]] = {}
-        """The hashes of words at each place of a shingle."""
+        self._words = _Words(self._key)
         self._sketches: dict[tuple[int, int], tuple[int, ...]] = {}
         """By hash and length of the text, so that no text is kept."""
         self._common = frozenset(shingle for phrase in common for shingle in self._shingles(phrase))
@@ -93,22 +99,22 @@ class Fingerprints:
         return tuple(islice(telling, KEPT))
 
     def _shingles(self, words: Sequence[str]) -> list[int]:
-        if len(words) < WORDS:
-            return []
-        known, learn = self._words, self._learn
-        hashes = [known.get(word) or learn(word) for word in words]
-        runs = zip(hashes, hashes[1:], hashes[2:], hashes[3:], hashes[4:], strict=False)
-        return [a[0] ^ b[1] ^ c[2] ^ d[3] ^ e[4] for a, b, c, d, e in runs]
+        """Return the hashes of the shingles of at most WINDOW words.
 
-    def _learn(self, word: str) -> tuple[int, ...]:
-        if len(self._words) >= _MOST_WORDS_KNOWN:
-            self._words.clear()
-        digest = self._digest("0" if word.isdecimal() else word, WORDS * _BYTES)
-        places = range(0, len(digest), _BYTES)
-        found = tuple(int.from_bytes(digest[at : at + _BYTES]) for at in places)
-        if len(word) <= _LONGEST_KNOWN:
-            self._words[word] = found
-        return found
+        All are made at once, by a few operations on one long number: many times as fast as one by one.
+        """
+        count = len(words) - _PLACES
+        if count <= 0:
+            return []
+        hashes = int.from_bytes(b"".join(map(self._words.__getitem__, words)), "little")
+        mixed = hashes
+        for place in range(1, WORDS):
+            # That of the word `place` further on, `place` bits higher.
+            mixed ^= hashes >> (8 * _LANE * place - place)
+        lanes = (mixed >> _PLACES & _LANES).to_bytes(_LANE * len(words), sys.byteorder)
+        every: list[int] = memoryview(lanes).cast("Q").tolist()
+        # Their order is that of the bytes of this machine's numbers.
+        return every[:count] if sys.byteorder == "little" else every[_PLACES:]
 
     def _history(self, texts: Sequence[str]) -> int:
         if not texts:
@@ -121,6 +127,23 @@ class Fingerprints:
 
     def _digest(self, text: str, size: int) -> bytes:
         return blake2b(text.encode(errors="surrogatepass"), key=self._key, digest_size=size).digest()
+
+
+class _Words(dict[str, bytes]):
+    """The hashes of the words met last, each made when it is first asked for."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def __missing__(self, word: str) -> bytes:
+        if len(self) >= _MOST_WORDS_KNOWN:
+            self.clear()
+        folded = "0" if word.isdecimal() else word
+        digest = blake2b(folded.encode(errors="surrogatepass"), key=self._key, digest_size=_LANE).digest()
+        found = (int.from_bytes(digest) >> (8 * _LANE - HASH_BITS - _PLACES)).to_bytes(_LANE, "little")
+        if len(word) <= _LONGEST_KNOWN:
+            self[word] = found
+        return found
 
 
 def words_in(text: str) -> list[str]:
