@@ -219,7 +219,7 @@ async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
     """
     clock = VirtualClock()
     limits = settings.limits
-    patience = replace(patience_of(settings), directory_s=OPERATORS_DEADLINE_S)
+    patience = replace(patience_of(settings), directory_s=None)  # of which a file needs none
     reader = CallReader(settings.upstreams, DIALECTS, check_head=_check_head, max_request_bytes=limits.request_bytes)
     async with _replay_store(settings, clock) as store:
         fence = Fence(

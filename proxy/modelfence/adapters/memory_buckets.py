@@ -11,7 +11,7 @@ opens the fence. The holds are bounded by the calls under way and those of the l
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from itertools import islice
 
 from modelfence.core import bucket
 from modelfence.core.charge import Adjustment, Balance, Charge, Hold, Lease, Refused, Taken
@@ -115,8 +115,9 @@ class MemoryBuckets:
     def _give_back_lapsed(self, charges: Sequence[Charge], now_us: int) -> None:
         for name in {charge.bucket for charge in charges if charge.is_reserved}:
             state = self._states[name]
-            oldest = islice(state.held.items(), _LAPSED_AT_ONCE)
-            for entry, (held_us, _ends_us) in list(takewhile(lambda one: one[1][1] <= now_us, oldest)):
+            for entry, (held_us, ends_us) in list(islice(state.held.items(), _LAPSED_AT_ONCE)):
+                if ends_us > now_us:
+                    break
                 del state.held[entry]
                 state.full_at_us = bucket.settle(state.full_at_us, now_us=now_us, owed_us=-held_us)
 

@@ -6,7 +6,6 @@ the steps in `modelfence.extraction.evidence`.
 
 from array import array
 from collections.abc import Container, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field
 
 from modelfence.adapters.memory_cohorts import Cohort, Cohorts
@@ -79,9 +78,9 @@ class MemoryEvidence:
                 self._join(account, self._cohorts.by_id[self._cohorts.root(cohort.id)], met, sighting, also=also)
                 counted = {self._cohorts.root(name) for name in (*counted, cohort.id)}
         account.cohorts = self._cohorts.of_roots(account.cohorts)
-        self._index.forget(sighting.shingles, self._kept)
+        self._index.forget(self._kept)
         return Seen(
-            tally=copy(account.tally),
+            tally=account.tally.copy(),
             matched=tuple(dict.fromkeys(self._cohorts.root(cohort.id) for cohort in matched)),
             cohorts=[(self._cohorts.by_id[name].record(), calls) for name, calls in account.cohorts.items()],
         )
@@ -150,8 +149,8 @@ class MemoryEvidence:
         """
         account.cohorts = self._cohorts.of_roots(account.cohorts)
         before = account.cohorts.get(cohort.id)
-        theirs = [known.cohort for shingle in {*sighting.fingerprint.last} if (known := met.get(shingle))]
-        shared = sum(self._cohorts.root(name) == cohort.id for name in theirs)
+        theirs = [known.cohort for shingle in sighting.fingerprint.last if (known := met.get(shingle))]
+        shared = sum(theirs.count(name) for name in {*theirs} if self._cohorts.root(name) == cohort.id)
         cohort.count(sighting, before or 0, in_message=shared >= SHARED)
         account.cohorts[cohort.id] = (before or 0) + 1
         if before is None:
@@ -186,10 +185,9 @@ def _count(account: _Account, sighting: Sighting) -> None:
     tally.hours |= 1 << sighting.at_s % DAY_S // HOUR_S
     account.items.append(item)
     del account.items[:-RECENT_ITEMS]
-    message, own = {*print_.last}, sighting.own
-    known = [account.recurring.get(shingle % SHORT, 0) >= RECURS for shingle in own if shingle in message]
-    tally.templated += sum(known) >= TEMPLATED
-    _remember(account, [shingle % SHORT for shingle in own])
+    known = [shingle for shingle in sighting.own if account.recurring.get(shingle % SHORT, 0) >= RECURS]
+    tally.templated += sum(shingle in print_.last for shingle in known) >= TEMPLATED
+    _remember(account, [shingle % SHORT for shingle in sighting.own])
 
 
 def _remember(account: _Account, own: Sequence[int]) -> None:

@@ -4,7 +4,6 @@ Why a number for a shingle that one account sent: nearly all are never sent by a
 of a call share takes a third of the room of an object for each.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -42,30 +41,44 @@ class MemoryIndex:
     def __init__(self, bounds: Bounds) -> None:
         self._cut = Shards.of(bounds)
         self._days = bounds.expires_s // DAY_S
-        self._shards: defaultdict[int, Shard] = defaultdict(dict)
+        self._shards: list[Shard] = [{} for _ in range(self._cut.count)]
+        self._crowded: list[Shard] = []
+        """Those that the last call made too large."""
 
-    def meet(self, shingles: Iterable[int], *, tag: int, day: int, root: Callable[[str], str]) -> dict[int, Shingle]:
+    def meet(  # noqa: C901 - written out, because this is the loop that calls spend most of their time in
+        self, shingles: Iterable[int], *, tag: int, day: int, root: Callable[[str], str]
+    ) -> dict[int, Shingle]:
         """Return those of a call's shingles that several accounts have sent, after this one has on that day.
 
-        `root` says what has become of a cohort; empty when it is kept no more. This is the loop that calls spend most
-        of their time in, so it is written out.
+        `root` says what has become of a cohort; empty when it is kept no more.
         """
+        was = now = ""
+        """A cohort as shingles name it, and what has become of it: most shingles of a call name the same."""
         shared: dict[int, Shingle] = {}
         alone = day * SHORT + tag
-        shards, count = self._shards, self._cut.count
+        shards, count, most = self._shards, self._cut.count, self._cut.most
+        self._crowded = []
         for shingle in shingles:
             shard = shards[shingle % count]
             known = shard.get(shingle)
-            if known == alone:
-                continue
             if known is None:
                 shard[shingle] = alone
+                if len(shard) > most:
+                    self._crowded.append(shard)
                 continue
-            several = self._several(shard, shingle, known, tag=tag, day=day)
+            if known == alone:
+                continue
+            if isinstance(known, Shingle) and known.day == day:
+                several: Shingle | None = known
+            else:
+                several = self._several(shard, shingle, known, tag=tag, day=day)
             if several is None:
                 continue
             if several.cohort:
-                several.become_part_of(root(several.cohort))
+                if several.cohort != was:
+                    was, now = several.cohort, root(several.cohort)
+                if now != was:
+                    several.become_part_of(now)
             if not several.cohort and tag not in several.tags:
                 several.sent_by(tag)
             shared[shingle] = several
@@ -88,12 +101,10 @@ class MemoryIndex:
         shard[shingle] = known
         return known
 
-    def forget(self, met: Iterable[int], root: Callable[[str], str]) -> None:
+    def forget(self, root: Callable[[str], str]) -> None:
         """Forget shingles of the shards that have become too large by those that were met; see `evidence_bounds`."""
-        shards, count, most = self._shards, self._cut.count, self._cut.most
-        crowded = [shard for shingle in met if len(shard := shards[shingle % count]) > most]
-        for shard in crowded:
-            if len(shard) > most:  # not cut by another shingle of the call already
+        for shard in self._crowded:
+            if len(shard) > self._cut.most:  # not cut for another shingle of the call already
                 in_use = {one: isinstance(known, Shingle) and bool(root(known.cohort)) for one, known in shard.items()}
                 for shingle in sorted(shard, key=in_use.__getitem__)[: len(shard) - self._cut.stay]:
                     del shard[shingle]

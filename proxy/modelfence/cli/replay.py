@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import sys
@@ -89,6 +90,7 @@ async def _replay(options: argparse.Namespace, ending: ExitStack) -> int:
         settings = replace(settings, upstreams=anywhere(named))
     parts = read_parts(settings)
     complain(parts.warnings)
+    gc.freeze()  # what has been loaded by now stays: collections need not look at it again
     lines = _open(options.recording)
     ending.callback(lines.close)
     out = _open_out(options, ending)

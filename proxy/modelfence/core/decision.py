@@ -92,19 +92,21 @@ def decide(policy: Policy, facts: Facts, demand: Demand) -> Decision:
     else:
         effect, because = Effect.ALLOW, [step for step in trace if step.applied and step.rule.kind is RuleKind.ALLOW]
     wanting = (effect is Effect.DENY and not because) or (would is Effect.DENY and not would_because)
+    unknown = _unknown_facts(trace, refused_for_want_of_an_allow=wanting)
+    then = _Consequences() if effect is Effect.DENY else _consequences(policy, bound=bound, demand=demand)
     decision = Decision(
         effect=effect,
         policy_hash=policy.hash,
         rules=tuple(step.rule.id for step in because),
-        unknown=_unknown_facts(trace, refused_for_want_of_an_allow=wanting),
-        trace=trace,
-    )
-    if would is not effect:
+        unknown=tuple(dict.fromkeys((*unknown, *_unknown_facts(then.steps)))),
+        would=None if would is effect else would,
         # Only rules in shadow can make the difference, so all of these are.
-        decision = replace(decision, would=would, shadow_rules=tuple(step.rule.id for step in would_because))
-    if effect is Effect.DENY:
-        return _with_message(decision, [step.rule for step in because])
-    return _with_consequences(decision, policy, bound=bound, demand=demand)
+        shadow_rules=() if would is effect else tuple(step.rule.id for step in would_because),
+        reshaping=then.reshaping,
+        charges=tuple(then.charges),
+        trace=(*trace, *then.steps),
+    )
+    return _with_message(decision, [step.rule for step in because]) if effect is Effect.DENY else decision
 
 
 def charged(decision: Decision, taken: Taken, policy: Policy) -> Decision:
@@ -190,33 +192,33 @@ def _access(trace: Sequence[Step]) -> tuple[Effect, list[Step]]:
     return (Effect.ALLOW if allows else Effect.DENY), allows
 
 
-def _with_consequences(decision: Decision, policy: Policy, *, bound: object, demand: Demand) -> Decision:
-    """Add the reshaping and the charges of a call that may go on."""
-    steps: list[Step] = []
-    reshaping = Reshaping()
+@dataclass(slots=True)
+class _Consequences:
+    """What becomes of a call that may go on."""
+
+    reshaping: Reshaping = field(default_factory=Reshaping)
+    charges: list[Charge] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+
+
+def _consequences(policy: Policy, *, bound: object, demand: Demand) -> _Consequences:
+    """Return the reshaping and the charges of a call that may go on."""
+    then = _Consequences()
     for reshape in policy.reshapes:
         value = True if reshape.when is None else reshape.when.evaluate(bound)
         if value is False:
             continue
-        steps.append(Step(reshape.rule, applied=True, unknown=_if_unknown(value)))
+        then.steps.append(Step(reshape.rule, applied=True, unknown=_if_unknown(value)))
         if not reshape.rule.shadow:
-            reshaping |= reshape.reshaping
-    if (most := reshaping.cap.get("output_tokens")) is not None:
+            then.reshaping |= reshape.reshaping
+    if (most := then.reshaping.cap.get("output_tokens")) is not None:
         demand = replace(demand, output_tokens=min(most, demand.output_tokens))
-    charges = []
     for throttle in policy.throttles:
         charge, unknown = _charge(throttle, bound, demand)
         if charge is not None:
-            charges.append(charge)
-            steps.append(Step(throttle.rule, applied=True, unknown=unknown))
-    unknown_facts = dict.fromkeys((*decision.unknown, *_unknown_facts(steps)))
-    return replace(
-        decision,
-        reshaping=reshaping,
-        charges=tuple(charges),
-        trace=(*decision.trace, *steps),
-        unknown=tuple(unknown_facts),
-    )
+            then.charges.append(charge)
+            then.steps.append(Step(throttle.rule, applied=True, unknown=unknown))
+    return then
 
 
 def _charge(throttle: ThrottleRule, bound: object, demand: Demand) -> tuple[Charge | None, Unknown | None]:

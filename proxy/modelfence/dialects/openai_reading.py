@@ -8,7 +8,7 @@ such a prompt the model is to be named in the call.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from modelfence.core.call import Reading
 from modelfence.core.dialect import Json, MalformedRequestError
@@ -64,7 +64,7 @@ _READ = frozenset(
 def read_body(operation: str, body: Body) -> Reading:
     """Return what a body asks for. Raises MalformedRequestError naming the field that is wrong."""
     refuse_other_cases(body, _READ)
-    return replace(_READERS[operation](body), prompt=prompt_in(operation, body))
+    return _READERS[operation](body)
 
 
 def _read_chat(body: Body) -> Reading:
@@ -84,6 +84,7 @@ def _read_chat(body: Body) -> Reading:
         reasoning=_reasoning(body),
         input_tokens=tokens_in(_size_of_messages(objects(body, "messages")) + _size_of_tools(tools)),
         output_tokens=_output_tokens(body, fields, choices, least=1),
+        prompt=prompt_in("chat", body),
     )
 
 
@@ -101,6 +102,7 @@ def _read_completion(body: Body) -> Reading:
         choices=choices,
         input_tokens=input_tokens + tokens_in(size_of(string(body, "suffix") or "")),
         output_tokens=_output_tokens(body, fields, choices, least=0),
+        prompt=prompt_in("completion", body),
     )
 
 
@@ -121,11 +123,14 @@ def _read_responses(body: Body) -> Reading:
         reasoning=_reasoning(body),
         input_tokens=tokens_in(size + size_of(string(body, "instructions") or "") + _size_of_tools(tools)),
         output_tokens=_output_tokens(body, FIELDS["responses"], 1, least=1),
+        prompt=prompt_in("responses", body),
     )
 
 
 def _read_embeddings(body: Body) -> Reading:
-    return Reading("embeddings", model=model(body), input_tokens=prompts_in(body, "input")[1], output_tokens=0)
+    _, input_tokens = prompts_in(body, "input")
+    prompt = prompt_in("embeddings", body)
+    return Reading("embeddings", model=model(body), input_tokens=input_tokens, output_tokens=0, prompt=prompt)
 
 
 def choices_in(body: Body, fields: Fields) -> int:

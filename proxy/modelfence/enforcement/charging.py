@@ -44,6 +44,10 @@ class _Late:
     until_us: int
     """When it is given up, by the loop's clock."""
 
+    def made_or_not(self) -> "_Late":
+        """Return what to do when it may have been made: a hold that is still there says that it was not."""
+        return replace(self, adjustments=[replace(one, lapsed_owed_us=0) for one in self.adjustments])
+
 
 class Charging:
     """The charges of one policy's calls. `local` serves throttles that fall back on this process."""
@@ -166,20 +170,18 @@ class Charging:
 
     async def _settle(self, late: _Late) -> bool:
         """Say whether it was made; if not, it is kept to be tried again, after those that were kept before."""
-        # Made or not: a hold that is still there says that it was not.
-        again = replace(late, adjustments=[replace(one, lapsed_owed_us=0) for one in late.adjustments])
         try:
             await self._store_of(late.reservation).settle(late.adjustments)
         except UnavailableError as error:
             self._complain(error)
             if self._clock_us() < late.until_us:
-                self._keep_late(again if error.may_have_run else late)
+                self._keep_late(late.made_or_not() if error.may_have_run else late)
             else:
                 self._tell(late, "unsettled")
                 self._open.discard(late.reservation)
             return False
         except asyncio.CancelledError:
-            self._keep_late(again)
+            self._keep_late(late.made_or_not())
             raise
         self._open.discard(late.reservation)
         return True

@@ -43,7 +43,8 @@ _NO_ACCOUNT = "The API key is missing, malformed or not known to this service."
 class Patience:
     """How long the loop waits for others, in seconds, and what it reserves for answers not yet seen, in tokens."""
 
-    directory_s: float = 0.05
+    directory_s: float | None = 0.05
+    """None waits for as long as it takes."""
     lease_s: float = 30.0
     step_tokens: int = 256
     assumed_tokens: int = 1024

@@ -80,12 +80,12 @@ class Detection:
         weighed = [(score.weighed(score.of_cohort(cohort), self._weights), cohort) for cohort in cohorts]
         shared, cohort = _drawn_on(weighed) if weighed else ((), None)
         contributions = (*alone.contributions, *account, *shared)
-        return replace(
-            alone,
-            score=score.total(contributions),
-            contributions=contributions,
-            cohort=cohort.id if cohort else "",
-            cohort_accounts=cohort.accounts if cohort else 0,
+        return Extraction(
+            score.total(contributions),
+            contributions,
+            cohort.id if cohort else "",
+            cohort.accounts if cohort else 0,
+            alone.fingerprint,
         )
 
     def _remember(self, caller: Caller, found: Extraction) -> None:

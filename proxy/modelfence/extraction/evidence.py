@@ -111,7 +111,8 @@ class Sighting:
     @cached_property
     def own(self) -> list[int]:
         """Return the shingles that are looked for among the account's own."""
-        return sorted({*self.fingerprint.system, *self.fingerprint.last})[:OWN_SHINGLES]
+        of_each = (*self.fingerprint.system[:OWN_SHINGLES], *self.fingerprint.last[:OWN_SHINGLES])
+        return sorted({*of_each})[:OWN_SHINGLES]
 
 
 @dataclass(slots=True)
@@ -135,6 +136,22 @@ class Tally:
     """Bit h is set when it called in hour h of this day (UTC)."""
     hours_before: int = 0
     """Likewise of the day before."""
+
+    def copy(self) -> "Tally":
+        """Return one that goes on by itself."""
+        return Tally(
+            self.calls,
+            self.deep,
+            self.repeated,
+            self.templated,
+            self.phrased,
+            self.probes,
+            self.repeated_probes,
+            self.answers,
+            self.output_tokens,
+            self.hours,
+            self.hours_before,
+        )
 
 
 @dataclass(frozen=True, slots=True)

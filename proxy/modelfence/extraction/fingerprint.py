@@ -122,11 +122,9 @@ class Fingerprints:
         return self._hash("\n".join(text[:200] for text in texts[-_MOST_OF_A_HISTORY:]))
 
     def _hash(self, text: str) -> int:
-        """Return a hash that is the same whatever the case and spacing of a text."""
-        return int.from_bytes(self._digest(" ".join(text.lower().split()), _BYTES)) or 1
-
-    def _digest(self, text: str, size: int) -> bytes:
-        return blake2b(text.encode(errors="surrogatepass"), key=self._key, digest_size=size).digest()
+        """Return a hash that is the same whatever the case of a text."""
+        folded = text.lower().encode(errors="surrogatepass")
+        return int.from_bytes(blake2b(folded, key=self._key, digest_size=_BYTES).digest()) or 1
 
 
 class _Words(dict[str, bytes]):

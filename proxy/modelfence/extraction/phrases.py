@@ -20,8 +20,8 @@ class Phrase:
 
     words: tuple[str, ...]
     pattern: re.Pattern[str]
-    also: re.Pattern[str] | None = None
-    """Must stand somewhere, too. One pattern for both would look for every end from every beginning."""
+    also: tuple[str, ...] = ("",)
+    """One of these must stand somewhere, too."""
 
 
 PHRASES: Mapping[str, Phrase] = {
@@ -42,7 +42,7 @@ PHRASES: Mapping[str, Phrase] = {
             r"\b(?:rate|score|grade|judge|evaluate|compare)\b[^\n]{0,60}"
             r"\b(?:responses?|answers?|completions?|assistants?)\b"
         ),
-        re.compile(r"\b(?:scale of|from 0|from 1|out of 10|rubric|criteria|which (?:is|one is) better)"),
+        ("scale of", "from 0", "from 1", "out of 10", "rubric", "criteria", "which is better", "which one is better"),
     ),
     # "Come up with a set of task instructions", "rewrite the given prompt": Self-Instruct (arXiv 2212.10560),
     # Evol-Instruct (arXiv 2304.12244) and their like.
@@ -94,8 +94,8 @@ def phrases_in(prompt: Prompt) -> tuple[str, ...]:
         name
         for name, phrase in PHRASES.items()
         if any(word in looked_at for word in phrase.words)
+        and any(word in looked_at for word in phrase.also)
         and phrase.pattern.search(looked_at)
-        and (phrase.also is None or phrase.also.search(looked_at))
     ]
     fields = {name.lower() for name in prompt.schema}
     fields.update(_NAMED.findall(looked_at) if '":' in looked_at or "':" in looked_at else ())

@@ -120,13 +120,16 @@ def unevenness(cohort: CohortRecord) -> float:
         return 1.0
     rate = mean
     for _ in range(_STEPS):
-        rate = mean * (1 - math.exp(-rate))
+        before, rate = rate, mean * (1 - math.exp(-rate))
+        if before - rate < _PRECISE:
+            break
     variance = (cohort.pairs + cohort.calls) / accounts - mean * mean
     return max(0.0, variance / mean) / max(_LEAST_CHANCE, 1 + rate - mean)
 
 
 _FEW_CALLS = 1.1
 _LEAST_CHANCE = 0.05
+_PRECISE = 1e-9
 _STEPS = 20
 """Of the fixed-point iteration for the rate: from 1.1 on each step at least halves the error, or nearly so."""
 

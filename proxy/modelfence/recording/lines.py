@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from functools import partial
+from functools import lru_cache, partial
 
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.client_address import parse_address
@@ -43,6 +43,8 @@ BEFORE_S = 4_102_444_800
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _MALFORMED = "malformed"
 _COSTS_NOTHING = 300
+_ADDRESSES = 10_000
+"""So many of those met last need not be read again."""
 _LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -172,9 +174,15 @@ def _credential(values: Values) -> Credential:
 
 def _address(name: str, value: object) -> str:
     try:
-        return str(parse_address(text_of(name, value)))
+        return _canonical(text_of(name, value))
     except ValueError:
         raise BrokenLineError(f"`{name}` is no address") from None
+
+
+@lru_cache(_ADDRESSES)
+def _canonical(address: str) -> str:
+    """Return an address as it is written everywhere. Raises ValueError."""
+    return str(parse_address(address))
 
 
 def _limit(value: object) -> int | None:
