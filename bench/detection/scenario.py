@@ -19,7 +19,8 @@ class Frame:
     """A file of prompts."""
     name: str = ""
     """The text of that name; the first when it is left out."""
-    place: Literal["system", "before", "after"] = "system"
+    place: Literal["system", "before", "after", "first", "last"] = "system"
+    """Before or after what is asked, in the same message; or in a message of its own, before it or after."""
     per: Literal["class", "account", "call", "time"] = "class"
     """Who has one: the whole class, each account its own, each call one of `variants`, or each call a new one."""
     variants: int = 0

@@ -124,8 +124,12 @@ class _Talk:
         else:
             self._reply()
         asked = self._asking.next(random)
-        self._say("user", "\n\n".join((*self._frames("before"), asked, *self._frames("after"))))
+        for message in (*self._frames("first"), self._framed(asked), *self._frames("last")):
+            self._say("user", message)
         return [{"role": "system", "content": self._system}, *self._said] if self._system else list(self._said)
+
+    def _framed(self, asked: str) -> str:
+        return "\n\n".join((*self._frames("before"), asked, *self._frames("after")))
 
     def _reply(self) -> None:
         self._say("assistant", self._asking.prompts.one_of("replies", self._random))

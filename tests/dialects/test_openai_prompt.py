@@ -41,9 +41,11 @@ SCHEMA: Json = {
             Prompt((), ("hi",), ("42",)),
         ),
         ("completion", {"prompt": "once upon"}, Prompt(user=("once upon",))),
-        ("completion", {"prompt": ["a", "b"]}, Prompt(user=("a", "b"))),
+        ("completion", {"prompt": ["a", "b"]}, Prompt(user=("a\nb",))),
+        ("completion", {"prompt": "def f(", "suffix": "return 1"}, Prompt(user=("def f(\nreturn 1",))),
+        ("completion", {"prompt": "def f(", "suffix": None}, Prompt(user=("def f(",))),
         ("completion", {"prompt": [1, 2]}, Prompt(user=("t1 t2",))),
-        ("completion", {"prompt": [[1], [2, 3]]}, Prompt(user=("t1", "t2 t3"))),
+        ("completion", {"prompt": [[1], [2, 3]]}, Prompt(user=("t1\nt2 t3",))),
         ("embeddings", {"input": "text"}, Prompt(user=("text",))),
         ("embeddings", {}, Prompt()),
     ],
@@ -55,6 +57,11 @@ def test_texts_are_told_apart_by_who_speaks(operation, body, prompt):
 def test_a_long_prompt_of_token_ids_is_looked_at_from_both_ends():
     words = prompt_in("completion", {"prompt": list(range(100_000))}).user[0].split()
     assert (len(words), words[0], words[-1]) == (1_024, "t0", "t99999")
+
+
+def test_of_many_prompts_in_one_call_those_at_both_ends_are_looked_at():
+    (text,) = prompt_in("embeddings", {"input": [str(n) for n in range(1_000)]}).user
+    assert text.split("\n") == [str(n) for n in (*range(32), *range(968, 1_000))]
 
 
 def test_a_schema_that_is_deep_or_wide_is_read_so_far():

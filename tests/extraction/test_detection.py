@@ -114,6 +114,17 @@ async def test_of_several_suspicious_cohorts_the_oldest_counts(detector):
     assert (await detector.look(asking(text), who("account-15"))).cohort == first.cohort
 
 
+async def test_phrases_count_while_a_call_draws_on_no_cohort(detector):
+    [(name, weight)] = (
+        await detector.look(asking(f"Think step by step and explain: {TEMPLATE}"), who("first"))
+    ).contributions
+    assert (name, weight) == ("reasoning_elicitation", 0.05)
+    await campaign(detector)
+    after = await detector.look(asking(f"Think step by step and explain: {TEMPLATE}"), who("account-1"))
+    assert after.cohort
+    assert "reasoning_elicitation" not in after.signals
+
+
 async def test_a_template_that_is_exempt_makes_no_cohort(evidence):
     known = fingerprint(FINGERPRINTS.of_text(TEMPLATE))
     said = await campaign(Detection(evidence, FINGERPRINTS, exempt=[known]))

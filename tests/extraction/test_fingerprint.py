@@ -62,11 +62,26 @@ def test_a_template_in_the_systems_text_is_kept_apart():
     assert print_.last == ()
 
 
-def test_the_first_message_of_a_conversation_is_looked_at_but_for_the_last():
-    turns = Prompt(user=(TEMPLATE, words(30, 1), "thanks a lot for all of this help"), replies=("sure", "of course"))
+def test_what_the_user_said_before_the_last_message_is_looked_at():
+    turns = Prompt(user=("well then", TEMPLATE, "and so on", "thanks a lot for all of this help"), replies=("sure",))
     print_ = FINGERPRINTS.of(turns)
     assert print_.earlier == asked(TEMPLATE).last
     assert print_.last == asked("thanks a lot for all of this help").last
+
+
+def test_of_a_long_conversation_both_ends_are_looked_at():
+    said = [words(8, seed) for seed in range(10)]
+    found = {
+        one: {*asked(text).last} <= {*FINGERPRINTS.of(Prompt(user=(*said, "bye"))).earlier}
+        for one, text in enumerate(said)
+    }
+    assert [one for one, is_found in found.items() if not is_found] == [4, 5]
+
+
+def test_of_earlier_messages_those_with_the_smallest_hashes_are_kept():
+    said = [words(60, seed) for seed in range(4)]
+    every = sorted(shingle for text in said for shingle in asked(text).last)
+    assert FINGERPRINTS.of(Prompt(user=(*said, "bye"))).earlier == tuple(every[: 2 * KEPT])
 
 
 def test_case_spacing_punctuation_and_numbers_make_no_difference():
@@ -116,6 +131,15 @@ def test_the_same_question_is_the_same_item_and_another_is_not():
     long = words(2_000, 1)
     assert asked(long).item != asked(f"{long[:9_000]}x{long[9_000:]}").item  # not looked at, but longer
     assert asked("").item == 0
+
+
+def test_work_is_new_wherever_it_stands():
+    def item(system: str, *user: str) -> int:
+        return FINGERPRINTS.of(Prompt((system,), user)).item
+
+    assert item("be brief", "what is new", TEMPLATE) == item("Be brief", "what is new", TEMPLATE)
+    assert item("be brief", "what is new", TEMPLATE) != item("be brief", "what else is new", TEMPLATE)
+    assert item("what is new", TEMPLATE) != item("what else is new", TEMPLATE)
 
 
 def test_a_call_without_text_is_empty():

@@ -35,11 +35,11 @@ class Fingerprint:
     system: tuple[int, ...] = ()
     """Of the system's text: a sample of its shingles, at most 80 (see `modelfence.extraction.fingerprint`)."""
     earlier: tuple[int, ...] = ()
-    """Likewise of the user's first message, where it is not the last."""
+    """Likewise of what the user said before the last message."""
     last: tuple[int, ...] = ()
     """Likewise of the user's last message: what is asked now."""
     item: int = 0
-    """Of the last message as a whole, 0 when there is none: the same when the same is asked again."""
+    """Of what the system and the user say, 0 when that is nothing: the same when the same is asked again."""
     history: int = 0
     """Of all that was said before it, 0 when nothing was."""
     phrases: tuple[str, ...] = ()

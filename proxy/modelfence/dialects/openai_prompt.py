@@ -14,6 +14,8 @@ _SYSTEM_ROLES = ("system", "developer")
 _CALLS = ("tool_calls", "function_call", "arguments")
 _MOST_TOKENS = 512
 """Of a prompt given as token ids, at either end: detection looks at both ends of a text, and no further."""
+_MOST_PROMPTS = 32
+"""At either end of those of one call."""
 _MOST_NAMES = 64
 _MOST_PARTS = 256
 """Of one message, or of a call of a tool."""
@@ -30,7 +32,11 @@ def prompt_in(operation: str, body: Body) -> Prompt:
         schema = _names_of_schema(text.get("format")) if isinstance(text, dict) else ()
         given = body.get("input")
         return Prompt(first, (given,), (), schema) if isinstance(given, str) else _of_messages(given, first, schema)
-    return Prompt(user=tuple(_prompts(body.get("prompt" if operation == "completion" else "input"))))
+    # Prompts of one call are one text, not turns of a conversation.
+    prompts = "\n".join(_prompts(body.get("prompt" if operation == "completion" else "input")))
+    after = body.get("suffix")
+    asked = f"{prompts}\n{after}" if isinstance(after, str) and after else prompts
+    return Prompt(user=(asked,) if asked else ())
 
 
 def _of_messages(messages: Json, system: tuple[str, ...], schema: tuple[str, ...]) -> Prompt:
@@ -77,7 +83,7 @@ def _prompts(value: Json) -> Iterator[str]:
         ends = value if len(value) <= 2 * _MOST_TOKENS else [*value[:_MOST_TOKENS], *value[-_MOST_TOKENS:]]
         yield " ".join(f"t{token}" for token in ends)
     elif isinstance(value, list):
-        for one in value[:_MOST_NAMES]:
+        for one in value if len(value) <= 2 * _MOST_PROMPTS else [*value[:_MOST_PROMPTS], *value[-_MOST_PROMPTS:]]:
             yield from _prompts(one)
 
 

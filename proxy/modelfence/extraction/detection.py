@@ -14,6 +14,7 @@ from modelfence.core.unavailable import UnavailableError
 from modelfence.extraction import score
 from modelfence.extraction.evidence import CohortRecord, EvidenceStore, Seen, Sighting
 from modelfence.extraction.fingerprint import Fingerprints
+from modelfence.extraction.phrases import REQUEST_PHRASES
 from modelfence.extraction.templates import is_exempt
 from modelfence.extraction.weights import SUSPICIOUS, WEIGHTS, Weight
 
@@ -72,6 +73,8 @@ class Detection:
     def _judged(self, seen: Seen, alone: Extraction) -> Extraction:
         """Return the whole, with one of the cohorts that the call draws on.
 
+        Then its phrases say nothing more: they may be the template's, which the cohort is scored for.
+
         Of several that are suspicious it is the oldest, so that all variants of a campaign's template that are not one
         cohort yet draw on one bucket where they can; else the one that weighs most.
         """
@@ -79,7 +82,8 @@ class Detection:
         cohorts = [cohort for cohort in score.belongs_to(seen) if not is_exempt(cohort.template, self._exempt)]
         weighed = [(score.weighed(score.of_cohort(cohort), self._weights), cohort) for cohort in cohorts]
         shared, cohort = _drawn_on(weighed) if weighed else ((), None)
-        contributions = (*alone.contributions, *account, *shared)
+        own = [one for one in alone.contributions if cohort is None or one[0] not in REQUEST_PHRASES]
+        contributions = (*own, *account, *shared)
         return Extraction(
             score.total(contributions),
             contributions,

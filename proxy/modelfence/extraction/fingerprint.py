@@ -43,11 +43,13 @@ _PLACES = WORDS - 1
 _LANES = int.from_bytes(((1 << HASH_BITS) - 1).to_bytes(_LANE, "little") * WINDOW, "little")
 _MOST_WORDS_KNOWN = 30_000
 _LONGEST_KNOWN = 40
-_MOST_TEXTS_KNOWN = 2_000
-"""Sketches of system texts and first messages, which come again with every call of an app or a conversation."""
+_MOST_TEXTS_KNOWN = 4_000
+"""Sketches of system texts and earlier messages, which come again with every call of an app or a conversation."""
 _ITEM = 2_000
-"""Characters at each end of a message that tell it from others."""
+"""Characters at each end of what the system and the user say that tell a call from others."""
 _MOST_OF_A_HISTORY = 20
+_EARLIER = 4
+"""Messages at each end of those before the last that are looked at."""
 
 
 class Fingerprints:
@@ -61,13 +63,16 @@ class Fingerprints:
         self._common = frozenset(shingle for phrase in common for shingle in self._shingles(phrase))
 
     def of(self, prompt: Prompt) -> Fingerprint:
-        """Return the fingerprint of a prompt. At most 2,000 characters of each text are read."""
+        """Return the fingerprint of a prompt. At most 4,000 characters of each text are read."""
         *before, last = prompt.user or ("",)
+        system = "\n".join(prompt.system)
+        asked = "\n".join(prompt.user)
         return Fingerprint(
-            system=self._known_sketch("\n".join(prompt.system)),
-            earlier=self._known_sketch(before[0]) if before else (),
-            last=self._sketch(last),
-            item=self._hash(_ends(last)) if last else 0,
+            system=self._known_sketch(system),
+            earlier=self._earlier(before) if before else (),
+            last=self._known_sketch(last),
+            # What is new may stand anywhere: before a last message that is always the same, or in the system's text.
+            item=self._hash(f"{_ends(system)}\n{_ends(asked)}") if system or asked else 0,
             history=self._history([*before, *prompt.replies]),
             phrases=phrases_in(prompt),
         )
@@ -75,6 +80,13 @@ class Fingerprints:
     def of_text(self, text: str) -> tuple[int, ...]:
         """Return the sketch of one text, sorted: at most 80 hashes."""
         return self._sketch(text)
+
+    def _earlier(self, messages: Sequence[str]) -> tuple[int, ...]:
+        """Return the sketch of the messages at either end, all together."""
+        looked_at = messages if len(messages) <= 2 * _EARLIER else [*messages[:_EARLIER], *messages[-_EARLIER:]]
+        if len(looked_at) == 1:
+            return self._known_sketch(looked_at[0])
+        return tuple(sorted({one for text in looked_at for one in self._known_sketch(text)})[: 2 * KEPT])
 
     def _sketch(self, text: str) -> tuple[int, ...]:
         if len(text) <= WINDOW:
