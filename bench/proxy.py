@@ -30,7 +30,7 @@ from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.core.account import Account
 from modelfence.core.upstream import Upstream
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Location
 from modelfence.extraction.common_phrases import common_phrases

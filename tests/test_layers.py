@@ -27,7 +27,7 @@ MAY_IMPORT = {
         "core", "document", "policy", "dialects", "enforcement", "extraction", "adapters", "recording", "replay", "settings",
         "wire",
     },
-    "wiring": {"adapters", "assembly", "core", "enforcement", "extraction", "settings", "wire"},
+    "wiring": {"adapters", "assembly", "core", "dialects", "enforcement", "extraction", "settings", "wire"},
     "demo": {"core", "enforcement", "settings", "wiring"},
     "cli": {"core", "document", "policy", "settings", "settings_reading", "wiring", "demo", "adapters", "assembly", "replay"},
 }  # fmt: skip

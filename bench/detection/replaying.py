@@ -23,8 +23,9 @@ from bench.detection.simulate import write
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.recording_lines import RecordingLines
-from modelfence.assembly import DIALECTS, Parts, anywhere, fingerprints_of, read_parts, shipped_policy
+from modelfence.assembly import Parts, anywhere, fingerprints_of, read_parts, shipped_policy
 from modelfence.core.dialect import MalformedRequestError
+from modelfence.dialects.registry import DIALECTS
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.extraction.detection import Detection

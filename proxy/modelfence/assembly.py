@@ -21,8 +21,8 @@ from modelfence.core.dialect import Headers
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors
 from modelfence.core.upstream import Upstream
-from modelfence.dialects.openai import OpenAI
 from modelfence.dialects.prompt_parts import parts_of
+from modelfence.dialects.registry import DIALECTS
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import BucketStore, Detector, UnavailableError
@@ -42,7 +42,6 @@ from modelfence.wire.sanitise import check_request, header
 
 OPERATORS_DEADLINE_S = 5.0
 _LEAST_KEY_BYTES = 16
-DIALECTS = {"openai": OpenAI()}
 
 
 def shipped_policy() -> Path:

@@ -21,9 +21,10 @@ from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.circuit_breaker import Circuit
 from modelfence.adapters.redis.evidence import RedisEvidence
-from modelfence.assembly import DIALECTS, detector_of, evidence_of, patience_of, read_parts, redis_buckets
+from modelfence.assembly import detector_of, evidence_of, patience_of, read_parts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
+from modelfence.dialects.registry import DIALECTS
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows

@@ -25,7 +25,7 @@ from modelfence.core.decision import Decision, Effect
 from modelfence.core.dialect import Request
 from modelfence.core.extraction import Caller, Extraction, Fingerprint
 from modelfence.core.strict_json import parse
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.enforcement.ports import Judged, Settled
 from modelfence.enforcement.reservation import Reservation
 from modelfence.extraction.fingerprint import Fingerprints

@@ -1,66 +1,30 @@
-"""What every dialect owes the loop, whatever its API: one row in `DIALECTS` and one in `PATHS` for each."""
+"""What every dialect owes the loop, whatever its API; each has a profile (`tests/dialects/NAME/profile.py`)."""
 
 import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.dialects.profile import profiles
 
 from modelfence.core.bucket import PERIODS_US, Rate
 from modelfence.core.charge import Balance, Charge, Unit
 from modelfence.core.decision import Effect
-from modelfence.core.dialect import Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.dialect import MalformedRequestError, Outgoing, Refusal, Request
 from modelfence.core.facts import OPERATIONS
 from modelfence.core.policy import Reshaping
 from modelfence.core.strict_json import parse
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.registry import DIALECTS as REGISTERED
 
-DIALECTS: dict[str, Dialect] = {"openai": OpenAI()}
-PATHS = {
-    "openai": [
-        ("POST", "/v1/chat/completions"),
-        ("POST", "/v1/completions"),
-        ("POST", "/v1/responses"),
-        ("POST", "/v1/embeddings"),
-        ("GET", "/v1/models"),
-        ("POST", "/v1/files"),
-    ],
-}
+PROFILES = profiles()
+NAMES = list(PROFILES)
 JSON_HEADERS = (("content-type", "application/json"), ("authorization", "Bearer sk-1"))
-CALLS = [pytest.param(name, call, id=f"{name} {call[1]}") for name in DIALECTS for call in PATHS[name]]
+CALLS = [pytest.param(name, call, id=f"{name} {' '.join(call)}") for name in NAMES for call in PROFILES[name].calls]
+DIALECTS = {name: profile.dialect for name, profile in PROFILES.items()}
 
-FIELD_NAMES = st.sampled_from(
-    [
-        "model", "messages", "prompt", "input", "stream", "n", "best_of", "logprobs", "top_logprobs", "logit_bias",
-        "tools", "functions", "reasoning", "reasoning_effort", "effort", "max_tokens", "max_completion_tokens",
-        "max_output_tokens", "include", "instructions", "content", "role", "text", "type", "tool_calls", "Model", "N",
-    ]
-)  # fmt: skip
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 10**18 - 1)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(FIELD_NAMES, inner, max_size=4),
-    max_leaves=15,
-)
-BODIES = st.builds(
-    lambda likely, rest: rest | likely,
-    st.fixed_dictionaries(
-        {"model": st.text(min_size=1)},
-        optional={
-            "messages": st.lists(st.fixed_dictionaries({"content": VALUES}), max_size=3),
-            "prompt": st.text() | st.lists(st.text(), max_size=3) | st.lists(st.integers(0, 99), max_size=3),
-            "stream": st.booleans(),
-            "n": st.integers(1, 9),
-            "max_tokens": st.integers(1, 9),
-            "max_output_tokens": st.integers(1, 9),
-            "logit_bias": st.dictionaries(st.text(), st.integers(-100, 100), max_size=3),
-        },
-    ),
-    st.dictionaries(FIELD_NAMES, VALUES, max_size=3),
-)
+
+def test_every_dialect_has_a_profile():
+    assert set(PROFILES) == set(REGISTERED)
 
 
 def request_of(call, body):
@@ -76,8 +40,9 @@ def reading_or_none(dialect, request):
 
 
 @pytest.mark.parametrize(("name", "call"), CALLS)
-@given(body=VALUES | BODIES)
-def test_any_json_is_read_or_refused_as_malformed(name, call, body):
+@given(data=st.data())
+def test_any_json_is_read_or_refused_as_malformed(name, call, data):
+    body = data.draw(PROFILES[name].values() | PROFILES[name].bodies)
     reading = reading_or_none(DIALECTS[name], request_of(call, body))
     if reading is None or reading.operation == "unknown":
         return
@@ -88,22 +53,22 @@ def test_any_json_is_read_or_refused_as_malformed(name, call, body):
 
 
 @pytest.mark.parametrize(("name", "call"), CALLS)
-@given(body=BODIES)
-def test_the_model_is_the_one_that_a_plain_json_reader_reads(name, call, body):
-    raw = json.dumps(body).encode()
+@given(data=st.data())
+def test_the_model_is_the_one_that_a_plain_reader_reads(name, call, data):
+    raw = json.dumps(data.draw(PROFILES[name].bodies)).encode()
     try:
         request = request_of(call, parse(raw))
     except MalformedRequestError:
         return
     reading = reading_or_none(DIALECTS[name], request)
     if reading is not None and reading.operation not in {"unknown", "models"}:
-        assert reading.model == json.loads(raw)["model"]
+        assert reading.model == PROFILES[name].model_of(call[1], raw)
 
 
 @pytest.mark.parametrize(("name", "call"), CALLS)
-@given(body=BODIES, choices=st.integers(1, 5), output_tokens=st.integers(100, 10**6))
-def test_what_was_reshaped_keeps_to_it_and_stays_readable(name, call, body, choices, output_tokens):
-    dialect = DIALECTS[name]
+@given(data=st.data(), choices=st.integers(1, 5), output_tokens=st.integers(100, 10**6))
+def test_what_was_reshaped_keeps_to_it_and_stays_readable(name, call, data, choices, output_tokens):
+    dialect, body = DIALECTS[name], data.draw(PROFILES[name].bodies)
     before = reading_or_none(dialect, request_of(call, body))
     if before is None or before.operation == "unknown":
         return
@@ -119,14 +84,14 @@ def test_what_was_reshaped_keeps_to_it_and_stays_readable(name, call, body, choi
     assert after.choices <= max(choices, before.choices)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
 @given(method=st.sampled_from(["GET", "POST", "PUT", ""]), path=st.text())
 def test_every_operation_is_one_that_facts_know(name, method, path):
     assert DIALECTS[name].operation(method, path) in OPERATIONS
     assert DIALECTS[name].operation(method, "/v1/" + path) in OPERATIONS
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("header", ["authorization", "x-api-key", "api-key", "x-goog-api-key"])
 @given(value=st.text())
 def test_any_header_value_is_a_credential_or_a_malformed_one(name, header, value):
@@ -134,14 +99,17 @@ def test_any_header_value_is_a_credential_or_a_malformed_one(name, header, value
     assert bool(found.digest) == (found.state == "presented")
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_header_that_carries_a_key_up_is_one_it_reads(name):
-    dialect = DIALECTS[name]
-    presented = dialect.credential([("authorization", "Bearer sk-1")])
-    assert dialect.credential([dialect.credential_header("sk-1")]) == presented
+    dialect, secret = DIALECTS[name], PROFILES[name].secret
+    if PROFILES[name].signs:
+        return
+    presented = dialect.credential([("authorization", f"Bearer {secret}")])
+    outgoing = Outgoing("POST", "api.test", "/v1/x", "", (), b"{}")
+    assert dialect.credential(dialect.credential_headers(secret, outgoing)) == presented
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
 @given(
     status=st.sampled_from([400, 401, 403, 404, 408, 413, 415, 429, 431, 502, 503]),
     message=st.text(min_size=1),
@@ -174,10 +142,12 @@ def test_a_refusal_is_json_that_says_its_message_but_not_the_rule(name, status, 
     assert wait_us is None or int(headers["retry-after"]) >= max(1, wait_us / 1_000_000)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
 @given(
     operation=st.sampled_from(OPERATIONS),
-    content_type=st.sampled_from(["application/json", "text/event-stream", "", "a/b;;"]),
+    content_type=st.sampled_from(
+        ["application/json", "", "a/b;;", *{profile.stream_type for profile in PROFILES.values()}]
+    ),
     pieces=st.lists(st.binary()),
 )
 def test_any_answer_is_counted_without_raising(name, operation, content_type, pieces):
@@ -189,17 +159,19 @@ def test_any_answer_is_counted_without_raising(name, operation, content_type, pi
         assert reader.output_tokens == (usage.output_tokens if usage else 0)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
 @given(operation=st.sampled_from(OPERATIONS), with_usage=st.booleans(), pieces=st.lists(st.binary()))
 def test_only_a_stream_of_events_has_an_ending_and_it_is_events(name, operation, with_usage, pieces):
-    for content_type in ("text/event-stream; charset=utf-8", "application/json", ""):
+    stream_type, end = PROFILES[name].stream_type, PROFILES[name].stream_end
+    for content_type in (stream_type, "application/json", ""):
         reader = DIALECTS[name].usage_reader(operation, content_type)
         for piece in pieces:
             reader.feed(piece)
         ending = reader.ending(with_usage=with_usage, input_tokens=0)
         assert reader.ending(with_usage=with_usage, input_tokens=0) == ending
-        assert ending.endswith(b"\n\n") if ending else True
-        assert not ending or content_type.startswith("text/event-stream")
+        assert ending.endswith(end) if ending else True
+        assert not ending or content_type == stream_type
+        assert (reader.framing is not None) == (content_type == stream_type)
 
 
 BALANCES = st.builds(
@@ -213,7 +185,7 @@ BALANCES = st.builds(
 )
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize("name", NAMES)
 @given(balances=st.lists(BALANCES, max_size=5))
 def test_what_is_left_is_told_in_sound_headers_and_as_a_refusal_would(name, balances):
     headers = DIALECTS[name].limits(balances)

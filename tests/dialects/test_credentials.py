@@ -2,7 +2,7 @@ import pytest
 
 from modelfence.core.call import Credential, CredentialState
 from modelfence.core.dialect import MalformedRequestError
-from modelfence.dialects.credentials import credential
+from modelfence.dialects.shared.credentials import credential
 
 KEY = Credential.of("sk-1")
 MISSING = Credential(CredentialState.MISSING)

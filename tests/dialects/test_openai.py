@@ -9,7 +9,7 @@ from modelfence.core.call import Reading
 from modelfence.core.dialect import Json, MalformedRequestError, Request
 from modelfence.core.policy import Reshaping
 from modelfence.core.strict_json import parse
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 
 OPENAI = OpenAI()
 SAMPLES = Path(__file__).parent / "openai" / "requests"

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfence.dialects.openai_endings import MAX_INDEX, MAX_SCALAR
-from modelfence.dialects.openai_response_ending import MAX_KEPT_BYTES, MAX_RESPONSE_BYTES
-from modelfence.dialects.openai_usage import usage_reader
-from modelfence.dialects.sse import MAX_BYTES
+from modelfence.dialects.openai.endings import MAX_INDEX, MAX_SCALAR
+from modelfence.dialects.openai.response_ending import MAX_KEPT_BYTES, MAX_RESPONSE_BYTES
+from modelfence.dialects.openai.usage import usage_reader
+from modelfence.dialects.shared.sse import MAX_BYTES
 
 ENDINGS = Path(__file__).parent / "openai" / "endings"
 MARK = b": the fence ends it here\n\n"

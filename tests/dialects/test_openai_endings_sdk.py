@@ -9,8 +9,8 @@ import httpx2
 import openai
 import pytest
 
-from modelfence.dialects.openai_usage import usage_reader
-from modelfence.dialects.sse import EventParser
+from modelfence.dialects.openai.usage import usage_reader
+from modelfence.dialects.shared.sse import EventParser
 
 ANSWERS = Path(__file__).parent / "openai" / "answers"
 FAILED = {"chat-failed.sse", "responses-error.sse", "responses-failed.sse"}

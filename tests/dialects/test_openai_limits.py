@@ -2,7 +2,7 @@ import pytest
 
 from modelfence.core.bucket import PERIODS_US, SECOND_US, Rate
 from modelfence.core.charge import Balance, Charge, Unit
-from modelfence.dialects.openai_limits import duration, limits
+from modelfence.dialects.openai.limits import duration, limits
 
 
 def balance(unit, *, left, burst=120, per="hour", shadow=False):

@@ -4,7 +4,7 @@ import pytest
 
 from modelfence.core.dialect import Json
 from modelfence.core.extraction import Prompt
-from modelfence.dialects.openai_prompt import prompt_in
+from modelfence.dialects.openai.prompt import prompt_in
 
 TURNS = [
     {"role": "developer", "content": "be brief"},

@@ -6,7 +6,7 @@ from modelfence.core.bucket import PERIODS_US, Rate
 from modelfence.core.charge import Balance, Charge, Unit
 from modelfence.core.decision import Effect
 from modelfence.core.dialect import Refusal
-from modelfence.dialects.openai_refusal import refuse
+from modelfence.dialects.openai.refusal import refuse
 
 SECOND_US = 1_000_000
 HOURLY = Rate(60, PERIODS_US["hour"], 120)

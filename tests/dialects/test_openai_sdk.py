@@ -6,7 +6,7 @@ import pytest
 
 from modelfence.core.decision import Effect
 from modelfence.core.dialect import Refusal
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 
 SECOND_US = 1_000_000
 

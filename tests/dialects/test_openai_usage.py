@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelfence.core.call import Usage
-from modelfence.dialects.openai_tally import MAX_TOKENS
-from modelfence.dialects.openai_usage import MAX_BODY_BYTES, usage_reader
-from modelfence.dialects.sse import MAX_BYTES
+from modelfence.dialects.openai.usage import usage_reader
+from modelfence.dialects.shared.counting import MAX_BODY_BYTES, MAX_TOKENS
+from modelfence.dialects.shared.sse import MAX_BYTES
 
 ANSWERS = Path(__file__).parent / "openai" / "answers"
 EXPECTED = json.loads((ANSWERS / "usage.json").read_text())

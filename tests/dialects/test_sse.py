@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelfence.dialects.sse import MAX_BYTES, Event, EventParser
+from modelfence.dialects.shared.sse import MAX_BYTES, Event, EventParser
 
 STREAMS = {
     "one event": (b"data: a\n\n", [Event("message", b"a")]),

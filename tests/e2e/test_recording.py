@@ -11,8 +11,8 @@ import pytest
 from tests.e2e.conftest import StartGateway
 from tests.enforcement.outside import Watcher
 
-from modelfence.assembly import DIALECTS
 from modelfence.core.dialect import Headers
+from modelfence.dialects.registry import DIALECTS
 from modelfence.recording.lines import Line, read_line
 from modelfence.recording.reading import CallReader
 from modelfence.settings import Recording

@@ -8,7 +8,7 @@ from modelfence.core.call import Reading
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.core.extraction import Fingerprint
 from modelfence.core.upstream import Upstream
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.recording.lines import Line
 from modelfence.recording.reading import CallReader
 

@@ -14,7 +14,7 @@ from tests.enforcement.outside import Unwary
 from tests.wire.outside import KEY, WITHIN_S, Accounts, Buckets, Geo, Watcher
 
 from modelfence.core.upstream import Upstream
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.enforcement.fence import Fence
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon

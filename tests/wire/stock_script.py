@@ -8,7 +8,7 @@ from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.core.account import Account
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Location
 from modelfence.extraction.detection import Detection

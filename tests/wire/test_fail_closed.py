@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from modelfence.core.decision import Effect
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
+from modelfence.dialects.shared.sse import EventFraming
 
 BUG = RuntimeError("a bug")
 
@@ -49,7 +50,7 @@ async def test_an_exception_inside_the_engine_is_a_503_and_the_upstream_receives
     assert fence.watcher.refusals == [Effect.ERROR]
 
 
-@pytest.mark.parametrize("method", ["operation", "credential", "read", "credential_header"])
+@pytest.mark.parametrize("method", ["operation", "credential", "read", "credential_headers"])
 async def test_an_exception_in_a_dialect_is_a_503_and_the_upstream_receives_nothing(
     start_fence, upstream, wire, method
 ):
@@ -59,7 +60,7 @@ async def test_an_exception_in_a_dialect_is_a_503_and_the_upstream_receives_noth
 
 
 async def test_a_call_that_fails_after_it_was_charged_is_settled(start_fence, upstream, wire):
-    fence = await start_fence(dialect=Failing("credential_header"))
+    fence = await start_fence(dialect=Failing("credential_headers"))
     assert (await fence.exchange(wire.post())).status == 503
     assert (await fence.watcher.settlement()).usage is None
     assert fence.buckets.adjustments[0].owed_us < 0
@@ -126,6 +127,8 @@ async def test_an_answer_is_complete_although_settling_it_fails(fence, upstream,
 
 class BrokenReader:
     """A counter of usage with a bug."""
+
+    framing = EventFraming()
 
     def feed(self, data):
         raise BUG

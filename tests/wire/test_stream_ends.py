@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelfence.core.call import Usage
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.enforcement.ports import UnavailableError
 from modelfence.enforcement.reservation import Reservation
 from modelfence.wire.meter import Meter

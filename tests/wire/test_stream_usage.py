@@ -6,7 +6,8 @@ import pytest
 
 from modelfence.core.call import Usage
 from modelfence.core.upstream import Upstream
-from modelfence.dialects.openai import OpenAI
+from modelfence.dialects.openai.api import OpenAI
+from modelfence.dialects.shared.sse import EventFraming
 from modelfence.wire.meter import Meter
 from modelfence.wire.whole_events import MAX_EVENT_BYTES, WholeEvents
 
@@ -77,14 +78,14 @@ def test_only_a_report_of_usage_and_nothing_else_is_one(event, is_report):
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_events_are_withheld_wherever_the_bytes_are_cut(size):
     data = b"".join(event for event, _ in EVENTS) + b"data: cut off"
-    events = WholeEvents(OpenAI().only_reports_usage)
+    events = WholeEvents(EventFraming(), OpenAI().only_reports_usage)
     passed = b"".join(events.pass_on(data[at : at + size]) for at in range(0, len(data), size))
     assert passed + events.rest() == b"".join(event for event, report in EVENTS if not report) + b"data: cut off"
 
 
 @pytest.mark.parametrize("ends", [b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r\n", b"\r\n\n", b"\n\r", b"\r\n\r"])
 def test_an_event_goes_on_when_its_empty_line_has_come_however_lines_end(ends):
-    events = WholeEvents()
+    events = WholeEvents(EventFraming())
     assert events.pass_on(b"data: one" + ends) == b"data: one" + ends
     assert events.pass_on(b"data: t") == b""
     assert events.rest() == b"data: t"
@@ -94,7 +95,7 @@ def test_what_can_not_be_looked_at_is_passed_on():
     def fails(_event: bytes) -> bool:
         raise ZeroDivisionError
 
-    meter = Meter(None, counts=True, events=WholeEvents(fails))
+    meter = Meter(None, counts=True, events=WholeEvents(EventFraming(), fails))
     assert meter(b"data: o") == []
     assert meter(b"ne\n\ndata: tw") == b"data: one\n\ndata: tw"
     assert meter(b"o\n\n") == b"o\n\n"
@@ -102,7 +103,7 @@ def test_what_can_not_be_looked_at_is_passed_on():
 
 
 def test_an_event_without_end_is_not_held_back_for_ever():
-    events = WholeEvents(lambda _: True)
+    events = WholeEvents(EventFraming(), lambda _: True)
     assert events.pass_on(b"x" * MAX_EVENT_BYTES) == b""
     assert len(events.pass_on(b"x")) == MAX_EVENT_BYTES + 1
     assert events.rest() == b""

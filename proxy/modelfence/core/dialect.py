@@ -14,6 +14,8 @@ type Headers = Sequence[tuple[str, str]]
 """Names in lower case, in the order received; a name may stand more than once."""
 
 
+CREDENTIAL_PARAMETER = "key"
+"""The parameter of a query in which some API reads a key. With a credential of the fence's own it is removed."""
 CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
 """Every header that some API reads a key from. With a credential of the fence's own, all of them are replaced."""
 
@@ -42,6 +44,21 @@ class Request:
     """Decoded text of the body."""
     json: Json = None
     """The body parsed, where it is JSON."""
+    query: str = ""
+    """What stands after the path's question mark, as it came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A request as the upstream is to receive it, but for the credential."""
+
+    method: str
+    authority: str
+    """Host and port, as the Host header names them."""
+    path: str
+    query: str
+    headers: Headers
+    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +85,26 @@ class Answer:
     body: bytes = field(default=b"")
 
 
+class Framing(Protocol):
+    """Where the events of one kind of stream end."""
+
+    @property
+    def ends_lines(self) -> bool:
+        """Say whether an event ends with a line, so that a line feed after its carriage return belongs to it."""
+        ...
+
+    def ends(self, data: bytearray, before: int) -> list[int]:
+        """Return where events end in data that begins with one; none was found in its first `before` bytes."""
+        ...
+
+
 class UsageReader(Protocol):
     """Counts one answer while it streams through. Never raises on what an upstream sends."""
+
+    @property
+    def framing(self) -> Framing | None:
+        """Return how a stream is cut into events; None for a plain answer, which is passed on as it comes."""
+        ...
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the body, decoded."""
@@ -113,12 +148,12 @@ class Dialect(Protocol):
         """Return the operation a path stands for, `unknown` when it is none."""
         ...
 
-    def credential(self, headers: Headers) -> Credential:
+    def credential(self, headers: Headers, query: str = "") -> Credential:
         """Return the caller's credential. Raises MalformedRequestError when two different ones are given."""
         ...
 
-    def credential_header(self, secret: str) -> tuple[str, str]:
-        """Return the header that carries an API key to this API."""
+    def credential_headers(self, secret: str, outgoing: Outgoing) -> Headers:
+        """Return the headers that carry the fence's own credential to this API, with which a request may be signed."""
         ...
 
     def read(self, request: Request) -> Reading:

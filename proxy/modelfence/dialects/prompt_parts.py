@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from modelfence.dialects.openai_prompt import prompt_in
+from modelfence.dialects.openai.prompt import prompt_in
 
 _OPERATIONS = {"messages": "chat", "prompt": "completion", "input": "responses"}
 

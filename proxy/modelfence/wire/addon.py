@@ -132,11 +132,11 @@ class FenceAddon:
             return
         passage.status = flow.response.status_code
         operation = passage.judged.call.reading.operation
-        kind = header(fields, b"content-type")
-        reader = passage.dialect.usage_reader(operation, kind) if plain else None
+        reader = passage.dialect.usage_reader(operation, header(fields, b"content-type")) if plain else None
         events = None
-        if plain and counts and kind.partition(";")[0].strip().lower() == "text/event-stream":
-            events = WholeEvents(passage.dialect.only_reports_usage if passage.withholds_usage else None)
+        if reader is not None and reader.framing is not None and counts:
+            withheld = passage.dialect.only_reports_usage if passage.withholds_usage else None
+            events = WholeEvents(reader.framing, withheld)
             _free_of_length(flow)
             passage.is_stream = True
         _tell_limits(flow.response, passage.dialect.limits(passage.judged.taken.balances))
@@ -249,7 +249,8 @@ class FenceAddon:
         encoding = header(fields, b"content-encoding")
         body = decode(flow.request.raw_content or b"", encoding, max_bytes=self._max_request_bytes)
         known = dialect.operation(flow.request.method, path) != "unknown"
-        return Request(flow.request.method, path, headers, body, parse(body) if known and body else None)
+        query = flow.request.path.partition("?")[2]
+        return Request(flow.request.method, path, headers, body, parse(body) if known and body else None, query)
 
     def _call(self, flow: http.HTTPFlow, upstream: Upstream, request: Request, reading: Reading) -> Call:
         peer = flow.client_conn.peername
@@ -258,7 +259,7 @@ class FenceAddon:
             id=new_id(),
             at_us=self._clock_us(),
             client_ip=client_address(peer[0], forwarded_for, self._trusted_proxies),
-            credential=self._dialects[upstream.dialect].credential(request.headers),
+            credential=self._dialects[upstream.dialect].credential(request.headers, request.query),
             provider=upstream.name,
             method=request.method,
             path=request.path,

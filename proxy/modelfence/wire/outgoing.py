@@ -2,10 +2,18 @@
 
 import json
 from dataclasses import replace
+from urllib.parse import unquote_plus
 
 from mitmproxy import http
 
-from modelfence.core.dialect import BILLING_HEADERS, CREDENTIAL_HEADERS, Dialect, Request
+from modelfence.core.dialect import (
+    BILLING_HEADERS,
+    CREDENTIAL_HEADERS,
+    CREDENTIAL_PARAMETER,
+    Dialect,
+    Outgoing,
+    Request,
+)
 from modelfence.core.policy import Reshaping
 from modelfence.core.upstream import Upstream
 from modelfence.wire.sanitise import passed_on
@@ -29,17 +37,20 @@ def address(
     replaced = _REPLACED if upstream.secret is None else _REPLACED | _CREDENTIALS
     fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]
     fields.insert(0, (b"Host", upstream.authority.encode()))
-    if upstream.secret is not None:
-        name, value = dialect.credential_header(upstream.secret)
-        fields.append((name.encode(), value.encode()))
     # Counting reads the answer as it passes, so it is asked for without compression.
     fields.append((b"Accept-Encoding", b"identity"))
     if body or message.method in _METHODS_WITH_BODY:
         # Always stated: an HTTP/2 body without a length would reach an HTTP/1 upstream with no framing at all.
         fields.append((b"Content-Length", b"%d" % len(body)))
+    path, query = upstream.base_path + request.path, request.query
+    if upstream.secret is not None:
+        query = _without_credential(query)
+        headers = [(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in fields]
+        outgoing = Outgoing(message.method, upstream.authority, path, query, headers, body)
+        credential = dialect.credential_headers(upstream.secret, outgoing)
+        fields += [(name.encode(), value.encode()) for name, value in credential]
     data = message.data
-    _, mark, query = data.path.partition(b"?")
-    data.path = (upstream.base_path + request.path).encode("ascii") + mark + query
+    data.path = (f"{path}?{query}" if query else path).encode("ascii")
     data.headers = http.Headers(fields)
     data.content = body
     data.trailers = None
@@ -47,3 +58,9 @@ def address(
     data.scheme, data.host, data.port = upstream.scheme.encode(), upstream.host, upstream.port
     data.authority = upstream.authority.encode() if data.authority else b""
     return asking is not None
+
+
+def _without_credential(query: str) -> str:
+    """Return a query without the parameter that carries the caller's key."""
+    parameters = query.split("&") if query else []
+    return "&".join(one for one in parameters if unquote_plus(one.partition("=")[0]).casefold() != CREDENTIAL_PARAMETER)

@@ -1,19 +1,18 @@
 """Passes on whole events of a stream, so that it can be ended between two; and keeps back what nobody asked for."""
 
-import re
 from collections.abc import Callable
+
+from modelfence.core.dialect import Framing
 
 MAX_EVENT_BYTES = 1 << 20
 """An event longer than this is passed on as it comes."""
-_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
-"""The end of a line and an empty line, whichever way each of them ends."""
-_LONGEST_END = 4
 
 
 class WholeEvents:
     """Passes on whole events, except those that `withheld` says yes to."""
 
-    def __init__(self, withheld: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(self, framing: Framing, withheld: Callable[[bytes], bool] | None = None) -> None:
+        self._framing = framing
         self._withheld = withheld
         self._pending = bytearray()
         """What has come of an event whose end has not."""
@@ -27,9 +26,9 @@ class WholeEvents:
         if self._ended_in_return and data[:1] == b"\n":
             passed.append(self._after_return)
             data = data[1:]
-        searched = max(0, len(self._pending) - _LONGEST_END + 1)
+        before = len(self._pending)
         self._pending += data
-        ends = [found.end() for found in _EVENT_END.finditer(self._pending, searched)]
+        ends = self._framing.ends(self._pending, before)
         start = 0
         for end in ends:
             event = bytes(self._pending[start:end])
@@ -38,7 +37,8 @@ class WholeEvents:
             if goes_on:
                 passed.append(event)
             self._after_return = b"\n" if goes_on else b""
-        self._ended_in_return = bool(ends) and start == len(self._pending) and self._pending.endswith(b"\r")
+        ends_here = bool(ends) and start == len(self._pending)
+        self._ended_in_return = self._framing.ends_lines and ends_here and self._pending.endswith(b"\r")
         del self._pending[:start]
         if len(self._pending) > MAX_EVENT_BYTES:
             passed.append(self.rest())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modelfence.core.call import Usage
-from modelfence.dialects.openai_endings import as_event, index, is_small
+from modelfence.dialects.openai.endings import as_event, index, is_small
 
 MAX_RESPONSE_BYTES = 256 * 1024
 """Of a larger response object, such as one that repeats long instructions, only numbers and short texts are kept."""

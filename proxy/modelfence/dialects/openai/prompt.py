@@ -8,7 +8,7 @@ from itertools import islice
 
 from modelfence.core.dialect import Json
 from modelfence.core.extraction import Prompt
-from modelfence.dialects.fields import Body
+from modelfence.dialects.shared.fields import Body
 
 _SYSTEM_ROLES = ("system", "developer")
 _CALLS = ("tool_calls", "function_call", "arguments")

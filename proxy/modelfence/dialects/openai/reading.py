@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from modelfence.core.call import Reading
 from modelfence.core.dialect import Json, MalformedRequestError
-from modelfence.dialects.fields import (
+from modelfence.dialects.openai.prompt import prompt_in
+from modelfence.dialects.shared.fields import (
     Body,
     array,
     boolean,
@@ -24,8 +25,7 @@ from modelfence.dialects.fields import (
     string,
     wrong_type,
 )
-from modelfence.dialects.openai_prompt import prompt_in
-from modelfence.dialects.tokens import size_of, size_of_content, size_of_json, tokens_in
+from modelfence.dialects.shared.tokens import size_of, size_of_content, size_of_json, tokens_in
 
 _MOST_OUTPUT_TOKENS = 10**15
 """Where limits times choices stop growing, so that the fact stays inside 64 bits."""

@@ -5,15 +5,16 @@ that might look there first, and the call would be judged as somebody else's.
 """
 
 import re
+from urllib.parse import unquote_plus
 
 from modelfence.core.call import Credential, CredentialState
-from modelfence.core.dialect import CREDENTIAL_HEADERS, Headers, MalformedRequestError
+from modelfence.core.dialect import CREDENTIAL_HEADERS, CREDENTIAL_PARAMETER, Headers, MalformedRequestError
 
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 _BEARER = re.compile(r"(?i:bearer) +([\x21-\x7e]{1,4096})")
 
 
-def credential(headers: Headers) -> Credential:
+def credential(headers: Headers, query: str = "") -> Credential:
     """Return the one credential of a call. Raises MalformedRequestError when two that differ are given."""
     found: set[str | None] = set()
     for name, value in headers:
@@ -22,6 +23,11 @@ def credential(headers: Headers) -> Credential:
             found.add(bearer[1] if bearer else None)
         elif name in CREDENTIAL_HEADERS:
             key = value.strip(" \t")
+            found.add(key if _KEY.fullmatch(key) else None)
+    for parameter in query.split("&") if query else ():
+        name, _, value = parameter.partition("=")
+        if unquote_plus(name).casefold() == CREDENTIAL_PARAMETER:
+            key = unquote_plus(value)
             found.add(key if _KEY.fullmatch(key) else None)
     if len(found) > 1:
         message = "Two different API keys were given in one request; send one."

@@ -6,7 +6,6 @@ usage where it was asked for, then `[DONE]`. Rule: nothing an upstream sends rai
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from modelfence.core.call import Usage
 
@@ -15,21 +14,6 @@ MAX_INDEX = 127
 MAX_SCALAR = 1024
 """Characters of the longest field that is taken over."""
 _HEAD = ("id", "object", "created", "model", "system_fingerprint", "service_tier")
-
-
-class Ending(Protocol):
-    """What it takes to end one stream."""
-
-    ended: bool
-    """The stream has said its last word, and nothing may follow."""
-
-    def take(self, message: Mapping[str, object], data: bytes) -> None:
-        """Take the next event, parsed and as it came."""
-        ...
-
-    def events(self, usage: Usage, *, with_usage: bool) -> bytes:
-        """Return the events that end the stream here."""
-        ...
 
 
 class ChunksEnding:

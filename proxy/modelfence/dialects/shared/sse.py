@@ -4,11 +4,25 @@ After the WHATWG's HTML standard, section 9.2.6 "Interpreting an event stream". 
 never where it was cut; a line or an event beyond MAX_BYTES is let go and only its size is remembered.
 """
 
+import re
 from dataclasses import dataclass
 
 MAX_BYTES = 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 _LINE_ENDS = (b"\n", b"\r")
+_EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
+"""The end of a line and an empty line, whichever way each of them ends."""
+_LONGEST_END = 4
+
+
+class EventFraming:
+    """Server-sent events: each ends with an empty line."""
+
+    ends_lines = True
+
+    def ends(self, data: bytearray, before: int) -> list[int]:
+        """Return where events end."""
+        return [found.end() for found in _EVENT_END.finditer(data, max(0, before - _LONGEST_END + 1))]
 
 
 @dataclass(frozen=True, slots=True)

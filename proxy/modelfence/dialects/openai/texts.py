@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from modelfence.dialects.tokens import BYTES_PER_TOKEN, size_of, size_of_content, size_of_json
+from modelfence.dialects.shared.counting import size_of_media
+from modelfence.dialects.shared.tokens import size_of, size_of_content, size_of_json
 
 _TEXTS = ("content", "refusal", "text")
 _REASONING = ("reasoning_content", "reasoning")
@@ -16,9 +17,6 @@ _OF_A_DELTA = frozenset(
 )
 """What stands beside the text, and is no text or repeats it."""
 _READ = frozenset((*_TEXTS, *_REASONING, "tool_calls", "function_call", "audio", "delta", "message"))
-MEDIA_BYTES_PER_TOKEN = 512
-"""Of base64. OpenAI bills an image of 1.5 to 2 MB as some 4,000 tokens, a second of sound (64 KB) as 20: this is more,
-since doubt counts against the caller."""
 
 
 def text_sizes(message: Mapping[str, object]) -> Iterator[int]:
@@ -71,7 +69,7 @@ def _unread_of_response_event(message: Mapping[str, object], kind: str, size: in
 
 def _size_of_media(media: object) -> int:
     """Return the bytes of text that cost as much as these of base64."""
-    return -(-len(media) * BYTES_PER_TOKEN // MEDIA_BYTES_PER_TOKEN) if isinstance(media, str) else 0
+    return size_of_media(len(media)) if isinstance(media, str) else 0
 
 
 def _sizes_of_choice(choice: object) -> Iterator[int]:

@@ -10,14 +10,16 @@ from urllib.parse import unquote
 
 from modelfence.core.call import Credential, Reading
 from modelfence.core.charge import Balance
-from modelfence.core.dialect import Answer, Headers, Json, Refusal, Request, UsageReader
+from modelfence.core.dialect import Answer, Headers, Json, Outgoing, Refusal, Request, UsageReader
 from modelfence.core.policy import Reshaping
-from modelfence.dialects.credentials import credential
-from modelfence.dialects.fields import Body, json_object
-from modelfence.dialects.openai_limits import limits
-from modelfence.dialects.openai_reading import FIELDS, LOGPROBS_INCLUDE, Fields, choices_in, prompts_in, read_body
-from modelfence.dialects.openai_refusal import refuse
-from modelfence.dialects.openai_usage import only_reports_usage, usage_reader
+from modelfence.dialects.openai.limits import limits
+from modelfence.dialects.openai.reading import FIELDS, LOGPROBS_INCLUDE, Fields, choices_in, prompts_in, read_body
+from modelfence.dialects.openai.refusal import refuse
+from modelfence.dialects.openai.usage import only_reports_usage, usage_reader
+from modelfence.dialects.shared.credentials import credential
+from modelfence.dialects.shared.fields import Body, json_object
+from modelfence.dialects.shared.queries import parameters
+from modelfence.dialects.shared.reading import UNKNOWN
 
 _OPERATIONS = {
     ("POST", "/v1/chat/completions"): "chat",
@@ -30,17 +32,6 @@ _OPERATIONS = {
 _ID = r"(?!\.)(?:[\w.:~@+-]|%3[Aa]|%40|%2[Bb])+"
 _MODEL_PATH = re.compile(rf"/v1/models/({_ID}(?:%2[Ff]{_ID})*)", re.ASCII)
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
-_UNKNOWN = Reading(
-    "unknown",
-    model=None,
-    stream=None,
-    logprobs=None,
-    logit_bias=None,
-    choices=None,
-    tools=None,
-    reasoning=None,
-    input_tokens=None,
-)
 
 
 class OpenAI:
@@ -54,19 +45,20 @@ class OpenAI:
             return known
         return "models" if method == "GET" and _MODEL_PATH.fullmatch(path) else "unknown"
 
-    def credential(self, headers: Headers) -> Credential:
+    def credential(self, headers: Headers, query: str = "") -> Credential:
         """Return the caller's credential. Raises MalformedRequestError when two different ones are given."""
-        return credential(headers)
+        return credential(headers, query)
 
-    def credential_header(self, secret: str) -> tuple[str, str]:
+    def credential_headers(self, secret: str, _outgoing: Outgoing) -> Headers:
         """Return the header that carries an API key."""
-        return "authorization", f"Bearer {secret}"
+        return (("authorization", f"Bearer {secret}"),)
 
     def read(self, request: Request) -> Reading:
         """Return what the facts need. Raises MalformedRequestError when the upstream might read it otherwise."""
         operation = self.operation(request.method, request.path)
         if operation == "unknown":
-            return _UNKNOWN
+            return UNKNOWN
+        parameters(request.query)
         if operation == "models":
             named = _MODEL_PATH.fullmatch(request.path)
             return Reading(operation, model=unquote(named[1]) if named else "", output_tokens=0)

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 from modelfence.core.bucket import SECOND_US
 from modelfence.core.dialect import Answer, Refusal
-from modelfence.dialects.openai_limits import headers_of, resource
+from modelfence.dialects.openai.limits import headers_of, resource
+from modelfence.dialects.shared.refusing import message_of, retry_after
 
 MAX_WAIT_US = 60 * SECOND_US
 """The longest wait that every version of the SDKs obeys."""
@@ -21,7 +22,7 @@ MAX_WAIT_US = 60 * SECOND_US
 def refuse(refusal: Refusal) -> Answer:
     """Return the refusal as JSON, with the headers that OpenAI's SDKs read."""
     kind, code = _kind(refusal)
-    error = {"message": _message(refusal), "type": kind, "param": None, "code": code}
+    error = {"message": message_of(refusal), "type": kind, "param": None, "code": code}
     return Answer(refusal.status, tuple(_headers(refusal)), json.dumps({"error": error}, ensure_ascii=False).encode())
 
 
@@ -40,20 +41,13 @@ def _kind(refusal: Refusal) -> tuple[str, str | None]:
             return "invalid_request_error", None
 
 
-def _message(refusal: Refusal) -> str:
-    parts = [refusal.message.strip()]
-    if refusal.help_url:
-        parts.append(f"See {refusal.help_url} for help.")
-    return " ".join((*parts, f"(request id {refusal.call_id})"))
-
-
 def _headers(refusal: Refusal) -> Iterator[tuple[str, str]]:
     yield "content-type", "application/json"
     yield "x-request-id", refusal.call_id
     if refusal.status == 401:  # noqa: PLR2004
         yield "www-authenticate", "Bearer"
+    yield from retry_after(refusal)
     if refusal.retry_after_us is not None:
-        yield "retry-after", str(max(1, -(-refusal.retry_after_us // SECOND_US)))
         yield "retry-after-ms", str(max(1, -(-refusal.retry_after_us // 1000)))
         if refusal.retry_after_us > MAX_WAIT_US:
             yield "x-should-retry", "false"

@@ -1,0 +1,1 @@
+"""OpenAI's API, also as vLLM, SGLang and other servers speak it."""

@@ -1,0 +1,8 @@
+"""Every dialect, by the name that settings use."""
+
+from collections.abc import Mapping
+
+from modelfence.core.dialect import Dialect
+from modelfence.dialects.openai.api import OpenAI
+
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(),)}

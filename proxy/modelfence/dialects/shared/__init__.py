@@ -1,0 +1,1 @@
+"""What several APIs have in common: typed fields, credentials, streams and their counting."""
