@@ -25,7 +25,7 @@ from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.recording_lines import RecordingLines
 from modelfence.assembly import Parts, anywhere, fingerprints_of, read_parts, shipped_policy
 from modelfence.core.dialect import MalformedRequestError
-from modelfence.dialects.registry import DIALECTS
+from modelfence.dialects.known import DIALECTS
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.extraction.detection import Detection

@@ -21,8 +21,8 @@ from modelfence.core.dialect import Headers
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, errors
 from modelfence.core.upstream import Upstream
+from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.prompt_parts import parts_of
-from modelfence.dialects.registry import DIALECTS
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, Patience
 from modelfence.enforcement.ports import BucketStore, Detector, UnavailableError

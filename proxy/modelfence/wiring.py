@@ -24,7 +24,7 @@ from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.assembly import detector_of, evidence_of, patience_of, read_parts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
-from modelfence.dialects.registry import DIALECTS
+from modelfence.dialects.known import DIALECTS
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows

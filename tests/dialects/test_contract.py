@@ -14,7 +14,7 @@ from modelfence.core.dialect import MalformedRequestError, Outgoing, Refusal, Re
 from modelfence.core.facts import OPERATIONS
 from modelfence.core.policy import Reshaping
 from modelfence.core.strict_json import parse
-from modelfence.dialects.registry import DIALECTS as REGISTERED
+from modelfence.dialects.known import DIALECTS as REGISTERED
 
 PROFILES = profiles()
 NAMES = list(PROFILES)

@@ -12,7 +12,7 @@ from tests.e2e.conftest import StartGateway
 from tests.enforcement.outside import Watcher
 
 from modelfence.core.dialect import Headers
-from modelfence.dialects.registry import DIALECTS
+from modelfence.dialects.known import DIALECTS
 from modelfence.recording.lines import Line, read_line
 from modelfence.recording.reading import CallReader
 from modelfence.settings import Recording
