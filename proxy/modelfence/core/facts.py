@@ -55,8 +55,8 @@ FACTS: tuple[Fact, ...] = (
     Fact(
         "request.operation",
         FactType.STRING,
-        "chat, responses, completion, embeddings, image, audio, moderation, tokens (counting them), batch, files, tuning,"
-        " models, realtime or unknown",
+        "chat, responses, completion, embeddings, image, audio, moderation, tokens (counting them), batch, files,"
+        " tuning, models, realtime or unknown",
         always=True,
     ),
     Fact("request.model", FactType.STRING, "the model asked for, as the upstream will read it"),
