@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from modelfence.core.dialect import Dialect
+from modelfence.dialects.azure.api import Azure
 from modelfence.dialects.openai.api import OpenAI
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(),)}
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(), Azure())}

@@ -1,0 +1,1 @@
+"""OpenAI's models as Microsoft Azure serves them."""
