@@ -19,7 +19,7 @@ from modelfence.core.upstream import Upstream
 from modelfence.wire.sanitise import passed_on
 
 _METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
-_CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS | BILLING_HEADERS)
+CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS | BILLING_HEADERS)
 _REPLACED = frozenset((b"host", b"content-length", b"content-encoding", b"accept-encoding"))
 
 
@@ -34,7 +34,7 @@ def address(
     asking = dialect.asking_for_usage(replace(request, json=shaped))
     wanted = shaped if asking is None or not upstream.stream_usage else asking
     body = request.body if wanted == request.json else json.dumps(wanted, ensure_ascii=False).encode()
-    replaced = _REPLACED if upstream.secret is None else _REPLACED | _CREDENTIALS
+    replaced = _REPLACED if upstream.secret is None else _REPLACED | CREDENTIALS
     fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]
     fields.insert(0, (b"Host", upstream.authority.encode()))
     # Counting reads the answer as it passes, so it is asked for without compression.
@@ -44,7 +44,7 @@ def address(
         fields.append((b"Content-Length", b"%d" % len(body)))
     path, query = upstream.base_path + request.path, request.query
     if upstream.secret is not None:
-        query = _without_credential(query)
+        query = without_credential(query)
         headers = [(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in fields]
         outgoing = Outgoing(message.method, upstream.authority, path, query, headers, body)
         credential = dialect.credential_headers(upstream.secret, outgoing)
@@ -60,7 +60,7 @@ def address(
     return asking is not None
 
 
-def _without_credential(query: str) -> str:
+def without_credential(query: str) -> str:
     """Return a query without the parameter that carries the caller's key."""
     parameters = query.split("&") if query else []
     return "&".join(one for one in parameters if unquote_plus(one.partition("=")[0]).casefold() != CREDENTIAL_PARAMETER)

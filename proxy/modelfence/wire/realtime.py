@@ -1,0 +1,290 @@
+"""Realtime APIs: a websocket between client and upstream, of which every answer is judged, paid for and settled.
+
+The handshake is judged as a call; so is each answer, whether the client asks for it or the API begins it by itself, and
+each change of the model. What is refused ends the connection: an error in the API's own words, and close code 1008.
+
+Rule: messages go on one by one, each once the one before it was taken, so that memory stays flat; every wait has a
+deadline. What fails in here ends the connection, and lets nothing on.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from modelfence.core.call import Call, Credential, Reading, Usage
+from modelfence.core.client_address import Network, client_address
+from modelfence.core.decision import Effect
+from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.realtime import RealtimeDialect, Session
+from modelfence.core.upstream import Upstream, choose
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.ports import Judged, Observer
+from modelfence.wire.first_request import ReadAgain, Reader, first_head
+from modelfence.wire.handshake import SWITCHING, Handshake, accepting, answer, open_upstream
+from modelfence.wire.websocket import GOING_AWAY, POLICY_VIOLATION, ClosedError, Websocket
+
+log = logging.getLogger(__name__)
+
+OPERATION = "realtime"
+IDLE_S = 900.0
+"""Without a word from either side for so long a session is ended. OpenAI ends each after an hour."""
+MOST_ANSWERS = 16
+"""That are asked for and not ended."""
+_NOTHING_THERE = "Nothing is served under this path."
+_FAULT = "The service can't check this request right now; try again shortly."
+_UNREACHABLE = "The upstream API could not be reached, or its answer could not be read."
+
+
+@dataclass(slots=True)
+class _Answering:
+    """An answer that was admitted, and what of it has passed."""
+
+    judged: Judged
+    tokens: int = 0
+
+
+@dataclass(slots=True)
+class _Talk:
+    """One session."""
+
+    upstream: Upstream
+    request: Request
+    session: Session
+    client_ip: str
+    credential: Credential
+    client: Websocket
+    api: Websocket
+    admitted: list[_Answering] = field(default_factory=list)
+    """Asked for by the client, and not begun."""
+    under_way: dict[str, _Answering] = field(default_factory=dict)
+
+
+class _RefusedError(Exception):
+    """What was asked for is refused; the connection ends."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Realtime:
+    """Serves websockets in front of these upstreams."""
+
+    def __init__(  # noqa: PLR0913 - what the wire needs, by keyword
+        self,
+        fence: Fence,
+        *,
+        upstreams: Sequence[Upstream],
+        dialects: Mapping[str, Dialect],
+        realtime: Mapping[str, RealtimeDialect],
+        trusted_proxies: Sequence[Network],
+        message_bytes: int,
+        observers: Sequence[Observer],
+        clock_us: Callable[[], int],
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._fence = fence
+        self._upstreams = upstreams
+        self._dialects = dialects
+        self._realtime = realtime
+        self._trusted_proxies = trusted_proxies
+        self._message_bytes = message_bytes
+        self._observers = observers
+        self._clock_us = clock_us
+        self._idle_s = idle_s
+
+    async def first(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, head_bytes: int, head_s: float
+    ) -> Reader | None:
+        """Serve a connection that begins with a websocket's handshake to its end; return the reader of any other.
+
+        Never raises, but when it is cancelled.
+        """
+        head, data = await first_head(reader, head_bytes=head_bytes, head_s=head_s)
+        path = head.split(b" ", 2)[1].decode("latin-1").partition("?")[0] if head else ""
+        try:
+            handshake = Handshake.read(head) if head else None
+            if handshake is None:
+                return ReadAgain(data, reader)
+            if len(data) > len(head):
+                raise MalformedRequestError("Nothing may be sent before the handshake is answered.")  # noqa: TRY301
+            await self._serve(handshake, reader, writer)
+        except MalformedRequestError as error:
+            self._unjudged(Effect.REJECT)
+            answer(writer, self._refusal(path, error.status, error.message))
+        except Exception:
+            log.exception("a realtime session ends: the fence itself failed")
+            for observer in self._observers:
+                observer.hook_failed()
+            answer(writer, self._refusal(path, 503, _FAULT))
+        writer.close()
+        return None
+
+    async def _serve(self, handshake: Handshake, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        chosen = choose(self._upstreams, handshake.request.path)
+        if chosen is None:
+            raise MalformedRequestError(_NOTHING_THERE, status=404)
+        upstream, path = chosen
+        request = replace(handshake.request, path=path)
+        known = self._realtime.get(upstream.dialect)
+        session = known.session(request) if known else None
+        if session is None:
+            raise MalformedRequestError(_NOTHING_THERE, status=404)
+        dialect = self._dialects[upstream.dialect]
+        forwarded_for = [value for name, value in request.headers if name == "x-forwarded-for"]
+        client_ip = client_address(writer.get_extra_info("peername")[0], forwarded_for, self._trusted_proxies)
+        credential = dialect.credential(request.headers, request.query)
+        call = self._call(upstream, request, session.opening(), client_ip, credential)
+        judged = await self._fence.judge(call)
+        if not judged.decision.admitted:
+            answer(writer, dialect.refuse(self._fence.refusal(judged)))
+            return
+        try:
+            opened = await open_upstream(upstream, dialect, handshake, path)
+        except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+            await self._fence.settle(judged, None, status=None)
+            log.info("the upstream `%s` opens no websocket: %s", upstream.name, error)
+            answer(writer, self._refusal(handshake.request.path, 502, _UNREACHABLE))
+            return
+        if isinstance(opened, Answer):
+            await self._fence.settle(judged, None, status=opened.status)
+            answer(writer, opened)
+            return
+        api_reader, api_writer, protocol = opened
+        await self._fence.settle(judged, Usage(), status=SWITCHING)
+        writer.write(accepting(handshake.key, protocol))
+        bounds = {"message_bytes": self._message_bytes, "idle_s": self._idle_s}
+        client = Websocket(reader, writer, is_client=False, **bounds)  # type: ignore[arg-type]
+        api = Websocket(api_reader, api_writer, is_client=True, **bounds)  # type: ignore[arg-type]
+        await self._talk(_Talk(upstream, request, session, client_ip, credential, client, api))
+
+    async def _talk(self, talk: _Talk) -> None:
+        """Pass messages on until one side ends it, or the fence does; then settle what was under way."""
+        passing = [asyncio.create_task(self._from_client(talk)), asyncio.create_task(self._from_upstream(talk))]
+        code, reason = GOING_AWAY, "the fence stops"
+        try:
+            done, _ = await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+            failure = next(iter(done)).exception()
+            match failure:
+                case ClosedError():
+                    code, reason = failure.code, failure.reason
+                case _RefusedError():
+                    code, reason = POLICY_VIOLATION, "refused by the policy of this service"
+                    await talk.client.send(talk.session.refuse(failure.refusal))
+                case MalformedRequestError():
+                    code, reason = POLICY_VIOLATION, "the message could not be read"
+                    self._unjudged(Effect.REJECT)
+                    refusal = Refusal(Effect.REJECT, failure.status, failure.message, _new_id())
+                    await talk.client.send(talk.session.refuse(refusal))
+                case _:
+                    code, reason = 1011, "the fence itself failed"
+                    log.error("a realtime session ends: the fence itself failed", exc_info=failure)
+                    for observer in self._observers:
+                        observer.hook_failed()
+        except ClosedError as error:
+            log.debug("the last words did not arrive: %s", error)
+        finally:
+            for task in passing:
+                task.cancel()
+            await asyncio.gather(*passing, return_exceptions=True)
+            await talk.api.close(GOING_AWAY if code == POLICY_VIOLATION else code, reason)
+            await talk.client.close(code, reason)
+            await self._settle_all(talk)
+
+    async def _from_client(self, talk: _Talk) -> None:
+        while True:
+            message = await talk.client.receive()
+            asked = talk.session.from_client(message)
+            if asked is not None:
+                judged = await self._judge(talk, asked.reading)
+                if asked.is_answered:
+                    talk.admitted.append(_Answering(judged))
+                    if len(talk.admitted) + len(talk.under_way) > MOST_ANSWERS:
+                        raise MalformedRequestError("Too many answers were asked for at once.", status=429)
+                else:
+                    await self._fence.settle(judged, Usage(), status=None)
+            await talk.api.send(message)
+
+    async def _from_upstream(self, talk: _Talk) -> None:
+        while True:
+            message = await talk.api.receive()
+            said = talk.session.from_upstream(message)
+            if said.begins:
+                # What nobody asked for, the API began by itself; it is judged before a word of it goes on.
+                answering = talk.admitted.pop(0) if talk.admitted else None
+                if answering is None:
+                    answering = _Answering(await self._judge(talk, talk.session.unasked()))
+                talk.under_way[said.answer] = answering
+            under_way = talk.under_way.get(said.answer)
+            if under_way is not None:
+                under_way.tokens += said.tokens
+                if said.usage is not None:
+                    del talk.under_way[said.answer]
+                    await self._settle(under_way, said.usage)
+                elif under_way.judged.reservation.is_used_up(under_way.tokens):
+                    await self._pay_step(under_way)
+            await talk.client.send(message)
+
+    async def _judge(self, talk: _Talk, reading: Reading) -> Judged:
+        """Return what was decided. Raises _RefusedError."""
+        call = self._call(talk.upstream, talk.request, reading, talk.client_ip, talk.credential)
+        judged = await self._fence.judge(call)
+        if not judged.decision.admitted:
+            raise _RefusedError(self._fence.refusal(judged))
+        most = judged.decision.reshaping.cap.get("output_tokens")
+        if most is not None and (reading.output_tokens is None or reading.output_tokens > most):
+            # What the client says goes on as it is, so it has to say what the policy asks for.
+            await self._fence.settle(judged, None, status=None)
+            message = f"Answers are limited to {most} tokens here: ask for no more with `max_output_tokens`."
+            raise _RefusedError(Refusal(Effect.DENY, 403, message, call.id))
+        return judged
+
+    async def _pay_step(self, answering: _Answering) -> None:
+        if not await self._fence.extend(answering.judged, answering.tokens):
+            message = "The rate limit of this service is reached."
+            raise _RefusedError(Refusal(Effect.THROTTLE, 429, message, answering.judged.call.id))
+
+    async def _settle(self, answering: _Answering, usage: Usage | None) -> None:
+        if usage is None or usage.estimated:
+            # What passed was counted; an input that nobody reported is what the request was read as.
+            usage = Usage(output_tokens=answering.tokens, estimated=True)
+        await self._fence.settle(answering.judged, usage, status=SWITCHING)
+
+    async def _settle_all(self, talk: _Talk) -> None:
+        """Settle answers that never ended. One that never began is taken for one that cost its input."""
+        for answering in (*talk.under_way.values(), *talk.admitted):
+            await self._settle(answering, None)
+        talk.under_way.clear()
+        talk.admitted.clear()
+
+    def _call(
+        self, upstream: Upstream, request: Request, reading: Reading, client_ip: str, credential: Credential
+    ) -> Call:
+        return Call(
+            id=_new_id(),
+            at_us=self._clock_us(),
+            client_ip=client_ip,
+            credential=credential,
+            provider=upstream.name,
+            method=request.method,
+            path=request.path,
+            bytes=0,
+            reading=reading,
+            max_output_tokens=upstream.max_output_tokens,
+        )
+
+    def _refusal(self, path: str, status: int, message: str) -> Answer:
+        chosen = choose(self._upstreams, path)
+        dialect = self._dialects[(chosen[0] if chosen else self._upstreams[0]).dialect]
+        effect = Effect.REJECT if status < 500 else Effect.ERROR  # noqa: PLR2004
+        return dialect.refuse(Refusal(effect, status, message, _new_id()))
+
+    def _unjudged(self, effect: Effect) -> None:
+        for observer in self._observers:
+            observer.unjudged("none", OPERATION, effect)
+
+
+def _new_id() -> str:
+    return secrets.token_hex(16)
