@@ -47,6 +47,7 @@ from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_bo
 
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.wire.bodies import unasked_encoding
+from modelfence.wire.guard_chunks import ChunkReader
 from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing, header
 
 log = logging.getLogger(__name__)
@@ -133,7 +134,9 @@ class GuardedHttp1Server(Http1Server):
         self._http10 = not request.is_http11
         self._closes = self._http10 or closes_connection(request.data.headers.fields)
         self.request = request
-        self.body_reader = make_body_reader(size)
+        self.body_reader = (
+            ChunkReader(self._bounds.head_bytes) if size is None else make_body_reader(size)  # type: ignore[assignment]
+        )
         self.state = self.read_body
         yield ReceiveHttp(RequestHeaders(self.stream_id, request, size == 0))
         yield from self.state(event)
@@ -146,17 +149,12 @@ class GuardedHttp1Server(Http1Server):
         while self.state == self.read_body:
             try:
                 part = self.body_reader(self.buf)
-            except h11.ProtocolError:
-                yield from self._break_off("The body is not framed as its headers say.")
+            except MalformedRequestError as error:
+                yield from self._break_off(error.message)
                 return
             if part is None:
-                if len(self.buf) > self._bounds.head_bytes:
-                    yield from self._break_off("A line of the chunked body is too long.")
                 return
             if isinstance(part, h11.EndOfMessage):
-                if part.headers:
-                    yield from self._break_off("Trailers are not accepted.")
-                    return
                 yield ReceiveHttp(RequestEndOfMessage(self.stream_id))
                 if self.state == self.read_body:
                     yield from self.mark_done(request=True)
