@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -122,7 +122,7 @@ async def api() -> AsyncIterator[Api]:
 
 
 @pytest.fixture
-async def start(api) -> AsyncIterator:
+async def start(api) -> AsyncIterator[Callable[..., Awaitable[Front]]]:
     async with AsyncExitStack() as ending:
 
         async def start(**options) -> Front:

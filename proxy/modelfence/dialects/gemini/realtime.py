@@ -1,0 +1,192 @@
+"""Gemini's Live API over a websocket.
+
+After the reference of `BidiGenerateContent`. The first message, `setup`, names the model; what comes before it can't be
+judged, so nothing does. A turn of the model is asked for by `clientContent` that completes the client's turn, by the
+answers to its tools, or begun by the API itself when a speaker falls silent. Turns have no names: one follows another.
+
+Rule: a message that the fence can't read does not go on; nothing the upstream says raises.
+"""
+
+import json
+import re
+from collections import deque
+from dataclasses import replace
+
+from modelfence.core.call import Reading, Usage
+from modelfence.core.dialect import Json, MalformedRequestError, Refusal, Request
+from modelfence.core.extraction import Prompt
+from modelfence.core.realtime import Asked, Said
+from modelfence.core.strict_json import parse
+from modelfence.dialects.shared.counting import Tally, count_in, size_of_media
+from modelfence.dialects.shared.fields import Body, array, boolean, integer, mapping, model
+from modelfence.dialects.shared.queries import parameters
+from modelfence.dialects.shared.refusing import message_of
+from modelfence.dialects.shared.tokens import size_of, size_of_json, tokens_in, tokens_in_delta
+
+_PATH = re.compile(r"/ws/google\.ai\.generativelanguage\.v1(?:alpha|beta)\.GenerativeService\.BidiGenerateContent")
+_KINDS = ("setup", "clientContent", "realtimeInput", "toolResponse")
+_SETUP = ("model", "generationConfig", "systemInstruction", "tools")
+_LIMITS = ("maxOutputTokens", "thinkingConfig", "candidateCount")
+MAX_ITEMS = 32
+"""Texts of the conversation that are remembered for the fingerprint of a prompt."""
+
+
+class GeminiRealtime:
+    """Live sessions of the dialect `gemini`."""
+
+    def session(self, request: Request) -> "GeminiSession | None":
+        """Return what follows a handshake, None when no websocket is known there."""
+        if request.method != "GET" or not _PATH.fullmatch(request.path):
+            return None
+        parameters(request.query)
+        return GeminiSession()
+
+
+class GeminiSession:
+    """One connection."""
+
+    def __init__(self) -> None:
+        self._setup: Reading | None = None
+        self._system = ""
+        self._heard: deque[str] = deque(maxlen=MAX_ITEMS)
+        self._size = 0
+        """Bytes of the conversation so far, all of which is input of every turn."""
+        self._turns = 0
+        self._is_speaking = False
+        self._reported: dict[str, object] = {}
+
+    def opening(self) -> Reading:
+        """Return what the handshake asks for, which is nothing yet."""
+        return Reading("realtime", stream=True, output_tokens=0)
+
+    def unasked(self) -> Reading:
+        """Return what a turn asks for that the API begins by itself."""
+        return self._answer()
+
+    def from_client(self, message: str | bytes) -> Asked | None:
+        """Take a message of the client; return what has to be judged, if anything. Raises MalformedRequestError."""
+        body = parse(message.encode() if isinstance(message, str) else message)
+        if not isinstance(body, dict):
+            raise MalformedRequestError("A message must be a JSON object.")
+        _refuse_other_spellings(body, _KINDS)
+        kinds = [name for name in body if name in _KINDS]
+        if len(kinds) != 1 or len(body) != 1:
+            raise MalformedRequestError(f"A message must hold one of: {', '.join(_KINDS)}.")
+        [kind] = kinds
+        content = mapping(body, kind) or {}
+        if kind == "setup":
+            return self._begin(content)
+        if self._setup is None:
+            raise MalformedRequestError("The first message must be `setup`.")
+        self._size += size_of_media(size_of_json(content)) if kind == "realtimeInput" else size_of_json(content)
+        self._heard.extend(_texts(content.get("turns") if kind == "clientContent" else content.get("text")))
+        _refuse_other_spellings(content, ("turns", "turnComplete"))
+        if (kind == "clientContent" and boolean(content, "turnComplete")) or kind == "toolResponse":
+            return Asked(self._answer(), is_answered=True)
+        return None
+
+    def from_upstream(self, message: str | bytes) -> Said:
+        """Take a message of the upstream. Never raises."""
+        try:
+            body = json.loads(message)
+        except (ValueError, RecursionError):
+            return Said()
+        if not isinstance(body, dict):
+            return Said()
+        if isinstance(usage := body.get("usageMetadata"), dict):
+            self._reported = usage
+        content = body.get("serverContent")
+        if not isinstance(content, dict):
+            return Said()
+        begins = not self._is_speaking and "modelTurn" in content
+        if begins:
+            self._is_speaking, self._turns = True, self._turns + 1
+        if not self._is_speaking:
+            return Said()
+        name, tokens = f"turn {self._turns}", sum(_tokens(content.get("modelTurn")))
+        if content.get("turnComplete") is not True:
+            return Said(name, begins=begins, tokens=tokens)
+        self._is_speaking = False
+        usage, self._reported = self._reported, {}
+        return Said(name, begins=begins, tokens=tokens, usage=_usage(usage))
+
+    def refuse(self, refusal: Refusal) -> str:
+        """Return an error as the API's other interfaces shape it: this one says only why it closes."""
+        status = "RESOURCE_EXHAUSTED" if refusal.status == 429 else "PERMISSION_DENIED"  # noqa: PLR2004
+        return json.dumps({"error": {"code": refusal.status, "message": message_of(refusal), "status": status}})
+
+    def _begin(self, setup: Body) -> Asked:
+        if self._setup is not None:
+            raise MalformedRequestError("A session has one `setup`.")
+        _refuse_other_spellings(setup, _SETUP)
+        config = mapping(setup, "generationConfig") or {}
+        _refuse_other_spellings(config, _LIMITS)
+        thinking = mapping(config, "thinkingConfig") or {}
+        _refuse_other_spellings(thinking, ("thinkingBudget",))
+        limit, budget = integer(config, "maxOutputTokens", least=1), integer(thinking, "thinkingBudget", least=-1) or 0
+        tools = array(setup, "tools")
+        self._system = "\n".join(_texts(setup.get("systemInstruction")))
+        self._size += size_of(self._system) + (size_of_json(tools) if tools else 0)
+        self._setup = Reading(
+            "realtime",
+            model=model(setup).removeprefix("models/"),
+            stream=True,
+            tools=len(tools),
+            reasoning=budget != 0,
+            output_tokens=None if limit is None else limit + max(0, budget),
+        )
+        return Asked(replace(self._setup, output_tokens=0), is_answered=False)
+
+    def _answer(self) -> Reading:
+        setup = self._setup or self.opening()
+        prompt = Prompt((self._system,) if self._system else (), tuple(self._heard))
+        return replace(setup, input_tokens=tokens_in(self._size), prompt=prompt)
+
+
+def _refuse_other_spellings(body: Body, names: tuple[str, ...]) -> None:
+    """Refuse `generation_config` for `generationConfig`: Google's servers read both, and one of them would win."""
+    plain = {name.casefold(): name for name in names}
+    for given in body:
+        meant = plain.get(given.replace("_", "").casefold())
+        if meant is not None and meant != given:
+            raise MalformedRequestError(f"Unknown name '{given}'. Did you mean '{meant}'?")
+
+
+def _texts(value: Json) -> list[str]:
+    """Return the texts of contents and their parts."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for one in value[:MAX_ITEMS] for text in _texts(one)]
+    if isinstance(value, dict) and value.get("role") != "model":
+        text = value.get("text")
+        return [text] if isinstance(text, str) else _texts(value.get("parts"))
+    return []
+
+
+def _tokens(turn: object) -> list[int]:
+    parts = turn.get("parts") if isinstance(turn, dict) else None
+    tokens = []
+    for part in parts if isinstance(parts, list) else ():
+        text = part.get("text") if isinstance(part, dict) else None
+        media = part.get("inlineData") if isinstance(part, dict) else None
+        data = media.get("data") if isinstance(media, dict) else None
+        if isinstance(text, str):
+            tokens.append(tokens_in_delta(size_of(text)))
+        elif isinstance(data, str):
+            tokens.append(tokens_in(size_of_media(len(data))))
+    return tokens
+
+
+def _usage(reported: dict[str, object]) -> Usage:
+    tally = Tally()
+    tally.served = True
+    thought = count_in(reported, "thoughtsTokenCount") or 0
+    answered = count_in(reported, "responseTokenCount")
+    tally.report(
+        count_in(reported, "promptTokenCount"),
+        None if answered is None else answered + thought,
+        cached_tokens=count_in(reported, "cachedContentTokenCount") or 0,
+        reasoning_tokens=thought,
+    )
+    return tally.usage() or Usage(estimated=True)

@@ -1,0 +1,179 @@
+"""What realtime sessions are read as, message by message."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modelfence.core.call import Usage
+from modelfence.core.decision import Effect
+from modelfence.core.dialect import MalformedRequestError, Refusal, Request
+from modelfence.core.realtime import RealtimeDialect, Session
+from modelfence.dialects.gemini.realtime import GeminiRealtime
+from modelfence.dialects.openai.realtime import OpenAIRealtime
+
+LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
+HANDSHAKES = {
+    "openai": Request("GET", "/v1/realtime", (), query="model=gpt-realtime"),
+    "gemini": Request("GET", LIVE, (), query="key=sk-1"),
+}
+DIALECTS: dict[str, RealtimeDialect] = {"openai": OpenAIRealtime(), "gemini": GeminiRealtime()}
+NAMES = [
+    "type", "session", "response", "item", "content", "text", "audio", "model", "instructions", "tools", "input",
+    "max_output_tokens", "role", "setup", "clientContent", "realtimeInput", "toolResponse", "turns", "turnComplete",
+    "generationConfig", "maxOutputTokens", "thinkingConfig", "thinkingBudget", "systemInstruction", "parts",
+    "serverContent", "modelTurn", "usageMetadata", "id", "usage", "response_id", "delta", "inlineData", "data",
+]  # fmt: skip
+KINDS = ["session.update", "response.create", "conversation.item.create", "response.done", "response.created"]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 10**17) | st.text(max_size=9) | st.sampled_from(KINDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def session(name: str) -> Session:
+    opened = DIALECTS[name].session(HANDSHAKES[name])
+    assert opened is not None
+    return opened
+
+
+def live(**config) -> Session:
+    """Return a Gemini session that has been set up."""
+    opened = session("gemini")
+    opened.from_client(json.dumps({"setup": {"model": "models/m-1", "generationConfig": config}}))
+    return opened
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(messages=st.lists(VALUES, max_size=4))
+def test_any_message_is_read_or_refused_as_malformed(name, messages):
+    opened = session(name)
+    for message in messages:
+        text = json.dumps(message)
+        try:
+            asked = opened.from_client(text)
+        except MalformedRequestError:
+            asked = None
+        if asked is not None:
+            assert asked.reading.operation == "realtime"
+            assert asked.reading.model
+        said = opened.from_upstream(text)
+        assert said.tokens >= 0
+        assert opened.unasked().input_tokens >= 0
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@given(data=st.binary() | st.text())
+def test_nothing_that_an_upstream_sends_raises(name, data):
+    assert session(name).from_upstream(data).tokens >= 0
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize(("status", "word"), [(429, "EXHAUSTED"), (403, "DENIED")])
+def test_a_refusal_is_a_message_with_the_rules_words(name, status, word):
+    told = session(name).refuse(Refusal(Effect.DENY, status, "Not for you.", "0123", help_url="https://example.com"))
+    assert "Not for you." in told
+    assert "0123" in told
+    assert isinstance(json.loads(told), dict)
+    assert name == "openai" or word in told
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", "/v1/realtime"), ("GET", "/v1/realtime/"), ("GET", "/V1/realtime"), ("GET", LIVE + "Constrained")],
+)
+def test_other_paths_have_no_websocket(method, path):
+    request = Request(method, path, (), query="model=m")
+    assert [dialect.session(request) for dialect in DIALECTS.values()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("session_limit", "response", "limit"),
+    [
+        (None, {}, None),
+        (None, {"max_output_tokens": 50}, 50),
+        (100, {}, 100),
+        (100, {"max_output_tokens": 50}, 50),
+        (100, {"max_output_tokens": "inf"}, None),
+        (None, {"max_output_tokens": 50, "max_response_output_tokens": 70}, 70),
+        (None, {"max_output_tokens": 50, "max_response_output_tokens": "inf"}, None),
+    ],
+)
+def test_an_answer_is_limited_by_what_the_api_would_read(session_limit, response, limit):
+    opened = session("openai")
+    if session_limit is not None:
+        opened.from_client(json.dumps({"type": "session.update", "session": {"max_output_tokens": session_limit}}))
+    asked = opened.from_client(json.dumps({"type": "response.create", "response": response}))
+    assert asked is not None
+    assert (asked.is_answered, asked.reading.output_tokens) == (True, limit)
+
+
+def test_what_was_said_is_input_and_known_to_detection():
+    opened = session("openai")
+    opened.from_client(json.dumps({"type": "session.update", "session": {"instructions": "be brief", "tools": [{}]}}))
+    item = {"role": "user", "content": [{"type": "input_text", "text": "what is a monad"}]}
+    opened.from_client(json.dumps({"type": "conversation.item.create", "item": item}))
+    reading = opened.unasked()
+    assert (tuple(reading.prompt.system), tuple(reading.prompt.user)) == (("be brief",), ("what is a monad",))
+    assert reading.input_tokens > 10
+    assert reading.tools == 1
+
+
+def test_a_live_session_is_judged_by_its_setup():
+    opened = session("gemini")
+    assert opened.opening().model == ""
+    asked = opened.from_client(
+        json.dumps(
+            {
+                "setup": {
+                    "model": "models/m-1",
+                    "generationConfig": {"maxOutputTokens": 100, "thinkingConfig": {"thinkingBudget": 50}},
+                    "systemInstruction": {"parts": [{"text": "be brief"}]},
+                }
+            }
+        )
+    )
+    assert asked is not None
+    assert (asked.reading.model, asked.reading.output_tokens, asked.is_answered) == ("m-1", 0, False)
+    turn = {"clientContent": {"turns": [{"role": "user", "parts": [{"text": "hi"}]}], "turnComplete": True}}
+    answer = opened.from_client(json.dumps(turn).encode())
+    assert answer is not None
+    assert (answer.reading.output_tokens, answer.reading.reasoning, answer.is_answered) == (150, True, True)
+    assert (tuple(answer.reading.prompt.system), tuple(answer.reading.prompt.user)) == (("be brief",), ("hi",))
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"clientContent": {"turnComplete": True}},
+        {"setup": {}},
+        {"Setup": {"model": "m"}},
+        {"setup": {"model": "m"}, "clientContent": {}},
+        {"setup": {"model": "m", "generation_config": {}}},
+        {"setup": {"model": "m", "generationConfig": {"max_output_tokens": 9}}},
+        {"setup": {"model": "m", "generationConfig": {"maxOutputTokens": "9"}}},
+        {"setup": {"model": "m", "Model": "n"}},
+        {"other": 1},
+        [],
+    ],
+)
+def test_what_google_could_read_otherwise_is_refused(message):
+    with pytest.raises(MalformedRequestError):
+        session("gemini").from_client(json.dumps(message))
+
+
+def test_a_turn_is_counted_and_costs_what_is_reported():
+    opened = live()
+    part = {"parts": [{"text": "well"}, {"inlineData": {"mimeType": "audio/pcm", "data": "A" * 5_120}}]}
+    begun = opened.from_upstream(json.dumps({"serverContent": {"modelTurn": part}}))
+    assert (begun.begins, begun.answer, begun.tokens) == (True, "turn 1", 11)
+    again = opened.from_upstream(json.dumps({"serverContent": {"modelTurn": part}}).encode())
+    assert (again.begins, again.answer) == (False, "turn 1")
+    usage = {"promptTokenCount": 30, "responseTokenCount": 20, "thoughtsTokenCount": 5, "cachedContentTokenCount": 10}
+    opened.from_upstream(json.dumps({"usageMetadata": usage}))
+    ended = opened.from_upstream(json.dumps({"serverContent": {"turnComplete": True}}))
+    assert ended.usage == Usage(30, 25, cached_tokens=10, reasoning_tokens=5)
+    assert opened.from_upstream(json.dumps({"serverContent": {"turnComplete": True}})).answer == ""
+    assert opened.from_upstream(json.dumps({"serverContent": {"modelTurn": part}})).answer == "turn 2"
