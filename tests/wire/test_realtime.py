@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -146,6 +148,10 @@ async def until(connection, kind: str) -> Any:
             message = json.loads(await connection.recv())
             if message["type"] == kind:
                 return message
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 async def rest_of(connection) -> list[str]:
@@ -310,6 +316,19 @@ async def test_a_message_that_is_too_large_ends_the_session(front, api):
         await connection.send(json.dumps({"type": "input_audio_buffer.append", "audio": "A" * MESSAGE_BYTES}))
         assert await code_of(connection) == 1009
     assert api.received == []
+
+
+async def test_memory_stays_flat_over_a_hundred_thousand_messages(start, api):
+    api.words = 100_000
+    front = await start(policy=POLICY.replace("1000 per hour", "1000000 per hour"))
+    async with connect(front.url(), additional_headers=KEY) as connection:
+        await connection.send(CREATE)
+        resident = []
+        for nth in range(100_000):
+            await connection.recv()
+            if nth in {10_000, 99_999}:
+                resident.append(resident_bytes())
+    assert resident[1] - resident[0] < 8 << 20
 
 
 async def test_a_session_in_which_nothing_is_said_is_ended(start):
