@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from modelfence.core.dialect import Dialect
+from modelfence.dialects.anthropic.api import Anthropic
 from modelfence.dialects.azure.api import Azure
 from modelfence.dialects.openai.api import OpenAI
 
-DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(), Azure())}
+DIALECTS: Mapping[str, Dialect] = {dialect.name: dialect for dialect in (OpenAI(), Azure(), Anthropic())}

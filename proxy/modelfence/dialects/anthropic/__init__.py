@@ -1,0 +1,1 @@
+"""Anthropic's API, also as other servers speak it."""
