@@ -304,3 +304,11 @@ async def test_a_connection_that_ends_while_its_bytes_wait_their_turn_is_closed_
             await asyncio.sleep(0)
     assert await client.rest() == b""
     assert (await fence.watcher.settlement()).usage == ONLY_THE_QUESTION
+
+
+@pytest.mark.parametrize("status", ["301 Moved Permanently", "307 Temporary Redirect", "308 Permanent Redirect"])
+async def test_a_redirect_leads_nobody_past_the_fence(fence, upstream, wire, status):
+    upstream.answers.append(wire.answer(b"{}", status, "Location: https://elsewhere.example/v1/chat/completions"))
+    answer = await fence.exchange(wire.post())
+    assert (answer.status, "location" in answer) == (int(status[:3]), False)
+    assert len(upstream.requests) == 1

@@ -5,6 +5,7 @@ is guarded by `fail_closed`.
 """
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -28,6 +29,8 @@ from modelfence.wire.bodies import check_encoding, decode, unasked_encoding
 from modelfence.wire.meter import Meter
 from modelfence.wire.sanitise import check_request, header
 from modelfence.wire.whole_events import WholeEvents
+
+log = logging.getLogger(__name__)
 
 _NO_UPSTREAM = "none"
 _FAULT = "The service can't check this request right now; try again shortly."
@@ -139,6 +142,9 @@ class FenceAddon:
             events = WholeEvents(reader.framing, withheld)
             _free_of_length(flow)
             passage.is_stream = True
+        if not counts:
+            # A client that follows a redirect calls somebody else, past the fence, and tells him its key.
+            flow.response.headers.pop("location", None)
         _tell_limits(flow.response, passage.dialect.limits(passage.judged.taken.balances))
         passage.meter = Meter(reader, counts=counts, events=events)
         flow.response.stream = passage.meter
@@ -212,6 +218,14 @@ class FenceAddon:
         if status < _FIRST_STATUS_OF_OURS:
             self._unjudged(_NO_UPSTREAM, "unknown", Effect.REJECT)
         return self._refusal(status, message, target)
+
+    def connection_cut(self, reason: str) -> None:
+        """Count a connection that was refused or cut for the limit of that name."""
+        try:
+            for observer in self._observers:
+                observer.connection_cut(reason)
+        except Exception:
+            log.exception("counting a connection that was cut failed")
 
     async def all_settled(self) -> None:
         """Wait until every admitted call has been settled."""
