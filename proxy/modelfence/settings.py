@@ -47,6 +47,20 @@ class Limits:
     """Body of a request, as received and decoded."""
     head_bytes: int = 64 << 10
     """Request line and headers."""
+    headers: int = 100
+    """So many of them."""
+    head_s: int = 30
+    """How long the head of a request may take to arrive, from its first byte."""
+    body_s: int = 120
+    """How long its body may take from there."""
+    first_byte_s: int = 540
+    """How long the upstream may take to begin its answer. Most SDKs wait ten minutes."""
+    answer_s: int = 3600
+    """How long an answer may take from its first byte to its last, also because its client reads slowly."""
+    connections: int = 4096
+    """Open at once. Each takes two file descriptors."""
+    connections_per_address: int = 1024
+    """Open at once from one address, or from one /64 of IPv6. Trusted proxies are not counted."""
     store_ms: int = 50
     """How long the store may take to answer."""
     store_connections: int = 4

@@ -22,8 +22,8 @@ from modelfence.settings import Address, Detecting, Geo, Limits, Recording, Sett
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
-DIALECTS = ("openai", "azure", "anthropic")
-_LATER_DIALECTS = ("gemini", "bedrock", "cohere", "mistral", "ollama")
+DIALECTS = ("openai", "azure", "mistral", "anthropic")
+_LATER_DIALECTS = ("gemini", "bedrock", "cohere", "ollama")
 _MAX_PORT = 65_535
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -366,6 +366,13 @@ _KEYS: Mapping[str, Reader] = {
     "record.keep": _whole(1, 1_000),
     "limits.request_bytes": _size,
     "limits.head_bytes": _size,
+    "limits.headers": _whole(10, 1_000),
+    "limits.head_s": _whole(1, 3_600),
+    "limits.body_s": _whole(1, 86_400),
+    "limits.first_byte_s": _whole(1, 86_400),
+    "limits.answer_s": _whole(1, 86_400),
+    "limits.connections": _whole(1, 1_000_000),
+    "limits.connections_per_address": _whole(1, 1_000_000),
     "limits.store_ms": _whole(1, 2_000),
     "limits.store_connections": _whole(1, 64),
     "limits.directory_ms": _whole(1, 2_000),

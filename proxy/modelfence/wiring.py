@@ -92,7 +92,18 @@ class Gateway:
         self.listen, self.admin = _bound(customers), _bound(operators)
         self._refuse_loops()
         limits = self.settings.limits
-        bounds = Bounds(head_bytes=limits.head_bytes, request_bytes=limits.request_bytes)
+        bounds = Bounds(
+            head_bytes=limits.head_bytes,
+            request_bytes=limits.request_bytes,
+            headers=limits.headers,
+            head_s=limits.head_s,
+            body_s=limits.body_s,
+            first_byte_s=limits.first_byte_s,
+            answer_s=limits.answer_s,
+            connections=limits.connections,
+            connections_per_address=limits.connections_per_address,
+            proxies=self.settings.trusted_proxies,
+        )
         proxy = Proxy(self._addon, customers, bounds=bounds, idle_s=limits.idle_s)
         admin = AdminServer(operators, self.metrics, readiness=self.missing, states=self.states, cohorts=self.cohorts)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)

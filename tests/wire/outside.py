@@ -81,6 +81,7 @@ class Watcher:
     settlements: list[Settled] = field(default_factory=list)
     refusals: list[Effect] = field(default_factory=list)
     cuts: list[str] = field(default_factory=list)
+    limits_met: list[str] = field(default_factory=list)
     failures: int = 0
     began: int = 0
     passings: list[Passing] = field(default_factory=list)
@@ -111,6 +112,10 @@ class Watcher:
 
     def passed(self, provider: str, passing: Passing) -> None:
         self.passings.append(passing)
+
+    def connection_cut(self, reason: str) -> None:
+        self.limits_met.append(reason)
+        self.changed.set()
 
     def hook_failed(self) -> None:
         self.failures += 1

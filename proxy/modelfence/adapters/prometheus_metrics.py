@@ -44,6 +44,7 @@ class PrometheusMetrics:
             "store_failures", "Times a throttle's store did not answer, by what came of it.", "throttle", "outcome"
         )
         self._streams_cut = self._counter("streams_cut", "Streams ended because a budget was used up.", "throttle")
+        self._connections_cut = self._counter("connections_cut", "Connections that met a limit.", "reason")
         self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
         self._recorded = self._counter("recorded", "Judged calls by whether they are in the recording.", "outcome")
         self._hook_failures = Counter(
@@ -165,6 +166,10 @@ class PrometheusMetrics:
         if passing.first_byte_s is not None:
             self._open_streams.dec()
             self._first_byte.observe(passing.first_byte_s)
+
+    def connection_cut(self, reason: str) -> None:
+        """Count a connection that met a limit."""
+        self._connections_cut.at(reason).inc()
 
     def hook_failed(self) -> None:
         """Count a failure of the fence itself."""

@@ -166,6 +166,10 @@ class Observer(Protocol):
         """See how long an admitted call took; its answer has ended."""
         ...
 
+    def connection_cut(self, reason: str) -> None:
+        """See a connection refused or cut for a limit; the reason is the limit's name in the settings."""
+        ...
+
     def hook_failed(self) -> None:
         """See the fence itself fail: a bug, answered with 503."""
         ...

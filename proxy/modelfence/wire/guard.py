@@ -39,7 +39,9 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
+from mitmproxy.utils import asyncio_utils
 
+from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
 from modelfence.wire.guard_http1 import Bounds, GuardedHttp1Client, GuardedHttp1Server
 from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, WaitHook
 
@@ -72,7 +74,7 @@ class GuardedHttpClient(HttpClient):
 class GuardedHttpLayer(HttpLayer):
     """All requests of one client connection."""
 
-    def __init__(self, context: Context, bounds: Bounds, hooks: Hooks) -> None:
+    def __init__(self, context: Context, bounds: Bounds, hooks: Hooks, deadline: Deadline) -> None:
         super().__init__(context, HTTPMode.transparent)
         self._bounds = bounds
         self._hooks = hooks
@@ -80,7 +82,9 @@ class GuardedHttpLayer(HttpLayer):
         self.paying: set[asyncio.Task[Any]] = set()
         """Steps of streams that are being paid."""
         # mitmproxy leaves a connection that is already there in place.
-        self.connections[context.client] = GuardedHttp1Server(context.fork(), bounds, hooks.refuse)
+        self.connections[context.client] = GuardedHttp1Server(
+            context.fork(), bounds, hooks.refuse, deadline=deadline, cut=hooks.connection_cut
+        )
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Begin a request."""
@@ -121,7 +125,9 @@ class GuardedHttpLayer(HttpLayer):
             return  # the last word of a connection that was forgotten
         held: list[bytes] = []
         held_for: Connection | None = None
-        for command in super()._handle_event(event):
+        is_late = isinstance(event, DeadlinePassed)
+        client = self.connections[self.context.client]
+        for command in self.event_to_child(client, event) if is_late else super()._handle_event(event):
             if isinstance(command, commands.SendData):
                 if held_for is not None and command.connection is not held_for:
                     yield commands.SendData(held_for, b"".join(held))
@@ -157,7 +163,9 @@ class GuardedHandler(ProxyConnectionHandler):
         context = self.layer.context
         # A place to start from; every request names its own upstream before a connection is made.
         context.server.address = ("upstream.invalid", 80)
-        self.layer = self._http = GuardedHttpLayer(context, bounds, hooks)
+        self._cut = hooks.connection_cut
+        self._deadline = Deadline(self._end_late)
+        self.layer = self._http = GuardedHttpLayer(context, bounds, hooks, self._deadline)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Wait for a hook of the fence; leave any other to mitmproxy's list of addons."""
@@ -193,6 +201,8 @@ class GuardedHandler(ProxyConnectionHandler):
         try:
             await super().handle_connection(connection)
         finally:
+            if connection is self.client:
+                self._deadline.drop()
             if connection in self.transports:
                 connection.state = ConnectionState.CLOSED
                 writer = self.transports.pop(connection).writer
@@ -200,6 +210,14 @@ class GuardedHandler(ProxyConnectionHandler):
                     writer.close()
                 # A task of its own, because this one may be cancelled again.
                 await asyncio.shield(asyncio.create_task(self.server_event(events.ConnectionClosed(connection))))
+
+    def _end_late(self) -> None:
+        asyncio_utils.create_task(self.server_event(DeadlinePassed()), name="deadline", keep_ref=True)
+
+    async def on_timeout(self) -> None:
+        """Count a connection on which nothing has moved for too long, and end it."""
+        self._cut("idle_s")
+        await super().on_timeout()
 
     def end(self) -> None:
         """Close the connection as if the client had left."""

@@ -2,11 +2,13 @@
 
 Towards the client, against what mitmproxy 12.2 does:
 
-* A head is checked byte by byte before it is parsed, is bounded, and has to be whole within a time; mitmproxy forgives
-  bare line ends and folded lines and buffers without end. The line before a chunk is bounded, too.
+* A head is checked byte by byte before it is parsed, and is bounded; mitmproxy forgives bare line ends and folded lines
+  and buffers without end. Chunks are read by `guard_chunks`.
+* Head, body, the wait for an answer and the answer itself each have a deadline; mitmproxy ends a connection only when
+  nothing moves at all.
 * Whatever can't be read is answered in the API's error shape, and the connection lingers so that the answer arrives;
   mitmproxy answers with HTML that tells its version, or closes without a word.
-* Trailers end a request with 400; mitmproxy's parser crashes and leaves the connection hanging.
+* Trailers end a request with 400; mitmproxy crashes on them and leaves the connection hanging.
 * An answer to HEAD has no body, whoever made it; mitmproxy would send the fence's own, and the client would take it for
   the next answer.
 * `Connection: close` and HTTP/1.0 are what the client asked for, also after its headers were replaced; what concerns
@@ -21,7 +23,7 @@ crashes on the second. An answer that costs something but can't be counted, beca
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import h11
@@ -45,9 +47,11 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
 
+from modelfence.core.client_address import Network
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.wire.bodies import unasked_encoding
 from modelfence.wire.guard_chunks import ChunkReader
+from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
 from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing, header
 
 log = logging.getLogger(__name__)
@@ -60,10 +64,14 @@ LINGER_S = 5.0
 
 type Refuse = Callable[[int, str, str], http.Response]
 """Makes a refusal in the API's shape from a status, a sentence and the request's target, empty when unknown."""
+type Cut = Callable[[str], None]
+"""Counts a connection that is refused or cut, by the limit that it met."""
 
 _WORDS = {
+    408: "The request took too long to arrive.",
     502: "The upstream API could not be reached, or its answer could not be read.",
     503: "The service can't check this request right now; try again shortly.",
+    504: "The upstream API took too long to answer.",
 }
 _MALFORMED = "The request is malformed."
 _WITHOUT_BODY = (204, 304)
@@ -72,11 +80,19 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The most a request may take, in bytes, and its head in seconds."""
+    """The most that a request and its answer may take. See `settings.Limits`."""
 
     head_bytes: int
     request_bytes: int
+    headers: int = 100
     head_s: float = 30.0
+    body_s: float = 120.0
+    first_byte_s: float = 540.0
+    answer_s: float = 3600.0
+    connections: int = 4096
+    connections_per_address: int = 1024
+    proxies: Sequence[Network] = ()
+    """Whose connections are counted only in all."""
 
 
 class LastResponseHeaders(ResponseHeaders):
@@ -86,12 +102,13 @@ class LastResponseHeaders(ResponseHeaders):
 class GuardedHttp1Server(Http1Server):
     """HTTP/1 towards the client."""
 
-    def __init__(self, context: Context, bounds: Bounds, refuse: Refuse) -> None:
+    def __init__(self, context: Context, bounds: Bounds, refuse: Refuse, *, deadline: Deadline, cut: Cut) -> None:
         super().__init__(context)
         self._bounds = bounds
         self._refuse = refuse
-        self._head = HeadCheck(bounds.head_bytes)
-        self._timer: commands.RequestWakeup | None = None
+        self._deadline = deadline
+        self._cut = cut
+        self._head = HeadCheck(bounds.head_bytes, bounds.headers)
         self._turn: commands.RequestWakeup | None = None
         self._target = ""
         self._http10 = False
@@ -100,12 +117,10 @@ class GuardedHttp1Server(Http1Server):
         self._discarded_bytes = 0
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if not isinstance(event, events.Wakeup):
+        if isinstance(event, DeadlinePassed):
+            yield from self._end_late()
+        elif not isinstance(event, events.Wakeup):
             yield from super()._handle_event(event)
-        elif event.command is self._timer and self.state == self.read_headers:
-            yield from self._end_with(408, "The request's headers took too long to arrive.")
-        elif event.command is self._timer and self.state == self.linger:
-            yield from self._close()
         elif event.command is self._turn and self.state == self.read_headers and self.buf:
             yield from self.read_headers(events.DataReceived(self.conn, b""))
 
@@ -116,9 +131,8 @@ class GuardedHttp1Server(Http1Server):
             return
         try:
             if not self._head.complete(bytes(self.buf)):
-                if self._timer is None and self.buf:
-                    self._timer = commands.RequestWakeup(self._bounds.head_s)
-                    yield self._timer
+                if self.buf and not self._deadline.is_set:
+                    self._deadline.set(self._bounds.head_s)
                 return
             lines = [bytes(line) for line in self.buf.maybe_extract_lines() or ()]
             request = http1.read_request_head(lines)
@@ -127,8 +141,8 @@ class GuardedHttp1Server(Http1Server):
             status = error.status if isinstance(error, MalformedRequestError) else 400
             yield from self._end_with(status, str(error) if isinstance(error, MalformedRequestError) else _MALFORMED)
             return
-        self._timer = None
-        self._head = HeadCheck(self._bounds.head_bytes)
+        self._deadline.set(self._bounds.body_s)
+        self._head = HeadCheck(self._bounds.head_bytes, self._bounds.headers)
         self._discarded_bytes = 0
         self._target = request.path
         self._http10 = not request.is_http11
@@ -164,8 +178,7 @@ class GuardedHttp1Server(Http1Server):
     def wait(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Hold back what the client sends before its answer is complete, within bounds."""
         if isinstance(event, events.DataReceived) and len(self.buf) > PIPELINED_BYTES:
-            yield from self._close()
-            yield from self._client_left("too much was sent ahead")
+            yield from self._cut_off("sent_ahead")
             return
         yield from super().wait(event)
 
@@ -205,6 +218,7 @@ class GuardedHttp1Server(Http1Server):
         self.request_done = self.request_done or request
         self.response_done = self.response_done or response
         if self.request_done and self.response_done:
+            self._deadline.drop()
             if self._closes:
                 yield from self._close()
                 return
@@ -217,6 +231,7 @@ class GuardedHttp1Server(Http1Server):
                 self._turn = commands.RequestWakeup(0)
                 yield self._turn
         elif self.request_done:
+            self._deadline.set(self._bounds.first_byte_s if self.response is None else self._bounds.answer_s)
             self.state = self.wait
         elif self._closes:
             yield from self._linger()
@@ -239,6 +254,8 @@ class GuardedHttp1Server(Http1Server):
             headers = http.Headers(fields)
             response = http.Response(b"HTTP/1.1", data.status_code, data.reason, headers, None, None, 0, None)
         self.response = response
+        if self.request_done:
+            self._deadline.set(self._bounds.answer_s)
         yield commands.SendData(self.conn, http1.assemble_response_head(self.response))
 
     def _send_failure(self, event: ResponseProtocolError) -> layer.CommandGenerator[None]:
@@ -265,10 +282,34 @@ class GuardedHttp1Server(Http1Server):
     def _answer_has_body(self) -> bool:
         return self.request is None or self.request.data.method != b"HEAD"
 
-    def _break_off(self, message: str) -> layer.CommandGenerator[None]:
-        """End a request in the middle of its body."""
-        yield from self._end_with(400, message)
+    def _break_off(self, message: str, *, status: int = 400) -> layer.CommandGenerator[None]:
+        """End a request before its answer has begun."""
+        yield from self._end_with(status, message)
         yield from self._client_left(message)
+
+    def _end_late(self) -> layer.CommandGenerator[None]:
+        """End what took too long: with a refusal, where no answer has begun."""
+        if not self._deadline.has_passed:
+            return  # what it was for came to its end meanwhile
+        if self.state == self.linger:
+            yield from self._close()
+        elif self.state == self.read_headers:
+            self._cut("head_s")
+            yield from self._end_with(408, _WORDS[408])
+        elif self.state == self.read_body and self.response is None:
+            self._cut("body_s")
+            yield from self._break_off(_WORDS[408], status=408)
+        elif self.state == self.wait and self.response is None:
+            self._cut("first_byte_s")
+            yield from self._break_off(_WORDS[504], status=504)
+        elif self.state in (self.read_body, self.wait):
+            yield from self._cut_off("body_s" if self.state == self.read_body else "answer_s")
+
+    def _cut_off(self, reason: str) -> layer.CommandGenerator[None]:
+        """End the connection without a word: there is no place for one."""
+        self._cut(reason)
+        yield from self._close()
+        yield from self._client_left(reason)
 
     def _client_left(self, message: str) -> layer.CommandGenerator[None]:
         yield ReceiveHttp(RequestProtocolError(self.stream_id, message, ErrorCode.CLIENT_DISCONNECTED))
@@ -287,12 +328,12 @@ class GuardedHttp1Server(Http1Server):
 
     def _linger(self) -> layer.CommandGenerator[None]:
         self.state = self.linger
-        self._timer = commands.RequestWakeup(LINGER_S)
-        yield self._timer
+        self._deadline.set(LINGER_S)
         yield commands.CloseTcpConnection(self.conn, half_close=True)
 
     def _close(self) -> layer.CommandGenerator[None]:
         self.state = self.done
+        self._deadline.drop()
         yield commands.CloseConnection(self.conn)
 
 

@@ -60,6 +60,10 @@ class Hooks(Protocol):
         """Say whether what is still to come of an answer may tell what it cost."""
         ...
 
+    def connection_cut(self, reason: str) -> None:
+        """See a connection refused or cut for the limit of that name."""
+        ...
+
     def refuse(self, status: int, message: str, target: str) -> http.Response:
         """Return a refusal in the shape of the API that the target, empty when unknown, is for."""
         ...

@@ -13,6 +13,7 @@ from mitmproxy.proxy import mode_specs
 
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds, GuardedHandler, require_tested_version
+from modelfence.wire.guard_doors import STATUS, WORDS, Doors
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Proxy:
         self._addon = addon
         self._socket = listening
         self._bounds = bounds
+        self._doors = Doors(bounds.connections, bounds.connections_per_address, bounds.proxies)
         self._idle_s = idle_s
         self._handlers: set[GuardedHandler] = set()
         self._connections: set[asyncio.Task[None]] = set()
@@ -106,17 +108,31 @@ class Proxy:
         await self._running
 
     async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        assert self._master is not None  # noqa: S101 - connections come only after start
         connection = asyncio.current_task()
         assert connection is not None  # noqa: S101 - asyncio's server makes it one
+        address = str((writer.get_extra_info("peername") or ("",))[0])
+        limit = self._doors.enter(address)
+        self._connections.add(connection)
+        try:
+            if limit is None:
+                await self._serve(reader, writer)
+            else:
+                self._addon.connection_cut(limit)
+                refusal = self._addon.refuse(STATUS[limit], WORDS[limit], "")
+                await self._doors.turn_away(reader, writer, refusal)
+        finally:
+            self._connections.discard(connection)
+            if limit is None:
+                self._doors.leave(address)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert self._master is not None  # noqa: S101 - connections come only after start
         handler = GuardedHandler(self._master, reader, writer, _MODE, bounds=self._bounds, hooks=self._addon)
         self._handlers.add(handler)
-        self._connections.add(connection)
         try:
             await handler.handle_client()
         finally:
             self._handlers.discard(handler)
-            self._connections.discard(connection)
 
 
 def listen(host: str, port: int) -> socket.socket:

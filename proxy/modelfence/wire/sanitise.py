@@ -11,7 +11,8 @@ from urllib.parse import unquote_to_bytes
 
 from modelfence.core.dialect import CREDENTIAL_HEADERS, MalformedRequestError
 
-MAX_HEADERS = 100
+MAX_HEADERS = 1000
+"""However many the settings allow."""
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 _METHOD = re.compile(rb"[A-Z]{1,16}")
 _TOKEN_OR_NOTHING = re.compile(_TOKEN + b"|")
@@ -51,8 +52,9 @@ class HeadCheck:
     Looks at what no longer shows once the head is parsed: bare line ends, folded lines, odd request lines.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, max_headers: int = 100) -> None:
         self._max_bytes = max_bytes
+        self._max_headers = max_headers
         self._checked = 0
 
     def complete(self, data: bytes) -> bool:
@@ -74,8 +76,8 @@ class HeadCheck:
             raise MalformedRequestError("The request line is malformed.")
         if any(line[:1] in (b" ", b"\t") for line in lines):
             raise MalformedRequestError("A header is folded over several lines.")
-        if len(lines) > MAX_HEADERS:
-            raise MalformedRequestError(f"More than {MAX_HEADERS} headers.", status=431)
+        if len(lines) > self._max_headers:
+            raise MalformedRequestError(f"More than {self._max_headers} headers.", status=431)
         return True
 
 
