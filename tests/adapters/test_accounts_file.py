@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.adapters.accounts_file import AccountsFile, read_accounts
-from modelfence.core.account import Account
+from modelfence.core.account import Account, certificate_digest
 from modelfence.core.call import key_digest
 
 FOLDER = Path(__file__).parent / "accounts_problems"
@@ -79,6 +79,17 @@ async def test_an_account_is_found_by_each_of_its_keys(read):
         assert account.id == "acme"
     for digest in (key_digest("sk-acme-3"), key_digest("sk-acme-1").upper(), "sk-acme-1", ""):
         assert await accounts.find(digest) is None
+
+
+async def test_an_account_is_found_by_each_of_its_certificates_and_not_by_their_fingerprints(read):
+    one, other = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+    text = f"accounts: [{{id: acme, status: active, tier: basic, certificates: ['{one}', '{other}']}}]"
+    accounts = read(text)
+    for fingerprint in (one, other):
+        assert accounts.owner(certificate_digest(fingerprint)) == "acme"
+        assert (await accounts.find(certificate_digest(fingerprint))).id == "acme"
+        assert accounts.owner(fingerprint) is None
+    assert accounts.owner(certificate_digest("sha256:" + "c" * 64)) is None
 
 
 def test_a_record_says_all_that_was_written(read):

@@ -1,4 +1,4 @@
-"""The accounts file as the loop's directory: held in memory, found by the digest of an API key.
+"""The accounts file as the loop's directory: held in memory, found by the digest of an API key or certificate.
 
 Why a plain dictionary: how long a lookup takes can tell a caller something about digests, never about keys. To look for
 a digest that begins like a known one he would need a key for it, and SHA-256 gives him none.
@@ -33,8 +33,13 @@ class AccountsFile:
         record = self._records.get(account_id)
         return None if record is None else record.account
 
+    def owner(self, digest: str) -> str | None:
+        """Return the id of the account that owns the API key or certificate of that digest, or None."""
+        account = self._by_key.get(digest)
+        return None if account is None else account.id
+
     async def find(self, key_digest: str) -> Account | None:
-        """Return the account that owns the API key of that digest, or None."""
+        """Return the account that owns the API key or certificate of that digest, or None."""
         return self._by_key.get(key_digest)
 
     def check_tiers(self, tiers: Sequence[str]) -> tuple[Problem, ...]:

@@ -11,22 +11,44 @@ from dataclasses import dataclass, field, replace
 import yaml
 
 from modelfence.adapters.owners_reader import Entities, declared_twice, read_country, read_entities
-from modelfence.core.account import SCREENINGS, STATUSES, Account, countries_behind, ownership
+from modelfence.core.account import (
+    SCREENINGS,
+    STATUSES,
+    Account,
+    certificate_digest,
+    countries_behind,
+    ownership,
+)
 from modelfence.core.problem import Problem, errors
 from modelfence.document import Document, Node
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REQUIRED = ("id", "status", "tier")
-_OPTIONAL = ("keys", "country", "verified", "expires", "owners", "screening", "purpose", "labels")
+_OPTIONAL = ("keys", "certificates", "country", "verified", "expires", "owners", "screening", "purpose", "labels")
 # What stands under these is no API key; anywhere else a text of that length may be one.
-_OPEN = frozenset({*_REQUIRED, *_OPTIONAL, "entity", "share"} - {"keys", "owners", "labels"})
-_NAMES = _OPEN | {"accounts", "entities", "keys", "owners", "labels"}
+_OPEN = frozenset({*_REQUIRED, *_OPTIONAL, "entity", "share"} - {"keys", "certificates", "owners", "labels"})
+_DIGESTS = ("keys", "certificates")
+_NAMES = _OPEN | {"accounts", "entities", "keys", "certificates", "owners", "labels"}
 _SHORTEST_SECRET = 16
 
 
 @dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of what an account is known by."""
+
+    word: str
+    form: str
+
+
+_KEY = _Kind("key", "a key is written as `sha256:` and the 64 digits 0-9a-f of its digest, never as itself")
+_CERTIFICATE = _Kind(
+    "certificate", "a certificate is written as `sha256:` and the 64 digits 0-9a-f of its SHA-256 fingerprint"
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """An account, the digests of its keys, and what is wrong should the policy have no such tier."""
+    """An account, the digests of its keys and certificates, and what is wrong should the policy have no such tier."""
 
     account: Account
     keys: tuple[str, ...]
@@ -56,7 +78,7 @@ class _Accounts:
     behind: Mapping[str, Mapping[str, float]] = field(init=False)
     declared: dict[str, Node] = field(default_factory=dict)
     holders: dict[str, tuple[str, int]] = field(default_factory=dict)
-    """By digest, the account that has the key, and the line it stands in."""
+    """By digest, the account that has the key or certificate, and the line it stands in."""
 
     def __post_init__(self) -> None:
         sound = not errors(self.document.problems)
@@ -74,7 +96,9 @@ class _Accounts:
         name = (id_node.filled_text() if id_node else None) or ""
         if id_node and name:
             declared_twice("accounts", id_node, self.declared)
-        keys = self._keys(name, entries["keys"]) if "keys" in entries else ()
+        keys = self._digests(name, entries["keys"], _KEY) if "keys" in entries else ()
+        if "certificates" in entries:
+            keys += tuple(map(certificate_digest, self._digests(name, entries["certificates"], _CERTIFICATE)))
         account = self._account(name, entries)
         if tier_node is None or len(self.document.problems) > before:
             return None
@@ -102,20 +126,20 @@ class _Accounts:
         owners = self.entities.owners(node)
         return None if self.document.problems else ownership(owners, self.behind)
 
-    def _keys(self, name: str, node: Node) -> tuple[str, ...]:
-        keys = [(item, item.text()) for item in node.items()]
-        for item, key in keys:
-            if key is None:
+    def _digests(self, name: str, node: Node, kind: _Kind) -> tuple[str, ...]:
+        digests = [(item, item.text()) for item in node.items()]
+        for item, digest in digests:
+            if digest is None:
                 continue
-            if not _DIGEST.fullmatch(key):
-                message = "a key is written as `sha256:` and the 64 digits 0-9a-f of its digest, never as itself"
-                item.problem("bad-key", message, hint=_nearest_digest(key))
-            elif key in self.holders:
-                holder, line = self.holders[key]
-                item.problem("shared-key", f"this key is given to `{holder}` already, in line {line}")
+            if not _DIGEST.fullmatch(digest):
+                item.problem(f"bad-{kind.word}", kind.form, hint=_nearest_digest(digest))
+            elif digest in self.holders:
+                holder, line = self.holders[digest]
+                message = f"this {kind.word} is given to `{holder}` already, in line {line}"
+                item.problem(f"shared-{kind.word}", message)
             else:
-                self.holders[key] = name, item.line
-        return tuple(key for _item, key in keys if key is not None)
+                self.holders[digest] = name, item.line
+        return tuple(digest for _item, digest in digests if digest is not None)
 
 
 def _read[T](entries: Mapping[str, Node], key: str, read: Callable[[Node], T | None]) -> T | None:
@@ -164,7 +188,7 @@ def _without_secrets(problems: Sequence[Problem], root: Node) -> list[Problem]:
 
 
 def _suspects(node: yaml.Node, *, under_keys: bool = False) -> Iterator[yaml.Node]:
-    """Yield the texts that may be API keys: what is no digest under `keys`, and long texts that nothing explains."""
+    """Yield the texts that may be API keys: what is no digest where one belongs, and long ones not explained."""
     match node:
         case yaml.ScalarNode():
             if not _DIGEST.fullmatch(node.value) and (under_keys or len(node.value) >= _SHORTEST_SECRET):
@@ -178,4 +202,4 @@ def _suspects(node: yaml.Node, *, under_keys: bool = False) -> Iterator[yaml.Nod
                 if under_keys or name not in _NAMES:
                     yield from _suspects(key, under_keys=under_keys)
                 if under_keys or name not in _OPEN:
-                    yield from _suspects(value, under_keys=under_keys or name == "keys")
+                    yield from _suspects(value, under_keys=under_keys or name in _DIGESTS)

@@ -1,5 +1,6 @@
 """The KYC directory's records, and the arithmetic of ownership."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +28,14 @@ class Account:
     def expired(self, now_us: int) -> bool:
         """Say whether the verification has run out at that time."""
         return self.expires_us is not None and now_us >= self.expires_us
+
+
+def certificate_digest(fingerprint: str) -> str:
+    """Return under which digest a directory finds a client certificate, from `sha256:` and its fingerprint.
+
+    It has the form of an API key's digest, and goes wherever one does, but is none: no API key holds a zero byte.
+    """
+    return "sha256:" + hashlib.sha256(b"certificate\0" + fingerprint.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
