@@ -117,7 +117,7 @@ WITHOUT_BODY = {
 
 @pytest.mark.parametrize(("call", "reading"), WITHOUT_BODY.items(), ids=str)
 def test_a_call_without_a_body_asks_for_no_answer(call, reading):
-    assert ANTHROPIC.read(Request(*call, ())) == reading
+    assert ANTHROPIC.read(Request(call[0], call[1], ())) == reading
 
 
 def test_nothing_is_known_of_an_unknown_operation_whatever_its_body():
