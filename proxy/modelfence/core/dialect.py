@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from modelfence.core.call import Credential, Reading, Usage
 from modelfence.core.charge import Balance
@@ -22,6 +22,9 @@ CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog
 
 BILLING_HEADERS = frozenset({"openai-organization", "openai-project"})
 """Every header by which a caller chooses who pays. They belong to the caller's key, and are dropped along with it."""
+
+SIGNATURE_HEADERS = frozenset({"x-amz-date", "x-amz-security-token", "x-amz-content-sha256"})
+"""Every header that goes along with a caller's signature. They are dropped along with it."""
 
 
 class MalformedRequestError(Exception):
@@ -59,6 +62,8 @@ class Outgoing:
     query: str
     headers: Headers
     body: bytes
+    received: Headers = ()
+    """The caller's headers as they came, his credential among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,4 +190,13 @@ class Dialect(Protocol):
 
     def refuse(self, refusal: Refusal) -> Answer:
         """Return the refusal in the API's own shape."""
+        ...
+
+
+@runtime_checkable
+class ReadsSignatures(Protocol):
+    """What a dialect has besides where callers may sign their requests, which then must arrive as they were signed."""
+
+    def signed_headers(self, headers: Headers) -> Sequence[str]:
+        """Return the names of the headers that the caller's signature covers; empty where there is none."""
         ...
