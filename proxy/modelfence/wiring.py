@@ -86,13 +86,11 @@ class Gateway:
         """Return what mitmproxy's stock runner loads instead of `start`."""
         return self._addon, StockRunner()
 
-    async def start(self) -> None:
-        """Bind both ports and serve. Raises CannotStartError when an address can't be had."""
-        customers, operators = bind("listen", self.settings.listen), bind("admin", self.settings.admin)
-        self.listen, self.admin = _bound(customers), _bound(operators)
-        self._refuse_loops()
+    @property
+    def bounds(self) -> Bounds:
+        """Return what the guard holds clients to."""
         limits = self.settings.limits
-        bounds = Bounds(
+        return Bounds(
             head_bytes=limits.head_bytes,
             request_bytes=limits.request_bytes,
             headers=limits.headers,
@@ -104,7 +102,13 @@ class Gateway:
             connections_per_address=limits.connections_per_address,
             proxies=self.settings.trusted_proxies,
         )
-        proxy = Proxy(self._addon, customers, bounds=bounds, idle_s=limits.idle_s)
+
+    async def start(self) -> None:
+        """Bind both ports and serve. Raises CannotStartError when an address can't be had."""
+        customers, operators = bind("listen", self.settings.listen), bind("admin", self.settings.admin)
+        self.listen, self.admin = _bound(customers), _bound(operators)
+        self._refuse_loops()
+        proxy = Proxy(self._addon, customers, bounds=self.bounds, idle_s=self.settings.limits.idle_s)
         admin = AdminServer(operators, self.metrics, readiness=self.missing, states=self.states, cohorts=self.cohorts)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
         if self._recorder is not None:

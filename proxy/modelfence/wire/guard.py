@@ -13,6 +13,8 @@ What it changes, each because of something mitmproxy 12.2 does:
   first failure, and keeps a record of each connection for as long as the client stays.
 * A connection that is to be closed while its next bytes wait their turn is closed; mitmproxy's task ends without doing
   so, and whoever floods a connection could leave it open, and its call unsettled, for ever.
+* A connection that is closed while nobody reads what was written is cut off after a while; asyncio would keep both for
+  as long as the other side answers.
 * A stream whose budget is used up is ended between two pieces, with the last words of its API, and its upstream
   connection closed; mitmproxy can only cut both sides. While a step is being paid, nothing more is read for it.
 * The upstream of a client who leaves in the middle of an answer is read for a second more, for what the answer cost;
@@ -48,6 +50,8 @@ from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, Wait
 __all__ = ["Bounds", "GuardedHandler", "Hooks", "require_tested_version"]
 
 TESTED_VERSIONS = ("12.2.3",)
+UNREAD_S = 30.0
+"""How long a connection that was closed may take to read what was written."""
 READ_ON_S = 1.0
 """How long an upstream is read once its client has left in the middle of an answer."""
 
@@ -198,11 +202,15 @@ class GuardedHandler(ProxyConnectionHandler):
 
     async def handle_connection(self, connection: Connection) -> None:
         """Serve a connection to its end, and see that it is closed and known to be."""
+        writing: Any = self.transports[connection].writer
         try:
             await super().handle_connection(connection)
         finally:
             if connection is self.client:
                 self._deadline.drop()
+            if writing is not None and writing.transport.get_write_buffer_size():
+                # Closed it stays open until that is taken, which may be never.
+                asyncio.get_running_loop().call_later(UNREAD_S, writing.transport.abort)
             if connection in self.transports:
                 connection.state = ConnectionState.CLOSED
                 writer = self.transports.pop(connection).writer
