@@ -36,10 +36,18 @@ class Profile:
     stream_type: str = "text/event-stream; charset=utf-8"
     stream_end: bytes = b"\n\n"
     """What every event ends with; empty where that can't be told."""
+    arrays: frozenset[str] = frozenset()
+    """Operations whose answer in plain JSON may turn out to be a stream, one array of events."""
     secret: str = "sk-1"
     """A credential of the fence's own, as settings hold it."""
     signs: bool = False
     """The fence's own credential is not sent, but signs the request."""
+
+    def end_of(self, operation: str, content_type: str) -> bytes | None:
+        """Return what a stream in answer to that ends with, None where there is none."""
+        if content_type == self.stream_type:
+            return self.stream_end
+        return b"]" if content_type == "application/json" and operation in self.arrays else None
 
     def values(self) -> st.SearchStrategy[Any]:
         """Return any JSON, with names that the dialect may know."""
