@@ -22,6 +22,8 @@ class Upstream:
     max_output_tokens: int | None = None
     stream_usage: bool = True
     """Usage is asked for on every stream; False for an API that knows no such option."""
+    ca: str | None = None
+    """File of the one authority whose certificates the API may have; None is those of mitmproxy's list."""
 
     @property
     def authority(self) -> str:

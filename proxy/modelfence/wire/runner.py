@@ -1,8 +1,13 @@
-"""The proxy, embedded: mitmproxy's master with only the addons it needs, and a listening socket of our own."""
+"""The proxy, embedded: mitmproxy's master with only the addons it needs, and a listening socket of our own.
+
+A connection is accepted here, says whose it is where it comes from a load balancer that is trusted to, is counted,
+makes its TLS handshake, and only then becomes mitmproxy's, which never sees a byte of all that.
+"""
 
 import asyncio
 import logging
 import socket
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mitmproxy import options
@@ -10,22 +15,43 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.master import Master
 from mitmproxy.proxy import mode_specs
+from OpenSSL import SSL
 
+from modelfence.core.client_address import Network, parse_address
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds, GuardedHandler, require_tested_version
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
+from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
+from modelfence.wire.tls import HANDSHAKE_S, SHUTDOWN_S, ClientWriter, ServerTls, client_certificate
 
 log = logging.getLogger(__name__)
 
 BACKLOG = 1024
 ACCEPTS_AT_ONCE = 16
+"""Then others get their turn."""
+ACCEPT_AGAIN_S = 1.0
+"""After how long it is tried again when no connection can be accepted, for want of file descriptors as a rule."""
 STOP_DEADLINE_S = 5.0
 """How long connections get to close once the fence stops."""
 _MODE = mode_specs.ProxyMode.parse("reverse:http://upstream.invalid")
 
 
+type Pins = Mapping[tuple[str, int], SSL.Context]
+"""What verifies the certificate of an upstream, by host and port, where it is of one authority alone."""
+
+
 class _UpstreamTls(TlsConfig):
     """TLS towards the upstream, certificates verified. The rest of mitmproxy's addon makes a certificate authority."""
+
+    def __init__(self, pins: Pins) -> None:
+        self._pins = pins
+
+    def tls_start_server(self, tls_start: Any) -> None:
+        """Begin a handshake. What verifies names stays; the authorities that may vouch for them are exchanged."""
+        super().tls_start_server(tls_start)
+        pin = self._pins.get(tls_start.conn.address)
+        if pin is not None:
+            tls_start.ssl_conn.set_context(pin)
 
     def configure(self, updated: Any) -> None: ...
 
@@ -54,17 +80,34 @@ class _Started:
 class Proxy:
     """The fence on one listening socket. Use `start`, then `stop`; both once."""
 
-    def __init__(self, addon: FenceAddon, listening: socket.socket, *, bounds: Bounds, idle_s: int) -> None:
-        """Raises RuntimeError for a version of mitmproxy the guard was not tested with."""
+    def __init__(  # noqa: PLR0913 - what a connection meets, by keyword
+        self,
+        addon: FenceAddon,
+        listening: socket.socket,
+        *,
+        bounds: Bounds,
+        idle_s: int,
+        tls: ServerTls | None = None,
+        proxy_protocol_from: Sequence[Network] = (),
+        pins: Pins | None = None,
+    ) -> None:
+        """`proxy_protocol_from` are networks whose connections begin with a header of the PROXY protocol.
+
+        Raises RuntimeError for a version of mitmproxy the guard was not tested with.
+        """
         require_tested_version()
         self._addon = addon
         self._socket = listening
         self._bounds = bounds
         self._doors = Doors(bounds.connections, bounds.connections_per_address, bounds.proxies)
         self._idle_s = idle_s
+        self._tls = tls
+        self._proxy_protocol_from = proxy_protocol_from
+        self._pins = pins or {}
+        self._opening: set[asyncio.Task[None]] = set()
         self._handlers: set[GuardedHandler] = set()
         self._connections: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
+        self._accepting: asyncio.AbstractEventLoop | None = None
         self._master: Master | None = None
         self._running: asyncio.Task[None] | None = None
 
@@ -74,7 +117,7 @@ class Proxy:
         logging.getLogger("mitmproxy").setLevel(logging.WARNING)
         self._master = Master(options.Options())
         started = _Started()
-        self._master.addons.add(_ProxyOptions(), _UpstreamTls(), self._addon, started)
+        self._master.addons.add(_ProxyOptions(), _UpstreamTls(self._pins), self._addon, started)
         self._master.options.update(
             connection_strategy="lazy",
             http2=False,
@@ -86,15 +129,18 @@ class Proxy:
         )
         self._running = asyncio.create_task(self._master.run())
         await started.event.wait()
-        # asyncio accepts that many at a go, and logs each one that fails for want of file descriptors.
-        self._server = await asyncio.start_server(self._on_client, sock=self._socket, backlog=ACCEPTS_AT_ONCE)
-        self._socket.listen(BACKLOG)
+        self._accepting = asyncio.get_running_loop()
+        self._accept_from_now_on()
 
     async def stop(self) -> None:
         """Stop accepting, end the connections, and settle what was under way, all within a deadline."""
-        if self._server is None or self._master is None or self._running is None:
+        if self._accepting is None or self._master is None or self._running is None:
             return
-        self._server.close()
+        self._accepting.remove_reader(self._socket)
+        self._accepting = None
+        self._socket.close()
+        for opening in tuple(self._opening):
+            opening.cancel()
         for handler in tuple(self._handlers):
             handler.end()
         try:
@@ -107,23 +153,86 @@ class Proxy:
         self._master.shutdown()
         await self._running
 
-    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = asyncio.current_task()
-        assert connection is not None  # noqa: S101 - asyncio's server makes it one
-        address = str((writer.get_extra_info("peername") or ("",))[0])
-        limit = self._doors.enter(address)
-        self._connections.add(connection)
+    def _accept_from_now_on(self) -> None:
+        if self._accepting is not None:
+            self._accepting.add_reader(self._socket, self._accept, self._accepting)
+
+    def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
+        for _ in range(ACCEPTS_AT_ONCE):
+            try:
+                connection, peer = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                log.error("no connection can be accepted for %s s: %s", ACCEPT_AGAIN_S, error.strerror)  # noqa: TRY400
+                loop.remove_reader(self._socket)
+                loop.call_later(ACCEPT_AGAIN_S, self._accept_from_now_on)
+                return
+            connection.setblocking(False)
+            serving = loop.create_task(self._on_client(connection, peer[:2]))
+            for tasks in (self._connections, self._opening):
+                tasks.add(serving)
+                serving.add_done_callback(tasks.discard)
+
+    async def _on_client(self, connection: socket.socket, peer: Client) -> None:
+        """Serve a connection from its first byte to its end."""
+        limit, client = None, None
         try:
-            if limit is None:
-                await self._serve(reader, writer)
-            else:
-                self._addon.connection_cut(limit)
-                refusal = self._addon.refuse(STATUS[limit], WORDS[limit], "")
-                await self._doors.turn_away(reader, writer, refusal)
+            client = await self._client_of(connection, peer)
+            limit = self._doors.enter(client[0])
+            if limit is not None:
+                await self._turn_away(connection, client, limit)
+                return
+            reader, writer = await self._open(connection, client)
+            client_certificate.set(writer.certificate())
+            self._opening.discard(_this_task())
+            await self._serve(reader, writer)
+        except (MalformedHeaderError, TimeoutError) as error:
+            log.warning("closing a connection of %s: %s", peer[0], error or "its PROXY header did not come in time")
+            self._addon.refuse(400, "", "")  # to be counted
+        except OSError as error:
+            log.debug("a connection of %s did not come about: %s", peer[0], error)
+        except Exception:
+            log.exception("a connection ends: the fence itself failed")
         finally:
-            self._connections.discard(connection)
-            if limit is None:
-                self._doors.leave(address)
+            if client is not None and limit is None:
+                self._doors.leave(client[0])
+
+    async def _client_of(self, connection: socket.socket, peer: Client) -> Client:
+        """Return who is at the other end, as far as it says. Raises MalformedHeaderError, OSError and TimeoutError."""
+        address = parse_address(peer[0])
+        if not any(address in network for network in self._proxy_protocol_from):
+            return peer
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                return await read_header(lambda size: loop.sock_recv(connection, size)) or peer
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _open(self, connection: socket.socket, client: Client) -> tuple[asyncio.StreamReader, ClientWriter]:
+        """Return what reads from a client and writes to him, after the handshake. Raises OSError."""
+        context = self._tls.context() if self._tls else None
+        reader = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(reader)
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            lambda: protocol,
+            connection,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_S if context else None,
+            ssl_shutdown_timeout=SHUTDOWN_S if context else None,
+        )
+        return reader, ClientWriter(transport, reader, client)
+
+    async def _turn_away(self, connection: socket.socket, client: Client, limit: str) -> None:
+        """Tell one too many so. Over TLS without a word: the handshake would be the most of the cost."""
+        self._addon.connection_cut(limit)
+        refusal = self._addon.refuse(STATUS[limit], WORDS[limit], "")
+        if self._tls is not None:
+            connection.close()
+        else:
+            await self._doors.turn_away(*await self._open(connection, client), refusal)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         assert self._master is not None  # noqa: S101 - connections come only after start
@@ -133,6 +242,12 @@ class Proxy:
             await handler.handle_client()
         finally:
             self._handlers.discard(handler)
+
+
+def _this_task() -> asyncio.Task[None]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - connections are served in tasks
+    return task
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -1,0 +1,172 @@
+"""TLS towards callers, who may prove themselves with certificates, and the authorities that upstreams are pinned to.
+
+Rule: certificates are verified by the TLS library, in the handshake. Nothing here looks into one.
+
+Why a certificate is known by its fingerprint: the digest of all of it can't be had by another one, whatever names an
+authority is brought to sign; deleting one line revokes it; and a renewed one is listed beside the old. Why no session
+is resumed from a ticket where clients have certificates: they would not be verified again.
+"""
+
+import asyncio
+import hashlib
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, cast
+
+from OpenSSL import SSL
+
+from modelfence.core.account import certificate_digest
+from modelfence.core.call import Credential, CredentialState
+from modelfence.core.dialect import Dialect, Headers, MalformedRequestError
+
+log = logging.getLogger(__name__)
+
+HANDSHAKE_S = 10.0
+SHUTDOWN_S = 2.0
+"""How long a client is waited for who is to say that it, too, closes."""
+# The guard speaks HTTP/1.1 to clients, and nothing else.
+_PROTOCOLS = ["http/1.1"]
+_NOT_BOTH = "The API key and the client certificate do not belong to the same account."
+
+client_certificate: ContextVar[str] = ContextVar("client_certificate", default="")
+"""Under which digest the directory finds the certificate of the connection that is served; empty without one."""
+
+type Stamp = tuple[tuple[int, int, int] | None, ...]
+type OwnerOf = Callable[[str], str | None]
+"""Returns the id of the account that a digest belongs to."""
+
+
+class ServerTls:
+    """What callers are met with: the certificate in the files as they are now."""
+
+    def __init__(self, cert: Path, key: Path | None = None, client_ca: Path | None = None) -> None:
+        """`key` None: it is in the certificate's file. With `client_ca` every client must have a certificate of it.
+
+        Raises ValueError for files that can't be used.
+        """
+        self._cert = cert
+        self._key = key
+        self._client_ca = client_ca
+        self._stamp = self._look()
+        try:
+            self._context = self._load()
+        except (OSError, ValueError) as error:
+            raise ValueError(self._words(error)) from None
+
+    def context(self) -> ssl.SSLContext:
+        """Return what a new connection begins with. A look at three files' times is little beside a handshake."""
+        stamp = self._look()
+        if stamp != self._stamp:
+            # Looked at before they are read: what changes meanwhile is seen the next time.
+            self._stamp = stamp
+            try:
+                self._context = self._load()
+                log.info("new connections are met with the changed certificate in %s", self._cert)
+            except (OSError, ValueError) as error:
+                log.error("%s; the one before stays in use", self._words(error))  # noqa: TRY400 - no bug of ours
+        return self._context
+
+    def _look(self) -> Stamp:
+        return tuple(_stamp(path) for path in (self._cert, self._key, self._client_ca) if path is not None)
+
+    def _load(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.options |= ssl.OP_NO_RENEGOTIATION
+        context.set_alpn_protocols(_PROTOCOLS)
+        context.load_cert_chain(self._cert, self._key, password=_no_password)
+        if self._client_ca is not None:
+            context.load_verify_locations(self._client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.options |= ssl.OP_NO_TICKET
+            context.num_tickets = 0
+        return context
+
+    def _words(self, error: Exception) -> str:
+        files = ", ".join(str(path) for path in (self._cert, self._key, self._client_ca) if path is not None)
+        reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+        return f"the certificate can't be used ({files}): {reason}"
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _no_password() -> str:
+    # Without this OpenSSL would ask for one on the terminal, and wait.
+    raise ValueError("the key is encrypted; give one that is not, readable by the fence alone")
+
+
+class ClientWriter(asyncio.StreamWriter):
+    """The way back to a client. mitmproxy takes from it who the client is, and half-closes it."""
+
+    def __init__(
+        self, transport: asyncio.Transport, reader: asyncio.StreamReader, client: tuple[str, int] | None = None
+    ) -> None:
+        """`client` stands in for the peer, where that has passed on somebody else's connection."""
+        super().__init__(transport, transport.get_protocol(), reader, asyncio.get_running_loop())
+        self._client = client
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what is known of the connection."""
+        return self._client if name == "peername" and self._client else super().get_extra_info(name, default)
+
+    def write_eof(self) -> None:
+        """Say that nothing more comes. asyncio can't over TLS: there an answer's own length says it."""
+        if self.can_write_eof():
+            super().write_eof()
+
+    def certificate(self) -> str:
+        """Return under which digest the directory finds the client's certificate, empty when it has none."""
+        connected: ssl.SSLObject | None = self.get_extra_info("ssl_object")
+        presented = connected.getpeercert(binary_form=True) if connected else None
+        return certificate_digest(f"sha256:{hashlib.sha256(presented).hexdigest()}") if presented else ""
+
+
+class CertifiedDialect:
+    """A dialect whose callers have certificates: everything else is the API's own."""
+
+    def __init__(self, dialect: Dialect, owner_of: OwnerOf) -> None:
+        self._dialect = dialect
+        self._owner_of = owner_of
+
+    def credential(self, headers: Headers, query: str = "") -> Credential:
+        """Return the API key, or without one the certificate.
+
+        Raises MalformedRequestError when both are there and no account has both.
+        """
+        credential, certificate = self._dialect.credential(headers, query), client_certificate.get()
+        if not certificate or credential.state is CredentialState.MALFORMED:
+            return credential
+        if credential.state is CredentialState.MISSING:
+            return Credential(CredentialState.PRESENTED, certificate)
+        owner = self._owner_of(certificate)
+        if owner is None or owner != self._owner_of(credential.digest):
+            raise MalformedRequestError(_NOT_BOTH, status=401)
+        return credential
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._dialect, name)
+
+
+def certified(dialects: Mapping[str, Dialect], owner_of: OwnerOf) -> Mapping[str, Dialect]:
+    """Return the dialects, for callers with certificates."""
+    return {name: cast("Dialect", CertifiedDialect(dialect, owner_of)) for name, dialect in dialects.items()}
+
+
+def pinned(ca: Path) -> SSL.Context:
+    """Return what verifies certificates of one authority alone. Raises ValueError for a file that can't be used."""
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    context.set_min_proto_version(SSL.TLS1_2_VERSION)
+    try:
+        context.load_verify_locations(str(ca))
+    except SSL.Error:
+        raise ValueError(f"{ca} holds no certificate of an authority that can be read") from None
+    return context
