@@ -5,6 +5,7 @@ import dataclasses
 import gzip
 import ipaddress
 import json
+import socket
 
 import pytest
 from mitmproxy import http
@@ -159,33 +160,45 @@ async def test_who_reads_slowly_costs_no_memory_and_is_cut(start_fence, upstream
     await fence.watcher.settlement()
 
 
-async def test_who_never_reads_is_cut_off_once_his_connection_has_been_closed_for_a_while(
-    start_fence, upstream, wire, monkeypatch
-):
-    monkeypatch.setattr("modelfence.wire.guard.UNREAD_S", SOON_S)
-    upstream.answers.append(wire.answer(b"x" * (16 << 20)))
-    fence = await start_fence(policy=UNMETERED)
-    client = await fence.connect()
-    client.writer.transport.pause_reading()
-    await client.send(wire.post())
+async def narrow_connection(fence, wire):
+    """Return a client and the fence's side of its connection, between which the kernel holds next to nothing."""
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+    narrow.connect(("127.0.0.1", fence.port))
+    client = wire.Client(*await asyncio.open_connection(sock=narrow))
+    fence._clients.append(client)
     async with asyncio.timeout(wire.WITHIN_S):
-        await upstream.arrived.wait()
+        while not fence.proxy._handlers:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
     (handler,) = fence.proxy._handlers
     transport = handler.transports[handler.client].writer.transport
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 12)
+    return client, transport
+
+
+async def test_who_never_reads_is_cut_off_once_his_connection_has_been_closed_for_a_while(
+    fence, upstream, wire, monkeypatch
+):
+    monkeypatch.setattr("modelfence.wire.guard.UNREAD_S", SOON_S)
+    upstream.answers.append(wire.answer(b"x" * 60_000))
+    client, transport = await narrow_connection(fence, wire)
+    client.writer.transport.pause_reading()
+    await client.send(wire.post())
+    await fence.watcher.settlement()
+    (handler,) = fence.proxy._handlers
+    handler.end()
     async with asyncio.timeout(wire.WITHIN_S):
-        while not transport.get_write_buffer_size():  # noqa: ASYNC110 - until the kernel has taken what it takes
+        while fence.proxy._handlers:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0)
+        assert transport.get_write_buffer_size()
+        while transport.get_write_buffer_size():  # noqa: ASYNC110 - likewise
             await asyncio.sleep(0.001)
-        handler.end()
-        while transport.get_write_buffer_size():  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0.001)
-    assert transport.get_extra_info("socket").fileno() == -1
 
 
-async def test_who_closes_with_his_answer_may_read_it_at_leisure(start_fence, upstream, wire):
-    body = b"x" * (16 << 20)
+async def test_who_closes_with_his_answer_may_read_it_at_leisure(fence, upstream, wire):
+    body = b"x" * (1 << 20)
     upstream.answers.append(wire.answer(body))
-    fence = await start_fence(policy=UNMETERED)
-    client = await fence.connect()
+    client, _transport = await narrow_connection(fence, wire)
     await client.send(wire.post(wire.BODY, "Connection: close"))
     assert (await client.head()).status == 200
     size = 0
