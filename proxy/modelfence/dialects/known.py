@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from modelfence.core.dialect import Dialect
 from modelfence.dialects.anthropic.api import Anthropic
 from modelfence.dialects.azure.api import Azure
+from modelfence.dialects.bedrock.api import Bedrock
 from modelfence.dialects.cohere.api import Cohere
 from modelfence.dialects.gemini.api import Gemini
 from modelfence.dialects.mistral.api import Mistral
 from modelfence.dialects.openai.api import OpenAI
 
 DIALECTS: Mapping[str, Dialect] = {
-    dialect.name: dialect for dialect in (OpenAI(), Azure(), Mistral(), Anthropic(), Cohere(), Gemini())
+    dialect.name: dialect for dialect in (OpenAI(), Azure(), Mistral(), Anthropic(), Cohere(), Gemini(), Bedrock())
 }
