@@ -78,7 +78,7 @@ class StreamEnding:
             self._has_blocks = True
         if kind == "message_delta" and isinstance(delta, dict) and delta.get("stop_reason"):
             self._reason_told = True
-        if kind in {"content_block_start", "content_block_stop"}:
+        if kind in ("content_block_start", "content_block_stop"):
             self._follow(event.get("index"), begins=kind == "content_block_start")
 
     def _follow(self, place: object, *, begins: bool) -> None:

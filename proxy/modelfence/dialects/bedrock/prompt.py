@@ -20,7 +20,7 @@ _MOST_SCHEMA_BYTES = 65_536
 _WRAPS = frozenset(("role", "type", "toolUseId", "tool_use_id", "tool_call_id", "id", "status", "format", "media_type"))
 _NOT_SAID = frozenset(("bytes", "data", "signature", "cachePoint", "cache_control"))
 _RESULTS = frozenset(("toolResult", "toolUse"))
-_KINDS_OF_RESULT = frozenset(("tool_result", "tool_use"))
+_KINDS_OF_RESULT = ("tool_result", "tool_use")
 _SCHEMAS = (
     ("outputConfig", "textFormat", "structure", "jsonSchema", "schema"),
     ("output_config", "format", "schema"),

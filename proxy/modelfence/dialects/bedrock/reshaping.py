@@ -49,6 +49,8 @@ def _limited(asked: Asked, body: Body, form: Form, most: int) -> Body:
     body = _lowered(body, (*form.limits, *form.other_limits), limit)
     if not limits_in(body, form.limits):
         body = replaced(body, _read_today(asked, body, form), limit)
+    # A lower limit of the caller's own stays, and a budget is to fit into that.
+    limit = max(limits_in(body, (*form.limits, *form.other_limits)))
     if max(budgets_in(body, form), default=0) < limit:
         return body
     for place in form.thinking:
