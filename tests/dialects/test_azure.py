@@ -122,6 +122,13 @@ def test_texts_of_the_prompt_are_seen_whichever_path_they_come_by():
         assert (prompt.system, prompt.user) == (("Be brief.",), ("Hi",))
 
 
+def test_what_a_data_source_has_azure_say_is_the_systems_text():
+    sources = [{"type": "azure_search", "parameters": {"role_information": "You grade."}}, {"parameters": 1}, "x"]
+    body = {"messages": [{"role": "system", "content": "Be brief."}], "data_sources": sources}
+    prompt = AZURE.read(request(f"{DEPLOYED}/chat/completions", body)).prompt
+    assert prompt.system == ("You grade.", "Be brief.")
+
+
 def test_models_and_deployments_ask_for_no_answer_and_for_the_model_of_their_path():
     for path, model in {"/openai/models": "", "/openai/models/o3": "o3", "/openai/deployments/o3": "o3"}.items():
         assert AZURE.read(Request("GET", path, ())) == Reading("models", model=model, output_tokens=0)

@@ -200,7 +200,8 @@ async def test_a_streams_usage_is_asked_for_settled_and_not_shown_unasked(gatewa
             await client.chat.completions.create(model="gpt-4o", messages=HI, max_tokens=200)
     assert azure.calls[0][2]["stream_options"] == {"include_usage": True}
     assert all(chunk.usage is None for chunk in chunks)
-    assert error.value.response.headers["x-ratelimit-remaining-tokens"] == "100"
+    left = int(error.value.response.headers["x-ratelimit-remaining-tokens"])
+    assert 100 <= left <= 110  # one flows back every two seconds
 
 
 @pytest.mark.parametrize("make", CLIENTS.values(), ids=CLIENTS)

@@ -195,7 +195,8 @@ async def test_a_streams_usage_is_settled_as_it_is_reported(gateway, http, mistr
     assert "stream_options" not in mistral.calls[0][2]
     with pytest.raises(SDKError) as caught:
         await client.chat.complete_async(model="m", messages=HI, max_tokens=200)
-    assert caught.value.headers["x-ratelimit-remaining-tokens-hour"] == "100"
+    left = int(caught.value.headers["x-ratelimit-remaining-tokens-hour"])
+    assert 100 <= left <= 110  # one flows back every two seconds
 
 
 async def test_a_stream_that_used_up_its_budget_ends_as_if_it_had_reached_its_limit(gateway, http, mistral):

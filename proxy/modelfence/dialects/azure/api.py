@@ -3,13 +3,18 @@
 After Azure OpenAI's REST reference for inference. Rule: what a body asks for is read by the dialect `openai`; here is
 only what Azure does otherwise.
 
+`request.model` is the name of a deployment, which whoever made it chose freely: policies are to name deployments.
+Versions of the API from before September 2024 know neither `stream_options`, so that their upstream needs
+`stream_usage: false`, nor `max_completion_tokens`, so that they refuse a call to which a limit was added.
+
 Why a body may not name another model than the path: Azure passes over it, and what stands before Azure may not.
 Why the names of deployments are not folded: the reference doesn't say whether Azure does, so a policy that forbids
 some of them should name those it allows instead.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from modelfence.core.call import Credential, Reading
 from modelfence.core.charge import Balance
@@ -35,6 +40,8 @@ from modelfence.dialects.shared.reading import UNKNOWN
 _OPENAI = OpenAI()
 _OWN_DATA = frozenset(("data_sources", "enhancements"))
 """Fields that have Azure put more into the prompt than the caller sends."""
+_MOST_ROLES = 8
+"""Texts of data sources that are looked at."""
 _CAMEL_CASE = frozenset(("dataSources",))
 """As an early version of the API spelt one of them."""
 _OTHER_KEYS = frozenset(("ocp-apim-subscription-key", "subscription-key"))
@@ -71,7 +78,10 @@ class Azure:
         if place.deployment is not None:
             body = {**body, "model": _deployment(body, place.deployment)}
         reading = _OPENAI.read(replace(_as_openai(request, place), json=body))
-        return replace(reading, input_tokens=None) if _adds_to_prompt(request.json) else reading
+        if not _adds_to_prompt(request.json):
+            return reading
+        system = (*islice(_roles(body), _MOST_ROLES), *reading.prompt.system)
+        return replace(reading, input_tokens=None, prompt=replace(reading.prompt, system=system))
 
     def reshape(self, request: Request, reshaping: Reshaping) -> Json:
         """Return the body with fields removed and limits lowered; the given one is left as it was."""
@@ -109,6 +119,16 @@ def _as_openai(request: Request, place: Place) -> Request:
 
 def _adds_to_prompt(body: Json) -> bool:
     return isinstance(body, dict) and any(body.get(name) is not None for name in _OWN_DATA)
+
+
+def _roles(body: Body) -> Iterator[str]:
+    """Yield the texts that data sources have Azure say before the system's own."""
+    sources = body.get("data_sources")
+    for source in sources if isinstance(sources, list) else ():
+        said = source.get("parameters") if isinstance(source, dict) else None
+        role = said.get("role_information") if isinstance(said, dict) else None
+        if isinstance(role, str):
+            yield role
 
 
 def _deployment(body: Body, deployment: str) -> str:

@@ -53,4 +53,8 @@ def _flat_choice(choice: Json) -> Json:
     if not isinstance(choice, dict):
         return choice
     said = {name: flat_message(value) for name in ("message", "delta") if isinstance(value := choice.get(name), dict)}
+    messages = choice.get("messages")
+    if isinstance(messages, list) and not said:
+        # Whoever is answered with several messages gets them here.
+        said["message"] = {"content": [part for one in messages for part in _parts(one)]}
     return {**choice, **said}
