@@ -80,6 +80,18 @@ def test_a_stream_says_it_is_done_once(sent):
     assert body.endswith(b"data: [DONE]\n\n")
 
 
+def test_code_in_between_ends_like_a_chat_and_nothing_else_has_an_ending():
+    endings = {operation: ended(operation) for operation in ("chat", "completion", "embeddings", "unknown")}
+    assert endings["chat"] == endings["completion"] != b""
+    assert endings["embeddings"] == endings["unknown"] == b""
+
+
+def ended(operation):
+    reader = reader_of("chat.sse", operation)
+    reader.feed(STREAMS["chat-call.sse"])
+    return reader.ending(with_usage=True, input_tokens=3)
+
+
 def test_nothing_follows_an_error():
     reader = reader_of("chat.sse")
     reader.feed((ANSWERS / "chat-failed.sse").read_bytes())

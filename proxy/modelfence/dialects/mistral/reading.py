@@ -33,6 +33,12 @@ LIMIT = "max_tokens"
 LOGPROBS = ("logprobs", "top_logprobs", "prompt_logprobs", "top_prompt_logprobs")
 _PROMPT_LOGPROBS = ("prompt_logprobs", "top_prompt_logprobs")
 _READ_HERE = frozenset((*_PROMPT_LOGPROBS, "agent_id", "prompt_mode", "prediction", "inputs"))
+_CAMEL_CASE = {
+    "maxTokens": LIMIT, "agentId": "agent_id", "promptMode": "prompt_mode", "reasoningEffort": "reasoning_effort",
+    "topLogprobs": "top_logprobs", "promptLogprobs": "prompt_logprobs", "topPromptLogprobs": "top_prompt_logprobs",
+    "logitBias": "logit_bias", "bestOf": "best_of",
+}  # fmt: skip
+"""As Mistral's SDK for JavaScript spells the fields before it sends them."""
 _NOT_MISTRALS = frozenset(("max_completion_tokens", "max_output_tokens"))
 
 
@@ -40,6 +46,8 @@ def read_call(operation: str, path: str, body: Body) -> Reading:
     """Return what a body asks for. Raises MalformedRequestError naming the field that is wrong."""
     refuse_other_cases(body, _READ_HERE | _NOT_MISTRALS)
     _refuse(body, _NOT_MISTRALS, f"Did you mean '{LIMIT}'?")
+    for name in sorted(_CAMEL_CASE.keys() & body.keys()):
+        raise MalformedRequestError(f"Unknown parameter: '{name}'. Did you mean '{_CAMEL_CASE[name]}'?")
     if path == AGENTS:
         return _read_chat(_with_agent(body))
     _refuse(body, {"agent_id"}, "Agents are called under another path.")
