@@ -3,6 +3,7 @@
 Usage stands in `usageMetadata`, which a stream repeats with every piece as the sum so far. What is counted in between:
 `gemini.texts`. An answer in OpenAI's words is counted as the dialect `openai` does.
 
+Why a piece is counted by its size: Gemini gathers several tokens in each, however short it is.
 Why thoughts are added: `candidatesTokenCount` is without them, and they are paid as output. Why the total is looked at,
 too: it was there before thoughts were counted by themselves, and of several counts the largest holds.
 """
@@ -17,7 +18,7 @@ from modelfence.dialects.gemini.texts import text_sizes, unread_size
 from modelfence.dialects.openai.usage import count as count_openai
 from modelfence.dialects.shared.counting import PlainReader, StreamReader, Tally, count_in, media_type
 from modelfence.dialects.shared.sse import EventFraming, EventParser
-from modelfence.dialects.shared.tokens import tokens_in_delta
+from modelfence.dialects.shared.tokens import tokens_in
 
 _WITHOUT_TEXT = ("embeddings", "models", "tokens")
 
@@ -83,7 +84,7 @@ def count(message: Mapping[str, object], size: int, tally: Tally, is_streamed: b
         return
     sizes, unread = list(text_sizes(message)), unread_size(message, size)
     if is_streamed:
-        tally.tokens += sum(map(tokens_in_delta, sizes))
+        tally.tokens += sum(map(tokens_in, sizes))
     else:
         tally.size += sum(sizes)
     tally.size += unread
