@@ -22,8 +22,8 @@ from modelfence.settings import Address, Detecting, Geo, Limits, Recording, Sett
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
-DIALECTS = ("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock")
-_LATER_DIALECTS = ("ollama",)
+DIALECTS = ("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock", "ollama")
+_LATER_DIALECTS: tuple[str, ...] = ()
 _MAX_PORT = 65_535
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")

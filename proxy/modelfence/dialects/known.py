@@ -9,8 +9,10 @@ from modelfence.dialects.bedrock.api import Bedrock
 from modelfence.dialects.cohere.api import Cohere
 from modelfence.dialects.gemini.api import Gemini
 from modelfence.dialects.mistral.api import Mistral
+from modelfence.dialects.ollama.api import Ollama
 from modelfence.dialects.openai.api import OpenAI
 
 DIALECTS: Mapping[str, Dialect] = {
-    dialect.name: dialect for dialect in (OpenAI(), Azure(), Mistral(), Anthropic(), Cohere(), Gemini(), Bedrock())
+    dialect.name: dialect
+    for dialect in (OpenAI(), Azure(), Mistral(), Anthropic(), Cohere(), Gemini(), Bedrock(), Ollama())
 }

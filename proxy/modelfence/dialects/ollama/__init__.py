@@ -1,0 +1,1 @@
+"""Ollama's API, in its own words and in OpenAI's."""
