@@ -81,7 +81,10 @@ class CallReader:
 
 def _read(line: Line, dialect: Dialect, path: str) -> Reading:
     known = dialect.operation(line.method, path) != "unknown"
-    json = parse(line.body) if known and line.body else None
+    # A form is for the dialect to read, as in the live fence.
+    declared = next((value for name, value in line.headers if name == "content-type"), "")
+    is_form = declared.strip().lower().startswith("multipart/form-data")
+    json = parse(line.body) if known and line.body and not is_form else None
     return dialect.read(Request(line.method, path, line.headers, line.body, json))
 
 

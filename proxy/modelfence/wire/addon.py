@@ -263,8 +263,11 @@ class FenceAddon:
         encoding = header(fields, b"content-encoding")
         body = decode(flow.request.raw_content or b"", encoding, max_bytes=self._max_request_bytes)
         known = dialect.operation(flow.request.method, path) != "unknown"
+        # A form is for the dialect to read. One that reads JSON refuses it, for then there is none.
+        is_form = header(fields, b"content-type").strip().lower().startswith("multipart/form-data")
+        json = parse(body) if known and body and not is_form else None
         query = flow.request.path.partition("?")[2]
-        return Request(flow.request.method, path, headers, body, parse(body) if known and body else None, query)
+        return Request(flow.request.method, path, headers, body, json, query)
 
     def _call(self, flow: http.HTTPFlow, upstream: Upstream, request: Request, reading: Reading) -> Call:
         peer = flow.client_conn.peername

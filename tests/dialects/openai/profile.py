@@ -34,7 +34,7 @@ PROFILE = Profile(
         ("POST", "/v1/responses"),
         ("POST", "/v1/embeddings"),
         ("GET", "/v1/models"),
-        ("POST", "/v1/files"),
+        ("POST", "/v1/else"),
     ],
     BODIES,
     NAMES,

@@ -3,11 +3,13 @@
 Rule: types have been checked before (`openai_reading`); what is of another shape is passed over here, never refused.
 """
 
+import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from modelfence.core.dialect import Json
 from modelfence.core.extraction import Prompt
+from modelfence.dialects.openai.additions import SCHEMAS
 from modelfence.dialects.shared.fields import Body
 
 _SYSTEM_ROLES = ("system", "developer")
@@ -20,12 +22,15 @@ _MOST_NAMES = 64
 _MOST_PARTS = 256
 """Of one message, or of a call of a tool."""
 _DEEPEST_SCHEMA = 6
+_LONGEST_SCHEMA = 64 * 1024
+"""In characters, of one that is given as a text."""
+_SCHEMAS = ("response_format", *SCHEMAS)
 
 
 def prompt_in(operation: str, body: Body) -> Prompt:
     """Return the texts that a body asks the model with."""
     if operation == "chat":
-        return _of_messages(body.get("messages"), (), _names_of_schema(body.get("response_format")))
+        return _of_messages(body.get("messages"), (), _names_prescribed(body))
     if operation == "responses":
         instructions, text = body.get("instructions"), body.get("text")
         first = (instructions,) if isinstance(instructions, str) else ()
@@ -36,7 +41,7 @@ def prompt_in(operation: str, body: Body) -> Prompt:
     prompts = "\n".join(_prompts(body.get("prompt" if operation == "completion" else "input")))
     after = body.get("suffix")
     asked = f"{prompts}\n{after}" if isinstance(after, str) and after else prompts
-    return Prompt(user=(asked,) if asked else ())
+    return Prompt(user=(asked,) if asked else (), schema=_names_prescribed(body) if operation == "completion" else ())
 
 
 def _of_messages(messages: Json, system: tuple[str, ...], schema: tuple[str, ...]) -> Prompt:
@@ -76,15 +81,37 @@ def _texts(content: Json) -> Iterator[str]:
 
 
 def _prompts(value: Json) -> Iterator[str]:
-    """Yield the prompts of a field: texts, or token ids, each of which is then a word."""
+    """Yield the prompts of a field: texts, parts with texts, or token ids, each of which is then a word."""
     if isinstance(value, str):
         yield value
+    elif isinstance(value, dict):
+        yield from _texts([value])
     elif isinstance(value, list) and value and isinstance(value[0], int):
         ends = value if len(value) <= 2 * _MOST_TOKENS else [*value[:_MOST_TOKENS], *value[-_MOST_TOKENS:]]
         yield " ".join(f"t{token}" for token in ends)
     elif isinstance(value, list):
         for one in value if len(value) <= 2 * _MOST_PROMPTS else [*value[:_MOST_PROMPTS], *value[-_MOST_PROMPTS:]]:
             yield from _prompts(one)
+
+
+def _names_prescribed(body: Body) -> tuple[str, ...]:
+    """Return the names of the fields that an answer is to have, by whichever of the fields that prescribe them."""
+    schemas = [_parsed(body.get(name)) for name in _SCHEMAS]
+    inside = [_parsed(schema.get("json")) for schema in schemas if isinstance(schema, dict)]
+    return tuple(dict.fromkeys(name for schema in (*schemas, *inside) for name in _names_of_schema(schema)))[
+        :_MOST_NAMES
+    ]
+
+
+def _parsed(schema: Json) -> Json:
+    """Return a schema as a value, where vLLM is given it as a text."""
+    if not isinstance(schema, str) or len(schema) > _LONGEST_SCHEMA:
+        return schema
+    try:
+        parsed: Json = json.loads(schema)
+    except (ValueError, RecursionError):
+        return None
+    return parsed
 
 
 def _names_of_schema(schema: Json) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""What a request to OpenAI's API asks for: its JSON body to the facts of a call.
+"""What a request to OpenAI's API for text asks for: its JSON body to the facts of a call.
 
-After OpenAI's API reference, with the fields that vLLM adds. Rule: a field is read where the operation's API reads
-it, so that a limit which the upstream would pass over is none here either.
+After OpenAI's API reference, with the fields that vLLM and SGLang add (`openai.additions`). Rule: a field is read where
+the operation's API reads it, so that a limit which the upstream would pass over is none here either.
 
 Why a model is always needed: a stored prompt of the responses API may name one, which the fence can't see; beside
 such a prompt the model is to be named in the call.
@@ -11,8 +11,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from modelfence.core.call import Reading
-from modelfence.core.dialect import Json, MalformedRequestError
+from modelfence.core.dialect import MalformedRequestError
+from modelfence.dialects.openai.additions import (
+    ADDED,
+    BIASES,
+    PROBABILITIES,
+    asks_for_probabilities,
+    biases_in,
+    refuse_hidden,
+)
 from modelfence.dialects.openai.prompt import prompt_in
+from modelfence.dialects.openai.sizes import prompts_in, size_of_input, size_of_messages, size_of_tools
 from modelfence.dialects.shared.fields import (
     Body,
     array,
@@ -25,7 +34,7 @@ from modelfence.dialects.shared.fields import (
     string,
     wrong_type,
 )
-from modelfence.dialects.shared.tokens import size_of, size_of_content, size_of_json, tokens_in
+from modelfence.dialects.shared.tokens import size_of, tokens_in
 
 _MOST_OUTPUT_TOKENS = 10**15
 """Where limits times choices stop growing, so that the fact stays inside 64 bits."""
@@ -40,22 +49,33 @@ class Fields:
     counts: tuple[str, ...] = ()
     """Answers asked for."""
     logprobs: tuple[str, ...] = ()
+    biases: tuple[str, ...] = ("logit_bias",)
+    least: tuple[str, ...] = ()
+    """Lower limits of the output, which may not be above the upper ones."""
 
 
 FIELDS = {
     "chat": Fields(
         limits=("max_completion_tokens", "max_tokens"),
         counts=("n", "best_of"),
-        logprobs=("logprobs", "top_logprobs", "prompt_logprobs"),
+        logprobs=("logprobs", "top_logprobs", *PROBABILITIES),
+        biases=BIASES,
+        least=("min_tokens",),
     ),
-    "completion": Fields(limits=("max_tokens",), counts=("n", "best_of"), logprobs=("logprobs", "prompt_logprobs")),
+    "completion": Fields(
+        limits=("max_tokens",),
+        counts=("n", "best_of"),
+        logprobs=("logprobs", *PROBABILITIES),
+        biases=BIASES,
+        least=("min_tokens",),
+    ),
     "responses": Fields(limits=("max_output_tokens",), logprobs=("top_logprobs",)),
 }
 LOGPROBS_INCLUDE = "message.output_text.logprobs"
 _READ = frozenset(
     (
         "model", "stream", "logit_bias", "tools", "functions", "reasoning", "reasoning_effort", "include",
-        "messages", "prompt", "input", "instructions", "suffix",
+        "messages", "prompt", "input", "instructions", "suffix", *ADDED,
         *(name for fields in FIELDS.values() for name in (*fields.limits, *fields.counts, *fields.logprobs)),
     )
 )  # fmt: skip
@@ -64,6 +84,7 @@ _READ = frozenset(
 def read_body(operation: str, body: Body) -> Reading:
     """Return what a body asks for. Raises MalformedRequestError naming the field that is wrong."""
     refuse_other_cases(body, _READ)
+    refuse_hidden(body, _READ)
     return _READERS[operation](body)
 
 
@@ -72,17 +93,16 @@ def _read_chat(body: Body) -> Reading:
     choices = choices_in(body, fields)
     tools = [*array(body, "tools"), *array(body, "functions")]
     top_logprobs = integer(body, "top_logprobs", least=-1)
-    prompt_logprobs = integer(body, "prompt_logprobs", least=-1)
     return Reading(
         "chat",
         model=model(body),
         stream=boolean(body, "stream"),
-        logprobs=boolean(body, "logprobs") or bool(top_logprobs) or prompt_logprobs is not None,
-        logit_bias=len(mapping(body, "logit_bias") or ()),
+        logprobs=boolean(body, "logprobs") or bool(top_logprobs) or asks_for_probabilities(body),
+        logit_bias=biases_in(body),
         choices=choices,
         tools=len(tools),
         reasoning=_reasoning(body),
-        input_tokens=tokens_in(_size_of_messages(objects(body, "messages")) + _size_of_tools(tools)),
+        input_tokens=tokens_in(size_of_messages(objects(body, "messages")) + size_of_tools(tools)),
         output_tokens=_output_tokens(body, fields, choices, least=1),
         prompt=prompt_in("chat", body),
     )
@@ -97,8 +117,8 @@ def _read_completion(body: Body) -> Reading:
         model=model(body),
         stream=boolean(body, "stream"),
         # Here 0 asks for the probability of each token that was chosen.
-        logprobs=any(integer(body, name, least=-1) is not None for name in fields.logprobs),
-        logit_bias=len(mapping(body, "logit_bias") or ()),
+        logprobs=integer(body, "logprobs", least=-1) is not None or asks_for_probabilities(body),
+        logit_bias=biases_in(body),
         choices=choices,
         input_tokens=input_tokens + tokens_in(size_of(string(body, "suffix") or "")),
         output_tokens=_output_tokens(body, fields, choices, least=0),
@@ -111,8 +131,6 @@ def _read_responses(body: Body) -> Reading:
         # What it costs is known only to a later call, which nothing ties to this one.
         raise MalformedRequestError("Responses in the background are not supported by this service.")
     tools = array(body, "tools")
-    given = body.get("input")
-    size = size_of(given) if isinstance(given, str) else _size_of_messages(objects(body, "input"))
     return Reading(
         "responses",
         model=model(body),
@@ -121,8 +139,22 @@ def _read_responses(body: Body) -> Reading:
         logit_bias=len(mapping(body, "logit_bias") or ()),
         tools=len(tools),
         reasoning=_reasoning(body),
-        input_tokens=tokens_in(size + size_of(string(body, "instructions") or "") + _size_of_tools(tools)),
+        input_tokens=tokens_in(size_of_input(body, tools)),
         output_tokens=_output_tokens(body, FIELDS["responses"], 1, least=1),
+        prompt=prompt_in("responses", body),
+    )
+
+
+def _read_tokens(body: Body) -> Reading:
+    """Read what is to be counted. No model answers, so none has to be named."""
+    tools = array(body, "tools")
+    return Reading(
+        "tokens",
+        model=model(body) if body.get("model") is not None else None,
+        tools=len(tools),
+        reasoning=_reasoning(body),
+        input_tokens=tokens_in(size_of_input(body, tools)),
+        output_tokens=0,
         prompt=prompt_in("responses", body),
     )
 
@@ -156,52 +188,10 @@ def _reasoning(body: Body) -> bool:
     return effort is not None and effort != "none"
 
 
-_OTHER_TEXTS = ("output", "arguments", "input", "summary", "reasoning_content")
-_CALLS = ("tool_calls", "function_call")
-
-
-def _size_of_messages(messages: list[Body]) -> int:
-    size = 0
-    for message in messages:
-        size += size_of_content(message.get("content"))
-        # Most have only a role and a content.
-        if len(message) > 2:  # noqa: PLR2004
-            size += sum(size_of_content(message.get(name)) for name in _OTHER_TEXTS)
-            size += sum(size_of_json(calls) for name in _CALLS if (calls := message.get(name)))
-    return size
-
-
-def _size_of_tools(tools: list[Json]) -> int:
-    return size_of_json(tools) if tools else 0
-
-
-def prompts_in(body: Body, name: str) -> tuple[int, int]:
-    """Return how many prompts a field holds and their tokens: a text, texts, token ids or lists of token ids."""
-    value = body.get(name)
-    if value is None:
-        return 1, 0
-    if isinstance(value, str):
-        return 1, tokens_in(size_of(value))
-    if not isinstance(value, list):
-        raise wrong_type(name, "a string or an array", value)
-    if _are_token_ids(value):
-        return 1, len(value)
-    texts = [entry for entry in value if isinstance(entry, str)]
-    if texts and len(texts) == len(value):
-        return len(texts), tokens_in(sum(map(size_of, texts)))
-    lists = [entry for entry in value if isinstance(entry, list) and _are_token_ids(entry)]
-    if lists and len(lists) == len(value):
-        return len(lists), sum(map(len, lists))
-    raise wrong_type(name, "a string, or an array of strings, of token ids or of arrays of token ids", value)
-
-
-def _are_token_ids(value: list[Json]) -> bool:
-    return set(map(type, value)) == {int}
-
-
 _READERS: dict[str, Callable[[Body], Reading]] = {
     "chat": _read_chat,
     "completion": _read_completion,
     "responses": _read_responses,
+    "tokens": _read_tokens,
     "embeddings": _read_embeddings,
 }

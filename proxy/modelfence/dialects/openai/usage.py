@@ -15,7 +15,7 @@ from modelfence.dialects.shared.counting import Ending, PlainReader, StreamReade
 from modelfence.dialects.shared.sse import EventFraming, EventParser
 from modelfence.dialects.shared.tokens import tokens_in_delta
 
-_WITHOUT_TEXT = ("embeddings", "models")
+_WITHOUT_TEXT = ("embeddings", "models", "moderation", "tokens")
 _ENDINGS: Mapping[str, Callable[[], Ending]] = {
     "chat": chat_ending,
     "completion": completion_ending,
@@ -54,13 +54,14 @@ def count(message: Mapping[str, object], size: int, tally: Tally, is_streamed: b
     response = message.get("response")
     if isinstance(response, dict):
         tally.served = True
-        _report(tally, response.get("usage"))
+        report(tally, response.get("usage"))
         return
     tally.served = tally.served or not (message.get("error") or message.get("type") == "error")
-    _report(tally, message.get("usage"))
+    report(tally, message.get("usage"))
 
 
-def _report(tally: Tally, usage: object) -> None:
+def report(tally: Tally, usage: object) -> None:
+    """Take what an answer reports, if it does, by the names of any of OpenAI's APIs."""
     if not isinstance(usage, dict):
         return
     for read, written in _REPORTS:
