@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.core.problem import Severity
-from modelfence.settings import Address, Recording, Settings
+from modelfence.settings import Address, Recording, Settings, Tls
 from modelfence.settings_reading import load
 
 
@@ -96,6 +96,20 @@ upstreams:
     )
 
 
+def test_files_of_certificates_are_relative_to_the_file_that_names_them(tmp_path):
+    text = """
+tls: {cert: etc/cert.pem, client_ca: etc/clients.pem}
+proxy_protocol_from: [10.0.0.0/8]
+upstreams: [{name: a, dialect: openai, url: 'https://x', ca: etc/ca.pem}]
+"""
+    settings, problems = read(text, tmp_path, {"MODELFENCE_TLS_KEY": "/run/key.pem"})
+    assert problems == ()
+    etc = tmp_path / "etc"
+    assert settings.tls == Tls(etc / "cert.pem", Path("/run/key.pem"), etc / "clients.pem")
+    assert settings.upstreams[0].ca == str(etc / "ca.pem")
+    assert settings.proxy_protocol_from == (ip_network("10.0.0.0/8"),)
+
+
 def test_usage_is_asked_for_on_streams_unless_the_upstream_says_no(tmp_path):
     one = "{name: a, dialect: openai, url: 'https://x'}"
     other = "{name: b, dialect: openai, url: 'https://y', prefix: /b, stream_usage: false}"
@@ -135,7 +149,12 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("store: 'redis://host/0?db=1'", "the store's query names an option that does not exist for redis://; there are none [bad-store]"),
         ("trusted_proxies: [10.0.0.0/33]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.0/33` [bad-network]"),
         ("trusted_proxies: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),
-        ("tls: {cert: cert.pem}", "this is not supported yet; leave it null [not-supported]"),
+        ("proxy_protocol_from: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),
+        ("upstreams: [{name: a, dialect: openai, url: 'http://x', ca: ca.pem}]", "`a` is not reached over https, so nothing of it would be verified [needless-ca]"),
+        (
+            "upstreams:\n- {name: a, dialect: openai, url: 'https://x', ca: a.pem}\n- {name: b, dialect: openai, url: 'https://x', prefix: /b}",
+            "`a` has the same host and port, and another `ca`; connections are shared by both [unclear-ca]",
+        ),
         ("audit: {path: audit.log}", "this is not supported yet; leave it null [not-supported]"),
         ("limits: {request_bytes: 20 apples}", "a size like 20MB is expected here, not `20 apples` [wrong-type]"),
         ("record: {prompts: maybe}", "`maybe` is not possible here [unknown-value]"),

@@ -40,6 +40,18 @@ class Geo:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """The files with which callers are served over TLS."""
+
+    cert: Path | None = None
+    """The certificate and those between it and its authority; None serves without TLS."""
+    key: Path | None = None
+    """None: it is in the certificate's file."""
+    client_ca: Path | None = None
+    """Every client must have a certificate of an authority in this file; None asks for none."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of everything a caller or a slow neighbour could stretch."""
 
@@ -119,6 +131,9 @@ class Settings:
     """What the names of all keys in Redis begin with."""
     geo: Geo = Geo()
     trusted_proxies: tuple[Network, ...] = ()
+    proxy_protocol_from: tuple[Network, ...] = ()
+    """Networks whose connections begin with a header of the PROXY protocol, which is believed."""
+    tls: Tls = Tls()
     upstreams: tuple[Upstream, ...] = ()
     limits: Limits = Limits()
     record: Recording = Recording()

@@ -18,7 +18,7 @@ from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.core.upstream import Upstream
 from modelfence.document import Document, Node, did_you_mean, read
-from modelfence.settings import Address, Detecting, Geo, Limits, Recording, Settings
+from modelfence.settings import Address, Detecting, Geo, Limits, Recording, Settings, Tls
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
@@ -120,13 +120,14 @@ class _Reading:
 
     def settings(self, file: Path | None) -> Settings:
         flat: dict[str, object] = {}
-        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}, "record": {}, "extraction": {}}
+        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}, "record": {}, "extraction": {}, "tls": {}}
         for key, value in self.values.items():
             group, _, name = key.rpartition(".")
             groups.get(group, flat)[name] = value
         geo, limits, record = Geo(**groups["geo"]), Limits(**groups["limits"]), Recording(**groups["record"])  # type: ignore[arg-type]
         extraction = Detecting(**groups["extraction"])  # type: ignore[arg-type]
-        return Settings(geo=geo, limits=limits, record=record, extraction=extraction, file=file, **flat)  # type: ignore[arg-type]
+        tls = Tls(**groups["tls"])  # type: ignore[arg-type]
+        return Settings(geo=geo, limits=limits, record=record, extraction=extraction, tls=tls, file=file, **flat)  # type: ignore[arg-type]
 
     def _read_mapping(self, node: Node, prefix: str, folder: Path) -> None:
         known = dict.fromkeys(key.removeprefix(prefix).partition(".")[0] for key in _KEYS if key.startswith(prefix))
@@ -255,23 +256,26 @@ type _Written = tuple[Upstream, str | None, Node]
 """An upstream, the variable that holds its API key, and where it stands."""
 
 
-def _upstreams(node: Node, _: Path) -> tuple[_Written, ...]:
+def _upstreams(node: Node, folder: Path) -> tuple[_Written, ...]:
     # A single URL, as the flag gives it, is one upstream that speaks OpenAI's dialect.
     if not node.is_list:
         url = _url(node)
         return () if url is None else ((Upstream("openai", "openai", *url), None, node),)
-    written = [one for item in node.items() if (one := _upstream(item)) is not None]
+    written = [one for item in node.items() if (one := _upstream(item, folder)) is not None]
     for at, (upstream, _variable, item) in enumerate(written):
         for other, _other_variable, _other_item in written[:at]:
             if other.name == upstream.name:
                 item.problem("duplicate-upstream", f"two upstreams are called `{upstream.name}`")
             if other.prefix == upstream.prefix:
                 item.problem("duplicate-upstream", f"two upstreams have the prefix `{upstream.prefix}`")
+            if (other.host, other.port) == (upstream.host, upstream.port) and other.ca != upstream.ca:
+                words = f"`{other.name}` has the same host and port, and another `ca`; connections are shared by both"
+                item.problem("unclear-ca", words)
     return tuple(written)
 
 
-def _upstream(node: Node) -> _Written | None:
-    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens", "stream_usage")
+def _upstream(node: Node, folder: Path) -> _Written | None:
+    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens", "stream_usage", "ca")
     entries = node.entries(keys, required=("name", "dialect", "url"), what="setting")
     name = entries["name"].filled_text() if "name" in entries else None
     dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
@@ -279,10 +283,14 @@ def _upstream(node: Node) -> _Written | None:
     prefix = _prefix(entries["prefix"]) if "prefix" in entries else ""
     variable = _credential(entries["credential"]) if "credential" in entries else None
     limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
+    ca = _path(entries["ca"], folder) if "ca" in entries and not entries["ca"].is_null else None
     if name is None or dialect is None or url is None or prefix is None:
         return None
+    if ca is not None and url[0] != "https":
+        entries["ca"].problem("needless-ca", f"`{name}` is not reached over https, so nothing of it would be verified")
     asks = entries["stream_usage"].boolean() is not False if "stream_usage" in entries else True
     upstream = Upstream(name, dialect, *url, prefix=prefix, max_output_tokens=limit, stream_usage=asks)
+    upstream = replace(upstream, ca=None if ca is None else str(ca))
     return upstream, variable, node
 
 
@@ -337,7 +345,7 @@ def _prefix(node: Node) -> str | None:
     return None
 
 
-_LISTS = ("trusted_proxies", "upstreams")
+_LISTS = ("trusted_proxies", "proxy_protocol_from", "upstreams")
 _KEYS: Mapping[str, Reader] = {
     "listen": _address,
     "admin": _address,
@@ -351,10 +359,11 @@ _KEYS: Mapping[str, Reader] = {
     "geo.anonymous": _path,
     "geo.private": _country_code,
     "trusted_proxies": _networks,
+    "proxy_protocol_from": _networks,
     "upstreams": _upstreams,
-    "tls.cert": _not_yet,
-    "tls.key": _not_yet,
-    "tls.client_ca": _not_yet,
+    "tls.cert": _path,
+    "tls.key": _path,
+    "tls.client_ca": _path,
     "audit.path": _not_yet,
     "extraction.key_file": _path,
     "extraction.accounts": _whole(1_000, 100_000_000),
