@@ -117,8 +117,9 @@ def test_openais_sdk_raises_its_own_error_too(status, kind):
     def serve(request):
         return httpx2.Response(answer.status, headers=answer.headers, content=answer.body, request=request)
 
-    with httpx2.Client(transport=httpx2.MockTransport(serve)) as http, pytest.raises(kind) as raised:
+    with httpx2.Client(transport=httpx2.MockTransport(serve)) as http:
         client = openai.OpenAI(api_key="k", base_url="http://fence.test/v1beta/openai", http_client=http)
-        client.chat.completions.create(model="gemini-2.5-flash", messages=[])
+        with pytest.raises(kind) as raised:
+            client.chat.completions.create(model="gemini-2.5-flash", messages=[])
     assert raised.value.request_id == "call-7"
     assert "No. (request id call-7)" in raised.value.message
