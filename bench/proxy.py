@@ -39,7 +39,8 @@ from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
-from modelfence.wire.runner import Proxy, listen
+from modelfence.wire.realtime import Realtime
+from modelfence.wire.runner import Proxy, Served, listen
 
 MESSAGES = [{"role": "user", "content": "Tell me about fences. " * 20}]
 BODY = json.dumps({"model": "gpt-4o", "messages": MESSAGES}).encode()
@@ -90,7 +91,7 @@ async def serve_bare(upstream_port: int) -> int:
     from modelfence.wire.runner import _ProxyOptions, _UpstreamTls  # noqa: PLC0415 - the same addons
 
     master = Master(options.Options())
-    master.addons.add(_ProxyOptions(), _UpstreamTls(), Started())
+    master.addons.add(_ProxyOptions(), _UpstreamTls({}), Started())
     master.options.update(connection_strategy="lazy", http2=False, websocket=False, rawtcp=False, keep_host_header=True)
     asyncio.get_running_loop().running = asyncio.create_task(master.run())  # type: ignore[attr-defined]  # kept alive
     await started.wait()
@@ -161,8 +162,20 @@ async def serve_fence(upstream_port: int) -> int:
         observers=[metrics],
         clock_us=now_us,
     )
+    realtime = Realtime(
+        fence,
+        upstreams=(),
+        dialects={},
+        realtime={},
+        trusted_proxies=(),
+        message_bytes=1 << 20,
+        observers=[],
+        clock_us=now_us,
+    )
     listening = listen("127.0.0.1", 0)
-    proxy = Proxy(addon, listening, bounds=Bounds(head_bytes=65536, request_bytes=1 << 20), idle_s=600)
+    proxy = Proxy(
+        Served(addon, realtime), listening, bounds=Bounds(head_bytes=65536, request_bytes=1 << 20), idle_s=600
+    )
     await proxy.start()
     port: int = listening.getsockname()[1]
     return port

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 
 from modelfence.adapters.admin_server import AdminServer
 from modelfence.adapters.memory_buckets import MemoryBuckets
@@ -24,15 +25,18 @@ from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.assembly import detector_of, evidence_of, patience_of, read_parts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
-from modelfence.dialects.known import DIALECTS
+from modelfence.core.upstream import Upstream
+from modelfence.dialects.known import DIALECTS, REALTIME
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.settings import Address, CannotStartError, Settings
 from modelfence.wire.addon import FenceAddon
-from modelfence.wire.guard import Bounds
-from modelfence.wire.runner import Proxy, listen
+from modelfence.wire.guard import Bounds, require_tested_version
+from modelfence.wire.realtime import Realtime
+from modelfence.wire.runner import Pins, Proxy, Served, listen
 from modelfence.wire.stock import StockRunner
+from modelfence.wire.tls import ServerTls, certified, pinned
 
 COHORTS_EVERY_S = 10.0
 log = logging.getLogger(__name__)
@@ -48,6 +52,7 @@ class Gateway:
                 "there is nothing to protect: give --upstream https://api.openai.com, or `upstreams:` in the settings"
             )
         self.settings = settings
+        self._tls, self._pins = _tested(settings)
         self.parts = read_parts(settings)
         self.metrics = PrometheusMetrics()
         self._exits = AsyncExitStack()
@@ -69,22 +74,14 @@ class Gateway:
             workers=settings.workers,
             patience=patience_of(settings),
         )
-        self._addon = FenceAddon(
-            self.fence,
-            upstreams=settings.upstreams,
-            dialects=DIALECTS,
-            trusted_proxies=settings.trusted_proxies,
-            max_request_bytes=settings.limits.request_bytes,
-            observers=watching,
-            clock_us=now_us,
-            keeps_bodies=settings.record.path is not None and settings.record.prompts,
-        )
+        self._watching = watching
+        self._served = self._serving(settings.upstreams)
         self.listen, self.admin = settings.listen, settings.admin
 
     @property
     def stock_addons(self) -> tuple[FenceAddon, StockRunner]:
         """Return what mitmproxy's stock runner loads instead of `start`."""
-        return self._addon, StockRunner()
+        return self._served.addon, StockRunner()
 
     @property
     def bounds(self) -> Bounds:
@@ -108,7 +105,15 @@ class Gateway:
         customers, operators = bind("listen", self.settings.listen), bind("admin", self.settings.admin)
         self.listen, self.admin = _bound(customers), _bound(operators)
         self._refuse_loops()
-        proxy = Proxy(self._addon, customers, bounds=self.bounds, idle_s=self.settings.limits.idle_s)
+        proxy = Proxy(
+            self._served,
+            customers,
+            bounds=self.bounds,
+            idle_s=self.settings.limits.idle_s,
+            tls=self._tls,
+            proxy_protocol_from=self.settings.proxy_protocol_from,
+            pins=self._pins,
+        )
         admin = AdminServer(operators, self.metrics, readiness=self.missing, states=self.states, cohorts=self.cohorts)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
         if self._recorder is not None:
@@ -121,6 +126,32 @@ class Gateway:
         self._exits.push_async_callback(proxy.stop)
         admin.start()
         self._exits.push_async_callback(admin.stop)
+
+    def _serving(self, upstreams: Sequence[Upstream]) -> Served:
+        """Return what serves requests to these upstreams."""
+        settings = self.settings
+        dialects = certified(DIALECTS, self.parts.accounts.owner) if settings.tls.client_ca else DIALECTS
+        addon = FenceAddon(
+            self.fence,
+            upstreams=upstreams,
+            dialects=dialects,
+            trusted_proxies=settings.trusted_proxies,
+            max_request_bytes=settings.limits.request_bytes,
+            observers=self._watching,
+            clock_us=now_us,
+            keeps_bodies=settings.record.path is not None and settings.record.prompts,
+        )
+        realtime = Realtime(
+            self.fence,
+            upstreams=upstreams,
+            dialects=dialects,
+            realtime=REALTIME,
+            trusted_proxies=settings.trusted_proxies,
+            message_bytes=settings.limits.request_bytes,
+            observers=self._watching,
+            clock_us=now_us,
+        )
+        return Served(addon, realtime)
 
     async def stop(self) -> None:
         """Stop serving, settle what was under way and close what is open."""
@@ -151,9 +182,10 @@ class Gateway:
         """Return what an operator wants to know at the start."""
         parts, settings = self.parts, self.settings
         built = {name: f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d}" for name, at in parts.geo.built_s.items()}
+        scheme = "https" if settings.tls.cert else "http"
         kept = "with the callers' prompts" if settings.record.prompts else "without prompts"
         lines = [
-            f"modelfence listens on http://{self.listen} and protects:",
+            f"modelfence listens on {scheme}://{self.listen} and protects:",
             *(f"  {upstream.prefix or '/'} -> {upstream.url} ({upstream.dialect})" for upstream in settings.upstreams),
             f"  policy    {parts.policy_path} ({parts.policy.hash}, {parts.policy.mode})",
             f"  accounts  {settings.accounts or 'none'} ({len(parts.accounts)})",
@@ -217,6 +249,22 @@ class Gateway:
             host = "127.0.0.1" if upstream.host == "localhost" else upstream.host
             if (host, upstream.port) in own:
                 raise CannotStartError(f"the upstream `{upstream.name}` is this fence itself: {upstream.url}")
+
+
+def _tested(settings: Settings) -> tuple[ServerTls | None, Pins]:
+    """Return TLS towards callers and upstreams, once mitmproxy's version is known to be one that can be guarded.
+
+    Raises CannotStartError.
+    """
+    tls = settings.tls
+    if tls.cert is None and (tls.key or tls.client_ca):
+        raise CannotStartError("there is no certificate to serve TLS with: give `tls.cert`, or leave out all of `tls`")
+    try:
+        require_tested_version()
+        pins = {(one.host, one.port): pinned(Path(one.ca)) for one in settings.upstreams if one.ca}
+        return (ServerTls(tls.cert, tls.key, tls.client_ca) if tls.cert else None), pins
+    except (RuntimeError, ValueError) as error:
+        raise CannotStartError(str(error)) from None
 
 
 async def _end(task: asyncio.Task[None]) -> None:

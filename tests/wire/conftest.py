@@ -15,11 +15,13 @@ from tests.wire.outside import KEY, WITHIN_S, Accounts, Buckets, Geo, Watcher
 
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
+from modelfence.dialects.openai.realtime import OpenAIRealtime
 from modelfence.enforcement.fence import Fence
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.guard import Bounds
-from modelfence.wire.runner import Proxy, listen
+from modelfence.wire.realtime import Realtime
+from modelfence.wire.runner import Proxy, Served, listen
 
 BODY: dict[str, object] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 POLICY = """
@@ -272,9 +274,19 @@ class RunningFence:
             clock_us=lambda: self.now_us,
             hook_deadline_s=hook_deadline_s,
         )
+        self.realtime = Realtime(
+            self.fence,
+            upstreams=upstreams,
+            dialects={"openai": dialect or OpenAI()},
+            realtime={"openai": OpenAIRealtime()},
+            trusted_proxies=trusted_proxies,
+            message_bytes=bounds.request_bytes,
+            observers=[self.watcher],
+            clock_us=lambda: self.now_us,
+        )
         listening = listen(host, 0)
         self.port = listening.getsockname()[1]
-        self.proxy = Proxy(self.addon, listening, bounds=bounds, idle_s=60)
+        self.proxy = Proxy(Served(self.addon, self.realtime), listening, bounds=bounds, idle_s=60)
         self._clients: list[Client] = []
 
     async def connect(self, host: str = "127.0.0.1") -> Client:

@@ -32,6 +32,8 @@ class ReadAgain:
         if not self._data:
             return await self._reader.read(n)
         data, self._data = self._data[:n], self._data[n:]
+        # A turn of the loop, as reading takes: mitmproxy starts its task eagerly, and can only close what it has named.
+        await asyncio.sleep(0)
         return data
 
 

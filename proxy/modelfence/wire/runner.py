@@ -7,7 +7,9 @@ makes its TLS handshake, and only then becomes mitmproxy's, which never sees a b
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from mitmproxy import options
@@ -19,9 +21,12 @@ from OpenSSL import SSL
 
 from modelfence.core.client_address import Network, parse_address
 from modelfence.wire.addon import FenceAddon
+from modelfence.wire.egress import Destination, Egress
+from modelfence.wire.first_request import Reader
 from modelfence.wire.guard import Bounds, GuardedHandler, require_tested_version
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
 from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
+from modelfence.wire.realtime import Realtime
 from modelfence.wire.tls import HANDSHAKE_S, SHUTDOWN_S, ClientWriter, ServerTls, client_certificate
 
 log = logging.getLogger(__name__)
@@ -34,6 +39,14 @@ ACCEPT_AGAIN_S = 1.0
 STOP_DEADLINE_S = 5.0
 """How long connections get to close once the fence stops."""
 _MODE = mode_specs.ProxyMode.parse("reverse:http://upstream.invalid")
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What serves the requests of a connection."""
+
+    addon: FenceAddon
+    realtime: Realtime
 
 
 type Pins = Mapping[tuple[str, int], SSL.Context]
@@ -82,7 +95,7 @@ class Proxy:
 
     def __init__(  # noqa: PLR0913 - what a connection meets, by keyword
         self,
-        addon: FenceAddon,
+        served: Served,
         listening: socket.socket,
         *,
         bounds: Bounds,
@@ -90,13 +103,20 @@ class Proxy:
         tls: ServerTls | None = None,
         proxy_protocol_from: Sequence[Network] = (),
         pins: Pins | None = None,
+        egress: Egress | None = None,
+        by_destination: Mapping[Destination, Served] | None = None,
     ) -> None:
         """`proxy_protocol_from` are networks whose connections begin with a header of the PROXY protocol.
+
+        With `egress` every connection asks for a tunnel, and what serves it depends on where to.
 
         Raises RuntimeError for a version of mitmproxy the guard was not tested with.
         """
         require_tested_version()
-        self._addon = addon
+        self._served = served
+        self._addon = served.addon
+        self._egress = egress
+        self._by_destination = by_destination or {}
         self._socket = listening
         self._bounds = bounds
         self._doors = Doors(bounds.connections, bounds.connections_per_address, bounds.proxies)
@@ -147,7 +167,8 @@ class Proxy:
             async with asyncio.timeout(STOP_DEADLINE_S):
                 while self._connections:
                     await asyncio.wait(self._connections)
-                await self._addon.all_settled()
+                for one in (self._served, *self._by_destination.values()):
+                    await one.addon.all_settled()
         except TimeoutError:
             log.warning("connections did not end, or were not settled, within %s s", STOP_DEADLINE_S)
         self._master.shutdown()
@@ -183,10 +204,22 @@ class Proxy:
             if limit is not None:
                 await self._turn_away(connection, client, limit)
                 return
-            reader, writer = await self._open(connection, client)
+            served, context = self._served, self._tls.context() if self._tls else None
+            if self._egress is not None:
+                destination = await self._egress.enter(
+                    connection, head_bytes=self._bounds.head_bytes, head_s=self._bounds.head_s
+                )
+                if destination is None:
+                    return
+                served, context = self._by_destination[destination], self._egress.context(destination[0])
+            reader, writer = await self._open(connection, client, context)
             client_certificate.set(writer.certificate())
-            self._opening.discard(_this_task())
-            await self._serve(reader, writer)
+            other = await served.realtime.first(
+                reader, writer, head_bytes=self._bounds.head_bytes, head_s=self._bounds.head_s
+            )
+            if other is not None:
+                self._opening.discard(_this_task())
+                await self._serve(other, writer, served.addon)
         except (MalformedHeaderError, TimeoutError) as error:
             log.warning("closing a connection of %s: %s", peer[0], error or "its PROXY header did not come in time")
             self._addon.refuse(400, "", "")  # to be counted
@@ -211,9 +244,10 @@ class Proxy:
             connection.close()
             raise
 
-    async def _open(self, connection: socket.socket, client: Client) -> tuple[asyncio.StreamReader, ClientWriter]:
+    async def _open(
+        self, connection: socket.socket, client: Client, context: ssl.SSLContext | None
+    ) -> tuple[asyncio.StreamReader, ClientWriter]:
         """Return what reads from a client and writes to him, after the handshake. Raises OSError."""
-        context = self._tls.context() if self._tls else None
         reader = asyncio.StreamReader()
         protocol = asyncio.StreamReaderProtocol(reader)
         transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
@@ -232,11 +266,11 @@ class Proxy:
         if self._tls is not None:
             connection.close()
         else:
-            await self._doors.turn_away(*await self._open(connection, client), refusal)
+            await self._doors.turn_away(*await self._open(connection, client, None), refusal)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: Reader, writer: asyncio.StreamWriter, addon: FenceAddon) -> None:
         assert self._master is not None  # noqa: S101 - connections come only after start
-        handler = GuardedHandler(self._master, reader, writer, _MODE, bounds=self._bounds, hooks=self._addon)
+        handler = GuardedHandler(self._master, reader, writer, _MODE, bounds=self._bounds, hooks=addon)
         self._handlers.add(handler)
         try:
             await handler.handle_client()
