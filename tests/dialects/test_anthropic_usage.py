@@ -185,6 +185,15 @@ def test_a_result_too_long_to_keep_is_counted_by_its_size():
     assert reader.output_tokens == 5 * MAX_LINE_BYTES // 8 + 7
 
 
+def test_the_end_of_a_result_too_long_to_keep_is_no_result_of_its_own():
+    reader = usage_reader("batch", "application/x-jsonl")
+    reader.feed(b"x" * MAX_LINE_BYTES)
+    reader.feed(b"x")
+    result = b'{"result":{"message":{"usage":{"input_tokens":9,"output_tokens":9}}}}'
+    reader.feed(result + b"\n")
+    assert reader.output_tokens == -(-(MAX_LINE_BYTES + 1 + len(result)) // 4)
+
+
 def test_a_list_of_batches_costs_nothing_of_its_own():
     assert usage_of(b'{"data": [], "has_more": false}', operation="batch") == Usage(estimated=True)
 

@@ -44,7 +44,17 @@ def prompt_in(body: Body) -> Prompt:
             replies.extend(_text([block]) for block in _replies_in(content))
         else:
             replies.append(_text(content))
+    user.extend(instructions_in(body))
     return Prompt(tuple(system), tuple(user), tuple(replies), tuple(islice(_schema_of(body), _MOST_NAMES)))
+
+
+def instructions_in(body: Body) -> Iterator[str]:
+    """Yield what the caller says instead of, or beside, the API's own words when it has a conversation summarised."""
+    management = body.get("context_management")
+    edits = management.get("edits") if isinstance(management, dict) else None
+    for asking in (body.get("compaction"), *(edits if isinstance(edits, list) else ())):
+        if isinstance(asking, dict) and isinstance(text := asking.get("instructions"), str):
+            yield text
 
 
 def prompt_of_batch(prompts: Sequence[Prompt]) -> Prompt:
@@ -82,8 +92,9 @@ def _texts(content: Json, depth: int) -> Iterator[str]:
 
 
 def _texts_of_block(block: Body, depth: int) -> Iterator[str]:
-    if isinstance(text := block.get("text"), str):
-        yield text
+    for name in ("title", "context", "text"):
+        if isinstance(text := block.get(name), str):
+            yield text
     if "input" in block:
         yield " ".join(islice(_strings([block.get("name"), block.get("input")], _DEEPEST), _MOST_PARTS))
     yield from _texts(block.get("content"), depth)

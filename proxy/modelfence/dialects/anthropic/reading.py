@@ -9,7 +9,7 @@ interleaved thinking, whose budget is for a whole turn and may be larger. Then t
 
 from modelfence.core.call import Reading
 from modelfence.core.dialect import Json, MalformedRequestError
-from modelfence.dialects.anthropic.prompt import prompt_in, prompt_of_batch
+from modelfence.dialects.anthropic.prompt import instructions_in, prompt_in, prompt_of_batch
 from modelfence.dialects.anthropic.sizes import size_of_content
 from modelfence.dialects.shared.fields import (
     Body,
@@ -45,7 +45,7 @@ def read_message(operation: str, body: Body) -> Reading:
     mapping(body, "tool_choice")
     _check_output(body)
     contents = (message.get("content") for message in objects(body, "messages"))
-    size = size_of_content(_system(body)) + sum(map(size_of_content, contents))
+    size = size_of_content(_system(body)) + sum(map(size_of_content, (*contents, *instructions_in(body))))
     limit = output_tokens_in(body)
     return Reading(
         operation,

@@ -11,7 +11,8 @@ from modelfence.dialects.shared.tokens import IMAGE_SIZE, size_of, size_of_json
 
 _TEXTS = {"text": "text", "thinking": "thinking", "redacted_thinking": "data", "compaction": "content"}
 """The field in which a block holds its text, by its type."""
-_WITH_CONTENT = frozenset(("tool_result", "search_result", "mcp_tool_result"))
+_HOLDERS = frozenset(("tool_result", "search_result", "mcp_tool_result", "document"))
+_HELD = ("title", "context", "content")
 _CALLS = frozenset(("tool_use", "server_tool_use", "mcp_tool_use"))
 
 
@@ -28,20 +29,18 @@ def _size_of_block(block: Body) -> int:
     kind = block.get("type")
     if not isinstance(kind, str):
         return size_of_json(block)
-    if isinstance(text := block.get(_TEXTS.get(kind, "")), str):
+    if kind in _TEXTS and isinstance(text := block.get(_TEXTS[kind]), str):
         return size_of(text)
-    if kind in _WITH_CONTENT:
-        return size_of_content(block.get("content"))
+    if kind in _HOLDERS:
+        held = sum(size_of_content(block.get(name)) for name in _HELD)
+        return held + (_size_of_source(block.get("source")) if kind == "document" else 0)
     if kind in _CALLS:
         return size_of_content(block.get("name")) + size_of_json(block.get("input"))
-    if kind == "image":
-        return IMAGE_SIZE
-    return _size_of_document(block) if kind == "document" else size_of_json(block)
+    return IMAGE_SIZE if kind == "image" else size_of_json(block)
 
 
-def _size_of_document(block: Body) -> int:
+def _size_of_source(source: Json) -> int:
     """Return the bytes of a document: its text, its blocks, or what a file of that size, or of none, costs."""
-    source = block.get("source")
     if not isinstance(source, dict):
         return IMAGE_SIZE
     if source.get("type") == "content":

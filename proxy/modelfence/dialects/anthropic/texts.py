@@ -56,7 +56,7 @@ class Texts:
     def _add_delta(self, delta: Mapping[str, object], tally: Tally) -> None:
         kind = delta.get("type")
         name = _DELTA_TEXTS.get(kind, "") if isinstance(kind, str) else ""
-        text = delta.get(name)
+        text = delta.get(name) if name else None
         if isinstance(text, str):
             self._thinking_shown = self._thinking_shown or (kind == "thinking_delta" and bool(text))
             tally.tokens += tokens_in_delta(size_of(text))
