@@ -18,6 +18,10 @@ PATHS = {
     "completion": "/v1/completions",
     "responses": "/v1/responses",
     "embeddings": "/v1/embeddings",
+    "tokens": "/v1/responses/input_tokens",
+    "moderation": "/v1/moderations",
+    "image": "/v1/images/generations",
+    "audio": "/v1/audio/speech",
 }
 OPERATIONS = {
     ("POST", "/v1/chat/completions"): "chat",
@@ -184,6 +188,52 @@ def test_nothing_is_known_of_an_unknown_operation_whatever_its_body():
     assert set(reading.values()) == {None}
 
 
+LOOKS = [
+    ("GET", "/v1/batches"), ("POST", "/v1/batches/batch_1/cancel"), ("DELETE", "/v1/files/file-1"),
+    ("GET", "/v1/files/file-1/content"), ("POST", "/v1/uploads/upload_1/cancel"), ("GET", "/v1/fine_tuning/jobs/ftjob-1"),
+    ("POST", "/v1/fine_tuning/jobs/ftjob-1/pause"), ("POST", "/v1/fine_tuning/jobs/ftjob-1/resume"),
+]  # fmt: skip
+BRINGS = {
+    "/v1/batches": "batch",
+    "/v1/files": "files",
+    "/v1/uploads": "files",
+    "/v1/uploads/upload_1/parts": "files",
+    "/v1/uploads/upload_1/complete": "files",
+    "/v1/fine_tuning/jobs": "tuning",
+}
+
+
+@pytest.mark.parametrize("call", LOOKS, ids=str)
+def test_what_only_looks_at_batches_files_and_tuning_asks_for_no_answer(call):
+    operation = OPENAI.operation(*call)
+    assert OPENAI.read(Request(*call, ())) == Reading(operation, output_tokens=0)
+
+
+@pytest.mark.parametrize(("path", "operation"), BRINGS.items())
+def test_of_what_is_brought_to_batches_files_and_tuning_nothing_is_known(path, operation):
+    reading = facts_of(OPENAI.read(Request("POST", path, (), b'{"model": "gpt-4o"}', {"model": "gpt-4o"})))
+    assert reading.pop("operation") == operation
+    assert set(reading.values()) == {None}
+
+
+@pytest.mark.parametrize("path", [*BRINGS, "/v1/batches/batch_1/cancel"])
+def test_a_batch_that_would_have_to_be_reshaped_is_refused(path):
+    call = Request("POST", path, (), b"{}", {"endpoint": "/v1/chat/completions"})
+    if path != "/v1/batches":
+        assert OPENAI.reshape(call, Reshaping(frozenset({"logprobs"}))) == call.json
+        return
+    for reshaping in (Reshaping(frozenset({"logprobs"})), Reshaping(cap={"output_tokens": 1})):
+        with pytest.raises(MalformedRequestError) as refused:
+            OPENAI.reshape(call, reshaping)
+        assert refused.value.status == 403
+
+
+@pytest.mark.parametrize("path", [PATHS["image"], PATHS["audio"], PATHS["moderation"], "/v1/batches", "/v1/files"])
+def test_a_model_in_the_query_is_refused(path):
+    with pytest.raises(MalformedRequestError):
+        OPENAI.read(Request("POST", path, (), b"{}", {"model": "m"}, "model=other"))
+
+
 RESHAPED = {
     "nothing to do": ("chat", {"model": "m"}, Reshaping(), {"model": "m"}),
     "probabilities in chat": (
@@ -252,6 +302,57 @@ RESHAPED = {
         {"model": "m", "n": 8},
         Reshaping(cap={"output_tokens": 4}),
         {"model": "m", "n": 8, "max_completion_tokens": 1},
+    ),
+    "what vLLM and SGLang show of probabilities": (
+        "chat",
+        {"model": "m", "return_logprob": True, "top_logprobs_num": 5, "logprob_start_len": 0, "token_ids_logprob": [1]}
+        | {"return_hidden_states": True, "return_tokens_as_token_ids": True},
+        Reshaping(remove=frozenset({"logprobs"})),
+        {"model": "m", "return_tokens_as_token_ids": True},
+    ),
+    "what vLLM and SGLang take beside biases": (
+        "completion",
+        {
+            "model": "m",
+            "logit_bias": {},
+            "allowed_token_ids": [1],
+            "logits_processors": [],
+            "custom_logit_processor": "",
+        },
+        Reshaping(remove=frozenset({"logit_bias"})),
+        {"model": "m"},
+    ),
+    "a lower limit may not be above the upper one": (
+        "chat",
+        {"model": "m", "min_tokens": 500},
+        Reshaping(cap={"output_tokens": 100}),
+        {"model": "m", "min_tokens": 100, "max_completion_tokens": 100},
+    ),
+    "fewer pictures": ("image", {"prompt": "a", "n": 4}, Reshaping(cap={"choices": 2}), {"prompt": "a", "n": 2}),
+    "a picture has no text to cut": (
+        "image",
+        {"prompt": "a", "n": 2},
+        Reshaping(frozenset({"logprobs", "logit_bias"}), {"choices": 2, "output_tokens": 1}),
+        {"prompt": "a", "n": 2},
+    ),
+    "the default of one picture stays unsaid": ("image", {"n": None}, Reshaping(cap={"choices": 1}), {"n": None}),
+    "speech has nothing to lower": (
+        "audio",
+        {"model": "m", "input": "a", "n": 4},
+        Reshaping(frozenset({"logprobs"}), {"output_tokens": 1, "choices": 1}),
+        {"model": "m", "input": "a", "n": 4},
+    ),
+    "moderation has nothing to lower": (
+        "moderation",
+        {"input": "a"},
+        Reshaping(cap={"output_tokens": 1, "choices": 1}),
+        {"input": "a"},
+    ),
+    "counting has nothing to lower": (
+        "tokens",
+        {"input": "a"},
+        Reshaping(frozenset({"logprobs"}), {"output_tokens": 1}),
+        {"input": "a"},
     ),
     "embeddings have nothing to lower": (
         "embeddings",

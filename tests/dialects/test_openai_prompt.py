@@ -1,8 +1,9 @@
 """Which texts of a request detection looks at, and as whose."""
 
+from typing import Any
+
 import pytest
 
-from modelfence.core.dialect import Json
 from modelfence.core.extraction import Prompt
 from modelfence.dialects.openai.prompt import prompt_in
 
@@ -18,7 +19,7 @@ TURNS = [
     {"role": "user", "content": "three"},
 ]
 READ = Prompt(("be brief",), ("one\ntwo", "three"), ("c", "42", "no role"))
-SCHEMA: Json = {
+SCHEMA: dict[str, Any] = {
     "type": "json_schema",
     "json_schema": {"schema": {"properties": {"instruction": {}, "output": {"properties": {"x": {}}}}}},
 }
@@ -46,6 +47,13 @@ SCHEMA: Json = {
         ("completion", {"prompt": "def f(", "suffix": None}, Prompt(user=("def f(",))),
         ("completion", {"prompt": [1, 2]}, Prompt(user=("t1 t2",))),
         ("completion", {"prompt": [[1], [2, 3]]}, Prompt(user=("t1\nt2 t3",))),
+        ("chat", {"guided_json": SCHEMA["json_schema"]["schema"]}, Prompt(schema=("instruction", "output", "x"))),
+        ("chat", {"structured_outputs": {"json": {"properties": {"a": {}}}}}, Prompt(schema=("a",))),
+        ("completion", {"prompt": "", "guided_json": '{"properties": {"a": {}, "b": {}}}'}, Prompt(schema=("a", "b"))),
+        ("completion", {"structured_outputs": {"json": '{"properties": {"a": {}}}'}}, Prompt(schema=("a",))),
+        ("chat", {"guided_json": "{", "structured_outputs": "[" * 60_000, "json_schema": "[" * 99_999}, Prompt()),
+        ("moderation", {"input": ["a", "b"]}, Prompt(user=("a\nb",))),
+        ("moderation", {"input": [{"type": "text", "text": "a"}, {"type": "image_url"}]}, Prompt(user=("a",))),
         ("embeddings", {"input": "text"}, Prompt(user=("text",))),
         ("embeddings", {}, Prompt()),
     ],
@@ -65,7 +73,7 @@ def test_of_many_prompts_in_one_call_those_at_both_ends_are_looked_at():
 
 
 def test_a_schema_that_is_deep_or_wide_is_read_so_far():
-    schema: Json = {"properties": {f"p{n}": {} for n in range(1_000)}}
+    schema: Any = {"properties": {f"p{n}": {} for n in range(1_000)}}
     assert len(prompt_in("chat", {"response_format": schema}).schema) == 64
     for _ in range(100):
         schema = {"properties": {"in": schema}}
