@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.endings import MAX_INDEX, MAX_SCALAR
 from modelfence.dialects.openai.response_ending import MAX_KEPT_BYTES, MAX_RESPONSE_BYTES
 from modelfence.dialects.openai.usage import usage_reader
@@ -22,7 +23,7 @@ def as_stream(messages):
 
 
 def ending_of(sent, *, operation="chat", with_usage=False):
-    reader = usage_reader(operation, "text/event-stream")
+    reader = OpenAI().usage_reader(operation, "text/event-stream")
     reader.feed(sent)
     return reader.ending(with_usage=with_usage, input_tokens=0)
 

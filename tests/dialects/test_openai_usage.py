@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelfence.core.call import Usage
+from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.usage import usage_reader
 from modelfence.dialects.shared.counting import MAX_BODY_BYTES, MAX_TOKENS
 from modelfence.dialects.shared.sse import MAX_BYTES
@@ -34,7 +35,7 @@ def test_every_sample_answer_has_its_usage_written_down():
 @pytest.mark.parametrize("piece_bytes", [1, 7, 100_000])
 def test_an_answer_costs_what_its_sample_says_however_it_is_cut(name, piece_bytes):
     path = ANSWERS / name
-    reader = usage_reader(path.stem.partition("-")[0], CONTENT_TYPES[path.suffix])
+    reader = OpenAI().usage_reader(path.stem.partition("-")[0], CONTENT_TYPES[path.suffix])
     data = path.read_bytes()
     for place in range(0, len(data), piece_bytes):
         reader.feed(data[place : place + piece_bytes])

@@ -33,9 +33,9 @@ class PictureEnding:
 
     def take(self, message: Mapping[str, object], _data: bytes) -> None:
         """Remember whether a picture is under way."""
-        kind = message.get("type")
+        kind = kind_of(message)
         self.ended = self.ended or bool(message.get("error")) or kind == "error"
-        self._is_whole = isinstance(kind, str) and kind.endswith(".completed")
+        self._is_whole = kind.endswith(".completed")
 
     def events(self, _usage: Usage, *, with_usage: bool) -> bytes:  # noqa: ARG002 - an error tells none
         """Return an error, unless what was begun is ready."""
@@ -58,10 +58,10 @@ class SoundEnding:
 
     def take(self, message: Mapping[str, object], data: bytes) -> None:
         """Remember what the transcript says so far."""
-        kind, delta = message.get("type"), message.get("delta")
+        kind, delta = kind_of(message), message.get("delta")
         if kind in {"transcript.text.done", "speech.audio.done", "error"} or message.get("error"):
             self.ended = True
-        if isinstance(kind, str) and kind.startswith(("transcript.", "speech.")):
+        if kind.startswith(("transcript.", "speech.")):
             self._kind = kind.partition(".")[0]
         elif isinstance(message.get("choices"), list):
             self._kind = "chunks"
@@ -92,3 +92,9 @@ class SoundEnding:
                 return self._chunks.events(usage, with_usage=with_usage)
             case _:
                 return b""
+
+
+def kind_of(message: Mapping[str, object]) -> str:
+    """Return what an event says it is, empty when it says nothing."""
+    kind = message.get("type")
+    return kind if isinstance(kind, str) else ""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 
 from modelfence.core.dialect import UsageReader
-from modelfence.dialects.openai.media_endings import PictureEnding, SoundEnding
+from modelfence.dialects.openai.media_endings import PictureEnding, SoundEnding, kind_of
 from modelfence.dialects.openai.usage import count, report
 from modelfence.dialects.shared.counting import PlainReader, StreamReader, Tally, count_in, media_type, size_of_media
 from modelfence.dialects.shared.sse import Event, EventFraming, EventParser
@@ -22,7 +22,7 @@ PARTIAL_IMAGE_TOKENS = 100
 """What OpenAI charges for each picture that a stream shows before it is ready."""
 LONGEST_RUN = 64 * 1024
 """Of base64 in one event of a stream of pictures; what goes on after it is only counted."""
-_TEXT_EVENTS: Mapping[object, str] = {
+_TEXT_EVENTS: Mapping[str, str] = {
     "transcript.text.delta": "delta",
     "transcript.text.segment": "text",
     "transcript.text.done": "text",
@@ -69,13 +69,13 @@ class PictureCounter:
 
     def __call__(self, message: Mapping[str, object], size: int, tally: Tally, is_streamed: bool) -> None:  # noqa: FBT001 - see Count
         """Count a plain answer, or what one event of a stream adds."""
-        kind, data = message.get("type"), message.get("data")
+        kind, data = kind_of(message), message.get("data")
         if message.get("error") or kind == "error":
             return
         tally.served = True
-        if isinstance(kind, str) and kind.endswith(".partial_image"):
+        if kind.endswith(".partial_image"):
             tally.tokens += PARTIAL_IMAGE_TOKENS
-        elif isinstance(data, list) or (isinstance(kind, str) and kind.endswith(".completed")):
+        elif isinstance(data, list) or kind.endswith(".completed"):
             tally.tokens += IMAGE_TOKENS * (len(data) if isinstance(data, list) else 1)
             self._report(message, tally, is_streamed=is_streamed)
         else:
@@ -101,12 +101,12 @@ class SoundCounter:
     """Counts one answer of the audio API, plain or streamed: a transcript, or speech."""
 
     def __init__(self) -> None:
-        self._counted: set[object] = set()
+        self._counted: set[str] = set()
         """The events whose text was counted; others repeat it."""
 
     def __call__(self, message: Mapping[str, object], size: int, tally: Tally, is_streamed: bool) -> None:  # noqa: FBT001 - see Count
         """Count a plain answer, or what one event of a stream adds."""
-        kind, text = message.get("type"), message.get("text")
+        kind, text = kind_of(message), message.get("text")
         if not is_streamed and isinstance(text, str):
             tally.size += size_of(text)
         elif kind in _TEXT_EVENTS and isinstance(added := message.get(_TEXT_EVENTS[kind]), str):
@@ -119,7 +119,7 @@ class SoundCounter:
         tally.served = True
         report(tally, message.get("usage"))
 
-    def _add(self, kind: object, text: str, tally: Tally) -> None:
+    def _add(self, kind: str, text: str, tally: Tally) -> None:
         repeats = self._counted - {kind} if kind != "transcript.text.delta" else set()
         if not repeats:
             self._counted.add(kind)
