@@ -164,7 +164,6 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("geo: {private: Germany}", "a country code like US is expected here, not `Germany` [bad-country]"),
         ("upstreams: [{name: a, dialect: openai}]", "`url` is missing [missing-setting]"),
         ("upstreams: [{name: a, dialect: opnai, url: https://x}]", "`opnai` is not possible here [unknown-value]"),
-        ("upstreams: [{name: a, dialect: gemini, url: https://x}]", "the dialect `gemini` is not supported yet [not-supported]"),
         ("upstreams: [{name: a, dialect: openai, url: ftp://x}]", "a URL like https://api.openai.com is expected here [bad-url]"),
         ("upstreams: [{name: a, dialect: openai, url: 'https://x', prefix: a/}]", "a prefix like /openai is expected here, not `a/` [bad-prefix]"),
         (

@@ -52,6 +52,17 @@ class Tls:
 
 
 @dataclass(frozen=True, slots=True)
+class Egress:
+    """Whether callers use the fence as their HTTP proxy, and reach the upstreams under these' own names."""
+
+    enabled: bool = False
+    authority: Path | None = None
+    """A folder for the authority that callers have to trust; None is `.modelfence` in the user's own folder."""
+    tunnel_others: bool = False
+    """Whether tunnels to elsewhere pass untouched, instead of being refused."""
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of everything a caller or a slow neighbour could stretch."""
 
@@ -69,6 +80,8 @@ class Limits:
     """How long the upstream may take to begin its answer. Most SDKs wait ten minutes."""
     answer_s: int = 3600
     """How long an answer may take from its first byte to its last, also because its client reads slowly."""
+    held_bytes: int = 512 << 20
+    """Of all bodies that have begun to arrive and whose answers are not over. What is judged takes some times more."""
     connections: int = 4096
     """Open at once. Each takes two file descriptors."""
     connections_per_address: int = 1024
@@ -134,6 +147,7 @@ class Settings:
     proxy_protocol_from: tuple[Network, ...] = ()
     """Networks whose connections begin with a header of the PROXY protocol, which is believed."""
     tls: Tls = Tls()
+    egress: Egress = Egress()
     upstreams: tuple[Upstream, ...] = ()
     limits: Limits = Limits()
     record: Recording = Recording()

@@ -18,12 +18,11 @@ from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.core.upstream import Upstream
 from modelfence.document import Document, Node, did_you_mean, read
-from modelfence.settings import Address, Detecting, Geo, Limits, Recording, Settings, Tls
+from modelfence.settings import Address, Detecting, Egress, Geo, Limits, Recording, Settings, Tls
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
 DIALECTS = ("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock", "ollama")
-_LATER_DIALECTS: tuple[str, ...] = ()
 _MAX_PORT = 65_535
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
@@ -57,6 +56,7 @@ def load(
         reading.read_text(key, text, source=f"--{key}")
     if not with_upstreams:
         reading.values.pop("upstreams", None)
+    reading.check_prefixes()
     reading.find_secrets(environment if with_secrets else None)
     found = in_order(reading.problems)
     return (None if errors(found) else reading.settings(file)), found
@@ -99,6 +99,18 @@ class _Reading:
             self._keep(key, _KEYS[key](node, Path.cwd()))
         self.problems.extend(_without_secrets(document.problems))
 
+    def check_prefixes(self) -> None:
+        """Say which upstreams callers could not tell apart: with egress they name the host, too."""
+        written = self.values.get("upstreams", ())
+        assert isinstance(written, tuple)  # noqa: S101 - made by _upstreams
+        seen: set[tuple[object, ...]] = set()
+        for upstream, _variable, node in written:
+            host = (upstream.host, upstream.port) if self.values.get("egress.enabled") else ()
+            if (upstream.prefix, host) in seen:
+                words = f"two upstreams have the prefix `{upstream.prefix}`"
+                self.problems.append(Problem(node.document.path, node.line, node.column, "duplicate-upstream", words))
+            seen.add((upstream.prefix, host))
+
     def find_secrets(self, environment: Mapping[str, str] | None) -> None:
         """Replace the upstreams as written by upstreams with the API keys that their credentials name.
 
@@ -120,14 +132,12 @@ class _Reading:
 
     def settings(self, file: Path | None) -> Settings:
         flat: dict[str, object] = {}
-        groups: dict[str, dict[str, object]] = {"geo": {}, "limits": {}, "record": {}, "extraction": {}, "tls": {}}
+        groups: dict[str, dict[str, object]] = {name: {} for name in _GROUPS}
         for key, value in self.values.items():
             group, _, name = key.rpartition(".")
             groups.get(group, flat)[name] = value
-        geo, limits, record = Geo(**groups["geo"]), Limits(**groups["limits"]), Recording(**groups["record"])  # type: ignore[arg-type]
-        extraction = Detecting(**groups["extraction"])  # type: ignore[arg-type]
-        tls = Tls(**groups["tls"])  # type: ignore[arg-type]
-        return Settings(geo=geo, limits=limits, record=record, extraction=extraction, tls=tls, file=file, **flat)  # type: ignore[arg-type]
+        grouped = {name: _GROUPS[name](**values) for name, values in groups.items()}
+        return Settings(file=file, **grouped, **flat)  # type: ignore[arg-type]
 
     def _read_mapping(self, node: Node, prefix: str, folder: Path) -> None:
         known = dict.fromkeys(key.removeprefix(prefix).partition(".")[0] for key in _KEYS if key.startswith(prefix))
@@ -266,8 +276,6 @@ def _upstreams(node: Node, folder: Path) -> tuple[_Written, ...]:
         for other, _other_variable, _other_item in written[:at]:
             if other.name == upstream.name:
                 item.problem("duplicate-upstream", f"two upstreams are called `{upstream.name}`")
-            if other.prefix == upstream.prefix:
-                item.problem("duplicate-upstream", f"two upstreams have the prefix `{upstream.prefix}`")
             if (other.host, other.port) == (upstream.host, upstream.port) and other.ca != upstream.ca:
                 words = f"`{other.name}` has the same host and port, and another `ca`; connections are shared by both"
                 item.problem("unclear-ca", words)
@@ -310,9 +318,6 @@ def _credential(node: Node) -> str | None:
 
 
 def _dialect(node: Node) -> str | None:
-    if (value := node.text()) in _LATER_DIALECTS:
-        node.problem("not-supported", f"the dialect `{value}` is not supported yet")
-        return None
     return node.choice(DIALECTS)
 
 
@@ -364,6 +369,9 @@ _KEYS: Mapping[str, Reader] = {
     "tls.cert": _path,
     "tls.key": _path,
     "tls.client_ca": _path,
+    "egress.enabled": _yes_or_no,
+    "egress.authority": _path,
+    "egress.tunnel_others": _yes_or_no,
     "audit.path": _not_yet,
     "extraction.key_file": _path,
     "extraction.accounts": _whole(1_000, 100_000_000),
@@ -380,6 +388,7 @@ _KEYS: Mapping[str, Reader] = {
     "limits.body_s": _whole(1, 86_400),
     "limits.first_byte_s": _whole(1, 86_400),
     "limits.answer_s": _whole(1, 86_400),
+    "limits.held_bytes": _size,
     "limits.connections": _whole(1, 1_000_000),
     "limits.connections_per_address": _whole(1, 1_000_000),
     "limits.store_ms": _whole(1, 2_000),
@@ -389,6 +398,16 @@ _KEYS: Mapping[str, Reader] = {
     "limits.step_tokens": _whole(1, 1_000_000),
     "limits.assumed_tokens": _whole(1, 1_000_000),
     "limits.lease_s": _whole(2, 3_600),
+}
+
+
+_GROUPS: Mapping[str, Callable[..., object]] = {
+    "geo": Geo,
+    "limits": Limits,
+    "record": Recording,
+    "extraction": Detecting,
+    "tls": Tls,
+    "egress": Egress,
 }
 
 

@@ -32,6 +32,8 @@ from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.settings import Address, CannotStartError, Settings
 from modelfence.wire.addon import FenceAddon
+from modelfence.wire.egress import NAME as AUTHORITY
+from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.guard import Bounds, require_tested_version
 from modelfence.wire.realtime import Realtime
 from modelfence.wire.runner import Pins, Proxy, Served, listen
@@ -76,6 +78,7 @@ class Gateway:
         )
         self._watching = watching
         self._served = self._serving(settings.upstreams)
+        self._egress = _egress(settings)
         self.listen, self.admin = settings.listen, settings.admin
 
     @property
@@ -95,6 +98,7 @@ class Gateway:
             body_s=limits.body_s,
             first_byte_s=limits.first_byte_s,
             answer_s=limits.answer_s,
+            held_bytes=limits.held_bytes,
             connections=limits.connections,
             connections_per_address=limits.connections_per_address,
             proxies=self.settings.trusted_proxies,
@@ -113,6 +117,8 @@ class Gateway:
             tls=self._tls,
             proxy_protocol_from=self.settings.proxy_protocol_from,
             pins=self._pins,
+            egress=self._egress,
+            by_destination=self._by_destination() if self._egress else None,
         )
         admin = AdminServer(operators, self.metrics, readiness=self.missing, states=self.states, cohorts=self.cohorts)
         self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
@@ -126,6 +132,14 @@ class Gateway:
         self._exits.push_async_callback(proxy.stop)
         admin.start()
         self._exits.push_async_callback(admin.stop)
+
+    def _by_destination(self) -> Mapping[Destination, Served]:
+        """Return what serves requests for each host, of those upstreams that have it."""
+        upstreams = self.settings.upstreams
+        return {
+            (host, port): self._serving([one for one in upstreams if (one.host, one.port) == (host, port)])
+            for host, port in {(one.host, one.port) for one in upstreams}
+        }
 
     def _serving(self, upstreams: Sequence[Upstream]) -> Served:
         """Return what serves requests to these upstreams."""
@@ -265,6 +279,29 @@ def _tested(settings: Settings) -> tuple[ServerTls | None, Pins]:
         return (ServerTls(tls.cert, tls.key, tls.client_ca) if tls.cert else None), pins
     except (RuntimeError, ValueError) as error:
         raise CannotStartError(str(error)) from None
+
+
+def _egress(settings: Settings) -> Egress | None:
+    """Return what opens tunnels to the upstreams, None where callers come as to a server. Raises CannotStartError."""
+    if not settings.egress.enabled:
+        return None
+    if settings.tls.cert is not None:
+        raise CannotStartError("with `egress` callers ask for tunnels in the clear: leave out `tls`")
+    if plain := [one.name for one in settings.upstreams if one.scheme != "https"]:
+        raise CannotStartError(
+            f"with `egress` every upstream is reached by https, and these are not: {', '.join(plain)}"
+        )
+    authority = settings.egress.authority or Path.home() / ".modelfence"
+    try:
+        egress = Egress(
+            {(one.host, one.port) for one in settings.upstreams},
+            authority=authority,
+            leaves_others=settings.egress.tunnel_others,
+        )
+    except (OSError, ValueError) as error:
+        raise CannotStartError(f"the authority in {authority} can't be used: {error}") from None
+    log.info("callers have to trust %s", authority / f"{AUTHORITY}-ca-cert.pem")
+    return egress
 
 
 async def _end(task: asyncio.Task[None]) -> None:

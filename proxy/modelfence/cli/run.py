@@ -38,6 +38,9 @@ def add_to(commands: Any) -> None:
         "--config", type=Path, metavar="FILE", help=f"settings (default: {DEFAULT_CONFIG}, where there is one)"
     )
     parser.add_argument("--upstream", metavar="URL", help="the one API to protect; it speaks OpenAI's dialect")
+    parser.add_argument(
+        "--egress", action="store_true", help="be the callers' HTTP proxy: they ask for a tunnel to the API's own name"
+    )
     for flag, help_text in FLAGS.items():
         parser.add_argument(f"--{flag}", metavar=flag.upper(), help=help_text)
     parser.set_defaults(command=run)
@@ -66,6 +69,8 @@ def settings_of(
     flags = {flag: value for flag in (*FLAGS, "admin") if (value := getattr(options, flag, None)) is not None}
     if getattr(options, "upstream", None) is not None:
         flags["upstreams"] = options.upstream
+    if getattr(options, "egress", False):
+        flags["egress.enabled"] = "true"
     settings, problems = load(file, environment, flags, with_upstreams=with_upstreams)
     if settings is None:
         raise CannotStartError("a setting is wrong; mend it and start again", problems)
