@@ -43,11 +43,12 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.utils import asyncio_utils
 
+from modelfence.wire.guard_bounds import Bounds, Room
 from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
-from modelfence.wire.guard_http1 import Bounds, GuardedHttp1Client, GuardedHttp1Server
+from modelfence.wire.guard_http1 import GuardedHttp1Client, GuardedHttp1Server
 from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, WaitHook
 
-__all__ = ["Bounds", "GuardedHandler", "Hooks", "require_tested_version"]
+__all__ = ["Bounds", "GuardedHandler", "Hooks", "Room", "require_tested_version"]
 
 TESTED_VERSIONS = ("12.2.3",)
 UNREAD_S = 30.0
@@ -78,7 +79,7 @@ class GuardedHttpClient(HttpClient):
 class GuardedHttpLayer(HttpLayer):
     """All requests of one client connection."""
 
-    def __init__(self, context: Context, bounds: Bounds, hooks: Hooks, deadline: Deadline) -> None:
+    def __init__(self, context: Context, bounds: Bounds, hooks: Hooks, *, room: Room, deadline: Deadline) -> None:
         super().__init__(context, HTTPMode.transparent)
         self._bounds = bounds
         self._hooks = hooks
@@ -86,9 +87,10 @@ class GuardedHttpLayer(HttpLayer):
         self.paying: set[asyncio.Task[Any]] = set()
         """Steps of streams that are being paid."""
         # mitmproxy leaves a connection that is already there in place.
-        self.connections[context.client] = GuardedHttp1Server(
-            context.fork(), bounds, hooks.refuse, deadline=deadline, cut=hooks.connection_cut
+        self.client_side = GuardedHttp1Server(
+            context.fork(), bounds, hooks.refuse, room=room, deadline=deadline, cut=hooks.connection_cut
         )
+        self.connections[context.client] = self.client_side
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Begin a request."""
@@ -161,6 +163,7 @@ class GuardedHandler(ProxyConnectionHandler):
         mode: mode_specs.ProxyMode,
         bounds: Bounds,
         hooks: Hooks,
+        room: Room,
     ) -> None:
         super().__init__(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
         self._writer = writer
@@ -169,7 +172,7 @@ class GuardedHandler(ProxyConnectionHandler):
         context.server.address = ("upstream.invalid", 80)
         self._cut = hooks.connection_cut
         self._deadline = Deadline(self._end_late)
-        self.layer = self._http = GuardedHttpLayer(context, bounds, hooks, self._deadline)
+        self.layer = self._http = GuardedHttpLayer(context, bounds, hooks, room=room, deadline=self._deadline)
 
     async def handle_hook(self, hook: commands.StartHook) -> None:
         """Wait for a hook of the fence; leave any other to mitmproxy's list of addons."""
@@ -204,10 +207,14 @@ class GuardedHandler(ProxyConnectionHandler):
         """Serve a connection to its end, and see that it is closed and known to be."""
         writing: Any = self.transports[connection].writer
         try:
+            # mitmproxy makes tasks that begin at once, and notes them after that. What was read by now, or the end of
+            # it, would be served before there is a task to be ended.
+            await asyncio.sleep(0)
             await super().handle_connection(connection)
         finally:
             if connection is self.client:
                 self._deadline.drop()
+                self._http.client_side.leave_room()
             if writing is not None and writing.transport.get_write_buffer_size():
                 # Closed it stays open until that is taken, which may be never.
                 asyncio.get_running_loop().call_later(UNREAD_S, writing.transport.abort)

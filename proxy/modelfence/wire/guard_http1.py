@@ -23,8 +23,7 @@ crashes on the second. An answer that costs something but can't be counted, beca
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import h11
 from mitmproxy import http
@@ -47,9 +46,9 @@ from mitmproxy.proxy.layers.http import (
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
 
-from modelfence.core.client_address import Network
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.wire.bodies import unasked_encoding
+from modelfence.wire.guard_bounds import Bounds, Room
 from modelfence.wire.guard_chunks import ChunkReader
 from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
 from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing, header
@@ -78,23 +77,6 @@ _WITHOUT_BODY = (204, 304)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The most that a request and its answer may take. See `settings.Limits`."""
-
-    head_bytes: int
-    request_bytes: int
-    headers: int = 100
-    head_s: float = 30.0
-    body_s: float = 120.0
-    first_byte_s: float = 540.0
-    answer_s: float = 3600.0
-    connections: int = 4096
-    connections_per_address: int = 1024
-    proxies: Sequence[Network] = ()
-    """Whose connections are counted only in all."""
-
-
 class LastResponseHeaders(ResponseHeaders):
     """An answer after which the connection is closed."""
 
@@ -102,9 +84,13 @@ class LastResponseHeaders(ResponseHeaders):
 class GuardedHttp1Server(Http1Server):
     """HTTP/1 towards the client."""
 
-    def __init__(self, context: Context, bounds: Bounds, refuse: Refuse, *, deadline: Deadline, cut: Cut) -> None:
+    def __init__(  # noqa: PLR0913 - what a client meets, by keyword
+        self, context: Context, bounds: Bounds, refuse: Refuse, *, room: Room, deadline: Deadline, cut: Cut
+    ) -> None:
         super().__init__(context)
         self._bounds = bounds
+        self._room = room
+        self._held_bytes = 0
         self._refuse = refuse
         self._deadline = deadline
         self._cut = cut
@@ -219,6 +205,7 @@ class GuardedHttp1Server(Http1Server):
         self.response_done = self.response_done or response
         if self.request_done and self.response_done:
             self._deadline.drop()
+            self.leave_room()
             if self._closes:
                 yield from self._close()
                 return
@@ -236,8 +223,18 @@ class GuardedHttp1Server(Http1Server):
         elif self._closes:
             yield from self._linger()
 
+    def leave_room(self) -> None:
+        """Count the body as held no more; its request is over."""
+        self._room.give_back(self._held_bytes)
+        self._held_bytes = 0
+
     def _take(self, data: bytes) -> layer.CommandGenerator[None]:
         if not self.response_done:
+            if not self._room.take(len(data)):
+                self._cut("held_bytes")
+                yield from self._break_off("The service has too much to read at once; try again shortly.", status=503)
+                return
+            self._held_bytes += len(data)
             yield ReceiveHttp(RequestData(self.stream_id, data))
             return
         self._discarded_bytes += len(data)
@@ -328,12 +325,14 @@ class GuardedHttp1Server(Http1Server):
 
     def _linger(self) -> layer.CommandGenerator[None]:
         self.state = self.linger
+        self.leave_room()
         self._deadline.set(LINGER_S)
         yield commands.CloseTcpConnection(self.conn, half_close=True)
 
     def _close(self) -> layer.CommandGenerator[None]:
         self.state = self.done
         self._deadline.drop()
+        self.leave_room()
         yield commands.CloseConnection(self.conn)
 
 

@@ -28,7 +28,8 @@ from mitmproxy.proxy.layers.http import (
     SendHttp,
 )
 
-from modelfence.wire.guard_http1 import Bounds, LastResponseHeaders
+from modelfence.wire.guard_bounds import Bounds
+from modelfence.wire.guard_http1 import LastResponseHeaders
 
 READ_ON_BYTES = 256 << 10
 """What is still read of an answer whose client has left. The last event of a `responses` stream repeats its text."""

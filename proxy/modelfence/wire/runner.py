@@ -23,7 +23,7 @@ from modelfence.core.client_address import Network, parse_address
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.first_request import Reader
-from modelfence.wire.guard import Bounds, GuardedHandler, require_tested_version
+from modelfence.wire.guard import Bounds, GuardedHandler, Room, require_tested_version
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
 from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
 from modelfence.wire.realtime import Realtime
@@ -120,6 +120,7 @@ class Proxy:
         self._socket = listening
         self._bounds = bounds
         self._doors = Doors(bounds.connections, bounds.connections_per_address, bounds.proxies)
+        self._room = Room(bounds.held_bytes)
         self._idle_s = idle_s
         self._tls = tls
         self._proxy_protocol_from = proxy_protocol_from
@@ -270,7 +271,9 @@ class Proxy:
 
     async def _serve(self, reader: Reader, writer: asyncio.StreamWriter, addon: FenceAddon) -> None:
         assert self._master is not None  # noqa: S101 - connections come only after start
-        handler = GuardedHandler(self._master, reader, writer, _MODE, bounds=self._bounds, hooks=addon)
+        handler = GuardedHandler(
+            self._master, reader, writer, _MODE, bounds=self._bounds, hooks=addon, room=self._room
+        )
         self._handlers.add(handler)
         try:
             await handler.handle_client()

@@ -167,9 +167,8 @@ async def narrow_connection(fence, wire):
     narrow.connect(("127.0.0.1", fence.port))
     client = wire.Client(*await asyncio.open_connection(sock=narrow))
     fence._clients.append(client)
-    async with asyncio.timeout(wire.WITHIN_S):
-        while not fence.proxy._handlers:  # noqa: ASYNC110 - it has no event
-            await asyncio.sleep(0)
+    await client.send(wire.post(b"no JSON"))
+    await client.answer()
     (handler,) = fence.proxy._handlers
     transport = handler.transports[handler.client].writer.transport
     transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 12)
@@ -304,7 +303,7 @@ async def test_a_flood_of_connections_beyond_the_limit_takes_a_bounded_place(sta
             fence.watcher.changed.clear()
             await fence.watcher.changed.wait()
     assert len(fence.proxy._connections) <= 1 + TURNED_AWAY_AT_ONCE
-    assert len(fence.proxy._handlers) == 1
+    assert fence.proxy._doors.open == 1
     answers = await asyncio.gather(*(client.rest() for client in flood))
     assert answers.count(b"") == len(flood)  # they have sent nothing, and wait a second at most
     assert fence.proxy._doors.open == 1
@@ -365,6 +364,49 @@ async def test_requests_sent_without_waiting_for_answers_are_cut_off_and_counted
     assert fence.watcher.limits_met == ["sent_ahead"]
 
 
+async def test_bodies_of_all_connections_together_have_a_bound_and_there_is_room_when_one_has_left(start_fence, wire):
+    fence = await start_fence(bounds=bounds(held_bytes=250_000))
+    half = HEAD + b"Content-Length: 200000\r\n\r\n" + b"x" * 100_000
+    holding = [await fence.connect() for _ in range(2)]
+    for client in holding:
+        await client.send(half)
+    answer = await fence.exchange(half)
+    assert (answer.status, answer["connection"]) == (503, "close")
+    assert fence.watcher.limits_met == ["held_bytes"]
+    assert (await fence.exchange(wire.post())).status == 200  # what is small still fits
+    for client in holding:
+        client.close()
+    async with asyncio.timeout(wire.WITHIN_S):
+        while fence.proxy._room.left_bytes < 250_000:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+    assert (await fence.exchange(wire.post({**wire.BODY, "user": "x" * 200_000}))).status == 200
+
+
+async def test_no_room_is_lost_however_requests_end(start_fence, wire):
+    fence = await start_fence(bounds=bounds(body_s=SOON_S))
+    before = fence.proxy._room.left_bytes
+    large = {**wire.BODY, "user": "x" * 100_000}
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + wire.chunk(b"x" * 100_000)
+    for data in (
+        wire.post(large),
+        wire.post(large, key="sk-nobody"),
+        wire.post({**large, "stream": True}),
+        wire.post(large, "Connection: close"),
+        chunked + b"zz\r\n",
+        chunked + wire.chunk(b"x" * 200_000),
+        chunked,
+    ):
+        client = await fence.connect()
+        await client.send(data)
+        await client.answer()
+        await client.send(wire.post())
+        client.close()
+    async with asyncio.timeout(wire.WITHIN_S):
+        while fence.proxy._handlers:  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.001)
+    assert fence.proxy._room.left_bytes == before
+
+
 HEAVY = {
     "a bomb of gzip": (gzip.compress(b"0" * 50_000_000), 413),
     "a bomb of spaces": (gzip.compress(b" " * 50_000_000 + b"{}"), 413),
@@ -410,15 +452,15 @@ def test_every_bound_is_a_setting_of_the_same_default():
 async def test_the_settings_reach_the_guard(tmp_path):
     upstreams = (Upstream("openai", "openai", "http", "127.0.0.1", 9),)
     limits = Limits(
-        head_bytes=1, request_bytes=2, headers=3, head_s=4, body_s=5, first_byte_s=6, answer_s=7, connections=8,
-        connections_per_address=9,
+        head_bytes=1, request_bytes=2, headers=3, head_s=4, body_s=5, first_byte_s=6, answer_s=7,
+        held_bytes=8, connections=9, connections_per_address=10,
     )  # fmt: skip
     proxies = (ipaddress.ip_network("10.0.0.0/8"),)
     free = Address("127.0.0.1", 0)
     policy = tmp_path / "policy.yaml"
     policy.write_text("version: 1\naccess:\n  - {id: all, allow: 'true'}\n")
     gateway = Gateway(Settings(free, free, policy=policy, upstreams=upstreams, limits=limits, trusted_proxies=proxies))
-    assert gateway.bounds == Bounds(1, 2, 3, 4, 5, 6, 7, 8, 9, proxies)
+    assert gateway.bounds == Bounds(1, 2, 3, 4, 5, 6, 7, 9, 10, 8, proxies)
 
 
 def test_a_limit_that_was_met_is_counted_by_its_name():
