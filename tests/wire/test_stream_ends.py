@@ -271,7 +271,8 @@ async def test_every_streaming_operation_ends_in_its_own_words(start_fence, upst
 
 
 async def test_an_answer_tells_what_is_left_of_the_tightest_buckets(fence, upstream, wire):
-    upstream.answers.append(wire.answer(wire.PLAIN, "200 OK", "x-ratelimit-limit-tokens: 99", "x-other: 1"))
+    theirs = ("x-ratelimit-limit-tokens: 99", "Anthropic-RateLimit-Tokens-Reset: 2030-01-01T00:00:00Z")
+    upstream.answers.append(wire.answer(wire.PLAIN, "200 OK", *theirs, "x-other: 1"))
     answer = await fence.exchange(wire.post({**wire.BODY, "max_tokens": 1000}))
     told = {name.removeprefix("x-ratelimit-"): value for name, value in answer.fields if "ratelimit" in name}
     assert told["limit-requests"] == "10000"

@@ -16,11 +16,19 @@ type Headers = Sequence[tuple[str, str]]
 
 CREDENTIAL_PARAMETER = "key"
 """The parameter of a query in which some API reads a key. With a credential of the fence's own it is removed."""
-CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key"})
+CREDENTIAL_HEADERS = frozenset({"authorization", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"})
 """Every header that some API reads a key from. With a credential of the fence's own, all of them are replaced."""
 
 
-BILLING_HEADERS = frozenset({"openai-organization", "openai-project"})
+BILLING_HEADERS = frozenset(
+    {
+        "openai-organization",
+        "openai-project",
+        "anthropic-workspace-id",
+        "anthropic-user-profile-id",
+        "x-goog-user-project",
+    }
+)
 """Every header by which a caller chooses who pays. They belong to the caller's key, and are dropped along with it."""
 
 SIGNATURE_HEADERS = frozenset({"x-amz-date", "x-amz-security-token", "x-amz-content-sha256"})

@@ -6,6 +6,7 @@ is guarded by `fail_closed`.
 
 import asyncio
 import logging
+import re
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -33,6 +34,8 @@ from modelfence.wire.whole_events import WholeEvents
 log = logging.getLogger(__name__)
 
 _NO_UPSTREAM = "none"
+_LIMITS = re.compile(rb"(?:x|anthropic)-ratelimit-", re.IGNORECASE)
+"""How the names of headers begin that tell what is left of a limit."""
 _FAULT = "The service can't check this request right now; try again shortly."
 _FIRST_FINAL_STATUS = 200
 _FIRST_STATUS_THAT_COSTS_NOTHING = 300
@@ -347,10 +350,11 @@ def _tell_limits(response: http.Response, limits: Headers) -> None:
 
     All at once: setting one by one in mitmproxy's headers copies all of them each time.
     """
+    if not limits:
+        return
     told = [(name.encode(), value.encode()) for name, value in limits]
-    names = {name for name, _ in told}
     headers = response.data.headers
-    headers.fields = (*(field for field in headers.fields if field[0].lower() not in names), *told)
+    headers.fields = (*(field for field in headers.fields if not _LIMITS.match(field[0])), *told)
 
 
 def _path_of(request: http.Request) -> str:
