@@ -43,6 +43,7 @@ from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.utils import asyncio_utils
 
+from modelfence.wire.first_request import Reader
 from modelfence.wire.guard_bounds import Bounds, Room
 from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
 from modelfence.wire.guard_http1 import GuardedHttp1Client, GuardedHttp1Server
@@ -158,7 +159,7 @@ class GuardedHandler(ProxyConnectionHandler):
     def __init__(  # noqa: PLR0913, PLR0917 - mitmproxy's own, and the guard's
         self,
         master: Master,
-        reader: asyncio.StreamReader,
+        reader: Reader,
         writer: asyncio.StreamWriter,
         mode: mode_specs.ProxyMode,
         bounds: Bounds,
