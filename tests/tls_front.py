@@ -39,7 +39,7 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def certificate(self, name: str) -> Path:
+    def certificate(self, name: str, *, for_clients: bool = True, days: int = 1) -> Path:
         """Return a file with a certificate for a host name, an address or a client, and its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -47,8 +47,9 @@ class Authority:
             alternative: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(name))
         except ValueError:
             alternative = x509.DNSName(name)
-        for_both = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
-        builder = self._builder(subject, key.public_key()).add_extension(for_both, critical=False)
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if for_clients else [])]
+        builder = self._builder(subject, key.public_key(), days)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         builder = builder.add_extension(x509.SubjectAlternativeName([alternative]), critical=False)
         pem = serialization.Encoding.PEM
         plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -56,7 +57,7 @@ class Authority:
         file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(pem) + key.private_bytes(pem, *plain))
         return file
 
-    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+    def _builder(self, subject: x509.Name, key: ec.EllipticCurvePublicKey, days: int = 1) -> x509.CertificateBuilder:
         now = datetime.now(UTC)
         own = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         return (
@@ -65,8 +66,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now - timedelta(days=2))
+            .not_valid_after(now + timedelta(days=days))
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(own, critical=False)
         )

@@ -25,8 +25,8 @@ from modelfence.core.dialect import Dialect, Headers, MalformedRequestError
 log = logging.getLogger(__name__)
 
 HANDSHAKE_S = 10.0
-SHUTDOWN_S = 2.0
-"""How long a client is waited for who is to say that it, too, closes."""
+SHUTDOWN_S = 10.0
+"""How long a client has, once the fence closes, to take what is still written to it and to close in turn."""
 # The guard speaks HTTP/1.1 to clients, and nothing else.
 _PROTOCOLS = ["http/1.1"]
 _NOT_BOTH = "The API key and the client certificate do not belong to the same account."
@@ -104,6 +104,20 @@ def _no_password() -> str:
     raise ValueError("the key is encrypted; give one that is not, readable by the fence alone")
 
 
+class _TlsTransport:
+    """asyncio's transport over TLS, which has no buffer to ask for once it is closed, and raises."""
+
+    def __init__(self, transport: asyncio.WriteTransport) -> None:
+        self._transport = transport
+
+    def get_write_buffer_size(self) -> int:
+        """Return how much is written and not sent, as far as anyone else has to see to it."""
+        return 0 if self._transport.is_closing() else self._transport.get_write_buffer_size()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class ClientWriter(asyncio.StreamWriter):
     """The way back to a client. mitmproxy takes from it who the client is, and half-closes it."""
 
@@ -113,6 +127,12 @@ class ClientWriter(asyncio.StreamWriter):
         """`client` stands in for the peer, where that has passed on somebody else's connection."""
         super().__init__(transport, transport.get_protocol(), reader, asyncio.get_running_loop())
         self._client = client
+
+    @property
+    def transport(self) -> asyncio.WriteTransport:
+        """Return what carries the bytes."""
+        transport = super().transport
+        return transport if self.can_write_eof() else cast("asyncio.WriteTransport", _TlsTransport(transport))
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what is known of the connection."""
