@@ -213,6 +213,7 @@ MALFORMED = {
     "another model further down": ({"additionalModelRequestFields": {"model": "x"}}, "converse", CLAUDE, "'model'"),
     "messages in two places": ({"additionalModelRequestFields": {"messages": []}}, "converse", CLAUDE, "'messages'"),
     "a stored prompt": ({"promptVariables": {"a": {"text": "b"}}}, "converse", CLAUDE, "promptVariables"),
+    "a tool that asks another model": ({"tools": [{"name": "t", "model": "claude-opus"}]}, "invoke", CLAUDE, "'tools.model'"),
     "fallbacks": ({"fallbacks": []}, "invoke", CLAUDE, "fallbacks"),
     "bias that is a list": ({"logit_bias": []}, "invoke", COHERE, "'logit_bias'"),
     "a count of no base64": ({"input": {"invokeModel": {"body": "%"}}}, "count-tokens", CLAUDE, "base64"),

@@ -3,6 +3,8 @@
 import base64
 import io
 import json
+import struct
+import zlib
 
 import pytest
 from botocore.eventstream import EventStream  # type: ignore[import-untyped]
@@ -171,8 +173,20 @@ def test_what_is_no_message_is_counted_by_its_size():
     assert reader.ending(with_usage=True, input_tokens=1) == b""
 
 
-def test_an_exception_costs_nothing_and_ends_the_stream():
-    reader = reader_after([message("throttlingException", {"message": "wait" * 99}, is_exception=True)])
+FAILURES = {
+    "an exception": message("throttlingException", {"message": "wait" * 99}, is_exception=True),
+    "an error": message("x", {}).replace(b":event-type", b":error-code").replace(b"event", b"error"),
+}
+
+
+def with_checksums(data):
+    checked = data[:8] + struct.pack(">I", zlib.crc32(data[:8])) + data[12:-4]
+    return checked + struct.pack(">I", zlib.crc32(checked))
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=FAILURES)
+def test_a_failure_costs_nothing_and_ends_the_stream(failure):
+    reader = reader_after([with_checksums(failure)])
     assert reader.usage() is None
     assert reader.has_ended
     assert reader.ending(with_usage=True, input_tokens=1) == b""

@@ -11,7 +11,7 @@ Why a stream of which no event has passed is not ended in words: what it was to 
 from collections.abc import Iterator, Mapping
 
 from modelfence.core.call import Usage
-from modelfence.dialects.bedrock.event_stream import MessageParser, chunk, message
+from modelfence.dialects.bedrock.event_stream import EXCEPTION, MessageParser, chunk, message
 
 MAX_INDEX = 65_535
 """The highest place of a block that is followed. Blocks of one stream come one after the other."""
@@ -43,7 +43,7 @@ class StreamEnding:
                 continue
             if kind != _CHUNK:
                 self._take_converse(kind, event)
-                self.ended = self.ended or kind == "metadata" or kind.endswith(("Exception", "Error"))
+                self.ended = self.ended or kind in {"metadata", EXCEPTION}
                 continue
             self._is_chunks = True
             self.ended = self.ended or _METRICS in event

@@ -26,8 +26,9 @@ _SHORT = struct.Struct(">H")
 _BYTES, _STRING = 6, 7
 _SIZES = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Bytes that a header's value takes, by its type, where that is fixed: booleans, integers, a time and a UUID."""
-_KINDS = (":event-type", ":exception-type", ":error-code")
 _CHUNK = "chunk"
+EXCEPTION = "exception"
+"""The name under which stands whatever ends a stream by a failure."""
 
 
 class MessageFraming:
@@ -70,8 +71,8 @@ class MessageFraming:
 class MessageParser:
     """Turns the bytes of one stream into its events.
 
-    An event's data is a JSON object that holds the payload under the name of its kind. What a `chunk` holds in base64
-    is unpacked; its padding, which hides how long it is, is none of the answer.
+    An event's data is a JSON object that holds the payload under the name of its kind, EXCEPTION for all exceptions and
+    errors. What a `chunk` holds in base64 is unpacked; its padding, which hides how long it is, is none of the answer.
     """
 
     def __init__(self) -> None:
@@ -122,7 +123,7 @@ class MessageParser:
         headers_length = _PRELUDE.unpack_from(message)[1]
         end_of_headers = _PRELUDE.size + headers_length
         headers = _headers(message[_PRELUDE.size : end_of_headers])
-        kind = next((headers[name] for name in _KINDS if name in headers), "")
+        kind = EXCEPTION if headers.get(":message-type") in {EXCEPTION, "error"} else headers.get(":event-type", "")
         payload = message[end_of_headers : -_CHECKSUM.size]
         if not kind:
             self.dropped_bytes += len(payload)

@@ -120,6 +120,8 @@ def _refuse_another_model(asked: Asked, body: Body) -> None:
             raise MalformedRequestError(f"The path names another model than '{name}'; name it there only.")
     if body.get("fallbacks") is not None:
         raise MalformedRequestError("Fallback models are not supported by this service; leave out 'fallbacks'.")
+    if any(isinstance(tool, dict) and tool.get("model") is not None for tool in tools_in(body, form_asked(asked))):
+        raise MalformedRequestError("Tools that ask another model are not supported by this service: 'tools.model'.")
     if mapping(body, "promptVariables"):
         raise MalformedRequestError("Stored prompts are not supported by this service; leave out 'promptVariables'.")
     if converses(asked):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from modelfence.core.dialect import UsageReader
 from modelfence.dialects.bedrock.endings import StreamEnding
-from modelfence.dialects.bedrock.event_stream import MEDIA_TYPE, MessageFraming, MessageParser
+from modelfence.dialects.bedrock.event_stream import EXCEPTION, MEDIA_TYPE, MessageFraming, MessageParser
 from modelfence.dialects.bedrock.sizes import size_of_generated
 from modelfence.dialects.shared.counting import MAX_TOKENS, PlainReader, StreamReader, Tally, count_in, media_type
 from modelfence.dialects.shared.tokens import tokens_in_delta
@@ -58,7 +58,7 @@ class Counter:
             # The families that answer as `converse` does have its events within chunks.
             events = inner if kind == "chunk" else {kind: event}
             told = {name: one for name, one in events.items() if name not in _NO_ANSWER}
-            is_error = kind.endswith("Exception")
+            is_error = kind == EXCEPTION
             tally.served = tally.served or not is_error
             tally.tokens += 0 if is_error or _repeats(told) else tokens_in_delta(size_of_generated(told))
             self._report_of(events, tally)
