@@ -214,13 +214,16 @@ class Proxy:
                     return
                 served, context = self._by_destination[destination], self._egress.context(destination[0])
             reader, writer = await self._open(connection, client, context)
-            client_certificate.set(writer.certificate())
-            other = await served.realtime.first(
-                reader, writer, head_bytes=self._bounds.head_bytes, head_s=self._bounds.head_s
-            )
-            if other is not None:
-                self._opening.discard(_this_task())
-                await self._serve(other, writer, served.addon)
+            try:
+                client_certificate.set(writer.certificate())
+                other = await served.realtime.first(
+                    reader, writer, head_bytes=self._bounds.head_bytes, head_s=self._bounds.head_s
+                )
+                if other is not None:
+                    self._opening.discard(_this_task())
+                    await self._serve(other, writer, served.addon)
+            finally:
+                writer.close()  # also when the fence stops before anyone serves it
         except (MalformedHeaderError, TimeoutError) as error:
             log.warning("closing a connection of %s: %s", peer[0], error or "its PROXY header did not come in time")
             self._addon.refuse(400, "", "")  # to be counted
