@@ -81,7 +81,7 @@ def refusal_of(call):
 def test_a_path_is_known_exactly_or_not_at_all(call, operation):
     assert GEMINI.operation(*call) == operation
     if operation == "unknown":
-        assert GEMINI.read(Request(*call, ())).model is None
+        assert GEMINI.read(Request(call[0], call[1], ())).model is None
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample["name"])
@@ -207,7 +207,7 @@ def test_a_call_is_reshaped_and_the_given_body_left_as_it_was(body, reshaping, e
 
 
 def test_what_only_counts_or_embeds_has_nothing_to_lower():
-    body = {"content": {}}
+    body: dict[str, object] = {"content": {}}
     call = request("/v1beta/models/m:embedContent", body)
     assert GEMINI.reshape(call, Reshaping(frozenset({"logprobs"}), {"output_tokens": 1})) is body
 

@@ -12,6 +12,7 @@ from modelfence.core.call import Usage
 from modelfence.dialects.gemini.endings import Candidates
 from modelfence.dialects.gemini.usage import usage_reader
 from modelfence.dialects.openai.endings import MAX_INDEX, MAX_SCALAR
+from modelfence.dialects.shared.sse import MAX_BYTES
 from modelfence.wire.whole_events import WholeEvents
 
 ANSWERS = Path(__file__).parent / "gemini" / "answers"
@@ -47,7 +48,7 @@ def ending_of(sent, kind, *, input_tokens=0):
 
 def reasons_in(messages):
     """Return why each candidate ended, None for one that did not."""
-    reasons = {}
+    reasons: dict[int, object] = {}
     for message in messages:
         for candidate in message["candidates"]:
             place = candidate["index"]
@@ -85,7 +86,7 @@ def test_the_sdk_reads_a_stream_that_was_ended(sent):
     options = types.HttpOptions(base_url="http://fence.test", httpx_client=http)
     with genai.Client(api_key="k", http_options=options) as client:
         chunks = list(client.models.generate_content_stream(model="m", contents="Hi"))
-    reasons = {}
+    reasons: dict[int, object] = {}
     for chunk in chunks:
         for candidate in chunk.candidates:
             reasons[candidate.index] = candidate.finish_reason or reasons.get(candidate.index)
@@ -136,6 +137,16 @@ def test_what_came_of_an_element_that_is_not_whole_does_not_count_for_the_end():
 
 def test_an_element_that_is_no_object_still_needs_a_comma_behind_it():
     assert json.loads(b"[[7]" + ending_of(b"[[7]", JSON))[0] == [7]
+
+
+def test_an_element_too_long_to_keep_needs_a_comma_behind_it_too():
+    sent = b'[{"x": "' + b"a" * MAX_BYTES + b'"}'
+    assert len(json.loads(sent + ending_of(sent, JSON))) == 2
+
+
+def test_what_comes_after_a_candidate_has_finished_does_not_open_it_again():
+    finished = {"candidates": [{"index": 0, "finishReason": "STOP"}]}
+    assert ending_of(event(STARTED) + event(finished) + event(STARTED), SSE) == b""
 
 
 def test_nothing_follows_an_error_but_the_bracket():

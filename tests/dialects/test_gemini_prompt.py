@@ -63,8 +63,10 @@ def test_of_very_many_requests_both_ends_are_looked_at():
 
 
 def test_the_names_of_a_schema_are_bounded():
-    schema = {"properties": {f"name{number}": {} for number in range(1000)}}
+    schema: dict[str, object] = {"properties": {f"name{number}": {} for number in range(1000)}}
     assert len(prompt_of({"generationConfig": {"responseSchema": schema}}).schema) == 64
+    config = {"generationConfig": {"responseSchema": schema}}
+    assert len(prompt_of({**config, "generateContentRequest": config}, "countTokens").schema) == 64
     for _ in range(60):
         schema = {"properties": {"in": schema}}
     assert len(prompt_of({"generationConfig": {"responseSchema": schema}}).schema) < 10

@@ -106,6 +106,13 @@ def test_what_only_counts_or_lists_costs_no_output(operation, message):
     assert usage_of(message, operation=operation) == Usage(estimated=True)
 
 
+@pytest.mark.parametrize("operation", ["tokens", "embeddings", "models"])
+def test_what_has_no_text_costs_no_output_even_when_it_was_cut_off(operation):
+    reader = usage_reader(operation, TYPES[".json"])
+    reader.feed(b'{"totalTokens": 3')
+    assert reader.usage() == Usage(estimated=True)
+
+
 def test_a_plain_answer_is_passed_on_as_it_comes_and_can_not_be_ended():
     reader, data = reader_of("generate.json"), (ANSWERS / "generate.json").read_bytes()
     for place in range(0, len(data), 50):

@@ -1,7 +1,7 @@
 """What an answer of Gemini's API cost, read while it passes.
 
 Usage stands in `usageMetadata`, which a stream repeats with every piece as the sum so far. What is counted in between:
-`gemini.texts`. An answer in OpenAI's words is counted as the dialect `openai` does.
+`gemini.texts`. An answer in OpenAI's words is counted as the dialect `openai` does, and then by its total.
 
 Why a piece is counted by its size: Gemini gathers several tokens in each, however short it is.
 Why thoughts are added: `candidatesTokenCount` is without them, and they are paid as output. Why the total is looked at,
@@ -81,6 +81,7 @@ def count(message: Mapping[str, object], size: int, tally: Tally, is_streamed: b
     """Count a plain answer, or what one piece of a stream adds."""
     if is_openai(message):
         count_openai(message, size, tally, is_streamed)
+        _report_total(tally, message.get("usage"))
         return
     sizes, unread = list(text_sizes(message)), unread_size(message, size)
     if is_streamed:
@@ -91,6 +92,18 @@ def count(message: Mapping[str, object], size: int, tally: Tally, is_streamed: b
     tally.served = tally.served or not message.get("error")
     if isinstance(usage := message.get("usageMetadata"), dict):
         _report(tally, usage)
+
+
+def _report_total(tally: Tally, usage: object) -> None:
+    """Take what the total in OpenAI's words holds beyond prompt and completion: there Google puts thoughts."""
+    if not isinstance(usage, dict):
+        return
+    prompt, total = count_in(usage, "prompt_tokens"), count_in(usage, "total_tokens")
+    if prompt is None or total is None:
+        return
+    answered = count_in(usage, "completion_tokens") or 0
+    if total - prompt > answered:
+        tally.report(prompt, total - prompt, reasoning_tokens=total - prompt - answered)
 
 
 def _report(tally: Tally, usage: Mapping[str, object]) -> None:
