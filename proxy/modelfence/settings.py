@@ -82,8 +82,6 @@ class Limits:
     """How long an answer may take from its first byte to its last, also because its client reads slowly."""
     held_bytes: int = 512 << 20
     """Of all bodies that have begun to arrive and whose answers are not over. What is judged takes some times more."""
-    held_bytes: int = 512 << 20
-    """Of all bodies that have begun to arrive and whose answers are not over. What is judged takes some times more."""
     connections: int = 4096
     """Open at once. Each takes two file descriptors."""
     connections_per_address: int = 1024

@@ -389,7 +389,6 @@ _KEYS: Mapping[str, Reader] = {
     "limits.first_byte_s": _whole(1, 86_400),
     "limits.answer_s": _whole(1, 86_400),
     "limits.held_bytes": _size,
-    "limits.held_bytes": _size,
     "limits.connections": _whole(1, 1_000_000),
     "limits.connections_per_address": _whole(1, 1_000_000),
     "limits.store_ms": _whole(1, 2_000),

@@ -99,7 +99,6 @@ class Gateway:
             first_byte_s=limits.first_byte_s,
             answer_s=limits.answer_s,
             held_bytes=limits.held_bytes,
-            held_bytes=limits.held_bytes,
             connections=limits.connections,
             connections_per_address=limits.connections_per_address,
             proxies=self.settings.trusted_proxies,
