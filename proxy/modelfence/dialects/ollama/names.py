@@ -19,7 +19,7 @@ _TAG = "latest"
 def known_name(given: str) -> str:
     """Return the one spelling of a model's name. Raises MalformedRequestError for what is none."""
     found = _NAME.fullmatch(given.lower()) if given.isascii() else None
-    if found is None or ".." in given:
+    if found is None:
         raise MalformedRequestError("Invalid value for 'model': expected a name such as 'library/model:tag'.")
     host, namespace, model, tag = found.groups()
     host = "" if host is None or host == _HOST else f"{host}/"
