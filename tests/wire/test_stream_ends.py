@@ -279,6 +279,7 @@ async def test_an_answer_tells_what_is_left_of_the_tightest_buckets(fence, upstr
     assert told["remaining-requests"] == "9999"
     assert told["limit-tokens"] == "1000000"  # the upstream's own is the operator's business
     assert told["remaining-tokens"] == "999000"
+    assert "anthropic-ratelimit-tokens-reset" not in answer
 
 
 async def test_a_stream_that_has_ended_by_itself_is_not_cut(start_fence, upstream, wire):

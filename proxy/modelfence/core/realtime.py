@@ -49,7 +49,7 @@ class Session(Protocol):
         ...
 
     def refuse(self, refusal: Refusal) -> str:
-        """Return the API's own message that something went wrong."""
+        """Return the API's own message that something went wrong; empty where it says so only when it closes."""
         ...
 
 

@@ -23,7 +23,7 @@ from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged, Observer
 from modelfence.wire.first_request import ReadAgain, Reader, first_head
 from modelfence.wire.handshake import SWITCHING, Handshake, accepting, answer, open_upstream
-from modelfence.wire.websocket import GOING_AWAY, POLICY_VIOLATION, ClosedError, Websocket
+from modelfence.wire.websocket import FAILED, GOING_AWAY, POLICY_VIOLATION, ClosedError, Websocket
 
 log = logging.getLogger(__name__)
 
@@ -166,30 +166,28 @@ class Realtime:
         code, reason = GOING_AWAY, "the fence stops"
         try:
             done, _ = await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+            await _end(passing)
             failure = next(iter(done)).exception()
             match failure:
                 case ClosedError():
                     code, reason = failure.code, failure.reason
                 case _RefusedError():
-                    code, reason = POLICY_VIOLATION, "refused by the policy of this service"
-                    await talk.client.send(talk.session.refuse(failure.refusal))
+                    code, reason = POLICY_VIOLATION, failure.refusal.message
+                    await _tell(talk, failure.refusal)
                 case MalformedRequestError():
-                    code, reason = POLICY_VIOLATION, "the message could not be read"
+                    code, reason = POLICY_VIOLATION, failure.message
                     self._unjudged(Effect.REJECT)
-                    refusal = Refusal(Effect.REJECT, failure.status, failure.message, _new_id())
-                    await talk.client.send(talk.session.refuse(refusal))
+                    await _tell(talk, Refusal(Effect.REJECT, failure.status, failure.message, _new_id()))
                 case _:
-                    code, reason = 1011, "the fence itself failed"
+                    code, reason = FAILED, "the fence itself failed"
                     log.error("a realtime session ends: the fence itself failed", exc_info=failure)
                     for observer in self._observers:
                         observer.hook_failed()
         except ClosedError as error:
             log.debug("the last words did not arrive: %s", error)
         finally:
-            for task in passing:
-                task.cancel()
-            await asyncio.gather(*passing, return_exceptions=True)
-            await talk.api.close(GOING_AWAY if code == POLICY_VIOLATION else code, reason)
+            await _end(passing)
+            await talk.api.close(*((GOING_AWAY, "") if code in {POLICY_VIOLATION, FAILED} else (code, reason)))
             await talk.client.close(code, reason)
             await self._settle_all(talk)
 
@@ -284,6 +282,18 @@ class Realtime:
     def _unjudged(self, effect: Effect) -> None:
         for observer in self._observers:
             observer.unjudged("none", OPERATION, effect)
+
+
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _tell(talk: _Talk, refusal: Refusal) -> None:
+    """Tell the client of a refusal in the API's own words, where it has any. Raises ClosedError."""
+    if words := talk.session.refuse(refusal):
+        await talk.client.send(words)
 
 
 def _new_id() -> str:

@@ -15,7 +15,9 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, Pong, TextMessag
 from wsproto.utilities import LocalProtocolError
 
 READ_BYTES = 1 << 16
-TOO_BIG, POLICY_VIOLATION, GOING_AWAY, ABNORMAL = 1009, 1008, 1001, 1006
+TOO_BIG, POLICY_VIOLATION, GOING_AWAY, ABNORMAL, FAILED = 1009, 1008, 1001, 1006, 1011
+REASON_BYTES = 120
+"""Of the reason for which a websocket is closed: a frame that says so has room for 123."""
 _NOT_SENT = (1005, 1006, 1015)
 """Codes that stand for what happened, and are never sent. RFC 6455, section 7.4.1."""
 _GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -80,8 +82,9 @@ class Websocket:
         if not self._is_closing:
             self._is_closing = True
             told = 1000 if code in _NOT_SENT else code
+            why = reason.encode()[:REASON_BYTES].decode(errors="ignore")
             with suppress(LocalProtocolError, OSError):
-                self._writer.write(self._protocol.send(CloseConnection(told, reason[:60])))
+                self._writer.write(self._protocol.send(CloseConnection(told, why)))
         self._writer.close()
 
     async def _send(self, event: TextMessage | BytesMessage | Pong) -> None:

@@ -17,16 +17,19 @@ from modelfence.core.dialect import Json, MalformedRequestError, Refusal, Reques
 from modelfence.core.extraction import Prompt
 from modelfence.core.realtime import Asked, Said
 from modelfence.core.strict_json import parse
+from modelfence.dialects.gemini.spellings import Names
 from modelfence.dialects.shared.counting import Tally, count_in, size_of_media
 from modelfence.dialects.shared.fields import Body, array, boolean, integer, mapping, model
 from modelfence.dialects.shared.queries import parameters
-from modelfence.dialects.shared.refusing import message_of
 from modelfence.dialects.shared.tokens import size_of, size_of_json, tokens_in, tokens_in_delta
 
 _PATH = re.compile(r"/ws/google\.ai\.generativelanguage\.v1(?:alpha|beta)\.GenerativeService\.BidiGenerateContent")
 _KINDS = ("setup", "clientContent", "realtimeInput", "toolResponse")
-_SETUP = ("model", "generationConfig", "systemInstruction", "tools")
-_LIMITS = ("maxOutputTokens", "thinkingConfig", "candidateCount")
+_MESSAGE = Names(*_KINDS)
+_CONTENT = Names("turns", "turnComplete", "text")
+_SETUP = Names("model", "generationConfig", "systemInstruction", "tools")
+_CONFIG = Names("maxOutputTokens", "thinkingConfig")
+_THINKING = Names("thinkingBudget")
 MAX_ITEMS = 32
 """Texts of the conversation that are remembered for the fingerprint of a prompt."""
 
@@ -65,22 +68,21 @@ class GeminiSession:
 
     def from_client(self, message: str | bytes) -> Asked | None:
         """Take a message of the client; return what has to be judged, if anything. Raises MalformedRequestError."""
-        body = parse(message.encode() if isinstance(message, str) else message)
-        if not isinstance(body, dict):
+        given = parse(message.encode() if isinstance(message, str) else message)
+        if not isinstance(given, dict):
             raise MalformedRequestError("A message must be a JSON object.")
-        _refuse_other_spellings(body, _KINDS)
+        body = _MESSAGE.read(given)
         kinds = [name for name in body if name in _KINDS]
         if len(kinds) != 1 or len(body) != 1:
             raise MalformedRequestError(f"A message must hold one of: {', '.join(_KINDS)}.")
         [kind] = kinds
-        content = mapping(body, kind) or {}
         if kind == "setup":
-            return self._begin(content)
+            return self._begin(_SETUP.read(mapping(body, kind) or {}))
+        content = _CONTENT.read(mapping(body, kind) or {})
         if self._setup is None:
             raise MalformedRequestError("The first message must be `setup`.")
         self._size += size_of_media(size_of_json(content)) if kind == "realtimeInput" else size_of_json(content)
         self._heard.extend(_texts(content.get("turns") if kind == "clientContent" else content.get("text")))
-        _refuse_other_spellings(content, ("turns", "turnComplete"))
         if (kind == "clientContent" and boolean(content, "turnComplete")) or kind == "toolResponse":
             return Asked(self._answer(), is_answered=True)
         return None
@@ -110,19 +112,15 @@ class GeminiSession:
         usage, self._reported = self._reported, {}
         return Said(name, begins=begins, tokens=tokens, usage=_usage(usage))
 
-    def refuse(self, refusal: Refusal) -> str:
-        """Return an error as the API's other interfaces shape it: this one says only why it closes."""
-        status = "RESOURCE_EXHAUSTED" if refusal.status == 429 else "PERMISSION_DENIED"  # noqa: PLR2004
-        return json.dumps({"error": {"code": refusal.status, "message": message_of(refusal), "status": status}})
+    def refuse(self, refusal: Refusal) -> str:  # noqa: ARG002 - see Session
+        """Return nothing: this API tells what went wrong as the reason for which it closes, and in no message."""
+        return ""
 
     def _begin(self, setup: Body) -> Asked:
         if self._setup is not None:
             raise MalformedRequestError("A session has one `setup`.")
-        _refuse_other_spellings(setup, _SETUP)
-        config = mapping(setup, "generationConfig") or {}
-        _refuse_other_spellings(config, _LIMITS)
-        thinking = mapping(config, "thinkingConfig") or {}
-        _refuse_other_spellings(thinking, ("thinkingBudget",))
+        config = _CONFIG.read(mapping(setup, "generationConfig") or {})
+        thinking = _THINKING.read(mapping(config, "thinkingConfig") or {})
         limit, budget = integer(config, "maxOutputTokens", least=1), integer(thinking, "thinkingBudget", least=-1) or 0
         tools = array(setup, "tools")
         self._system = "\n".join(_texts(setup.get("systemInstruction")))
@@ -141,15 +139,6 @@ class GeminiSession:
         setup = self._setup or self.opening()
         prompt = Prompt((self._system,) if self._system else (), tuple(self._heard))
         return replace(setup, input_tokens=tokens_in(self._size), prompt=prompt)
-
-
-def _refuse_other_spellings(body: Body, names: tuple[str, ...]) -> None:
-    """Refuse `generation_config` for `generationConfig`: Google's servers read both, and one of them would win."""
-    plain = {name.casefold(): name for name in names}
-    for given in body:
-        meant = plain.get(given.replace("_", "").casefold())
-        if meant is not None and meant != given:
-            raise MalformedRequestError(f"Unknown name '{given}'. Did you mean '{meant}'?")
 
 
 def _texts(value: Json) -> list[str]:
