@@ -378,6 +378,8 @@ class GuardedHttp1Client(Http1Client):
             assert self.stream_id is not None  # noqa: S101 - a body belongs to a stream
             yield ReceiveHttp(ResponseEndOfMessage(self.stream_id))
             yield from self.mark_done(response=True)
+        if self.state == self.read_body and len(self.buf) > UPSTREAM_HEAD_BYTES:
+            yield from self._fail("a line between the chunks of the answer, or behind them, is too long")
 
     def _fail(self, message: str) -> layer.CommandGenerator[None]:
         yield commands.CloseConnection(self.conn)

@@ -168,7 +168,7 @@ def passed_on(fields: Fields) -> list[tuple[bytes, bytes]]:
 
 
 def for_client(fields: Fields, *, closes: bool, http10: bool) -> list[tuple[bytes, bytes]]:
-    """Return an answer's headers without those of the upstream's connection, and with ours.
+    """Return an answer's headers without those of the upstream's connection and those it mangled, and with ours.
 
     A client of HTTP/1.0 knows no chunks: the end of its connection is the end of the answer.
     """
@@ -176,6 +176,9 @@ def for_client(fields: Fields, *, closes: bool, http10: bool) -> list[tuple[byte
     if http10:
         dropped |= {b"transfer-encoding"}
     kept = [(name, value) for name, value in fields if name.lower() not in dropped]
+    if not _VALUE.fullmatch(b"".join([value for _, value in kept])):
+        # Folded, or half a line end in it: what clients would make of it is not for the upstream to choose.
+        kept = [(name, value) for name, value in kept if _VALUE.fullmatch(value)]
     if closes:
         kept.append((b"Connection", b"close"))
     return kept

@@ -1,6 +1,7 @@
 """Whatever is cut is cut at once and on both sides: refusals before their body, streams, and clients who vanish."""
 
 import asyncio
+import logging
 import socket
 import struct
 import time
@@ -119,6 +120,30 @@ async def test_a_client_who_leaves_while_he_is_judged_costs_no_call(fence, upstr
     WAYS[way](client)
     await forgotten(fence, wire)
     assert upstream.received == []
+
+
+AT_ONCE = {
+    "nothing": b"",
+    "half a head": b"POST /v1/chat",
+    "a request": HEAD + b"Content-Length: 35\r\n\r\n" + b'{"model": "gpt-4o", "messages": []}',
+    "a request that closes": HEAD + b"Connection: close\r\nContent-Length: 2\r\n\r\n{}",
+    "what can not be read": b"nonsense\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("data", AT_ONCE.values(), ids=AT_ONCE)
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_client_who_leaves_as_he_comes_is_no_failure(fence, wire, caplog, data, way):
+    with caplog.at_level(logging.ERROR):
+        for _ in range(20):
+            client = await fence.connect()
+            client.writer.write(data)
+            WAYS[way](client)
+        async with asyncio.timeout(wire.WITHIN_S):
+            while fence.proxy._connections:  # noqa: ASYNC110 - it has no event
+                await asyncio.sleep(0.001)
+    assert caplog.records == []
+    assert len(fence.watcher.settlements) == fence.watcher.admitted
 
 
 async def test_a_stream_that_is_cut_ends_whole_and_what_is_behind_it_is_judged(start_fence, upstream, wire):

@@ -5,6 +5,7 @@ So none of its attacks has anything to work on. Each is written out all the same
 
 import asyncio
 import resource
+import ssl
 import struct
 from collections.abc import Sequence
 
@@ -21,6 +22,9 @@ from hyperframe.frame import (
     SettingsFrame,
     WindowUpdateFrame,
 )
+from tests.tls_front import Authority
+
+from modelfence.wire.tls import ServerTls
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 BODY = b'{"model": "gpt-4o", "messages": []}'
@@ -160,6 +164,25 @@ async def test_an_upgrade_to_http_2_leaves_a_connection_of_http_1(fence, upstrea
     assert "http2-settings" not in upstream.requests[0]
     await client.send(wire.post())
     assert (await client.answer()).status == 200
+
+
+@pytest.mark.parametrize("offered", [["h2"], ["h2", "http/1.1"], ["h3", "h2c"]], ids=" ".join)
+async def test_over_tls_http_2_is_never_agreed_on_and_refused_where_it_is_spoken_all_the_same(
+    fence, upstream, wire, tmp_path, offered
+):
+    authority = Authority(tmp_path, "authority")
+    fence.proxy._tls = ServerTls(authority.certificate("localhost"))
+    context = ssl.create_default_context(cafile=str(authority.file))
+    context.set_alpn_protocols(offered)
+    opening = asyncio.open_connection("127.0.0.1", fence.port, ssl=context, server_hostname="localhost")
+    client = wire.Client(*await opening)
+    fence._clients.append(client)
+    agreed = client.writer.get_extra_info("ssl_object").selected_alpn_protocol()
+    assert agreed == ("http/1.1" if "http/1.1" in offered else None)
+    await client.send(PREFACE + ATTACKS["a sound request"])
+    answer = await client.answer()
+    assert (answer.first_line, answer["connection"]) == ("HTTP/1.1 400 Bad Request", "close")
+    assert upstream.received == []
 
 
 async def test_a_flood_of_frames_is_cut_off_and_takes_no_memory(fence, upstream, wire):

@@ -208,6 +208,30 @@ async def test_who_closes_with_his_answer_may_read_it_at_leisure(fence, upstream
     assert size == len(body)
 
 
+ENDLESS = {
+    "a line before a chunk": b"1;" + b"x" * 60_000,
+    "a line behind the chunks": b"1\r\nx\r\n0\r\nX: " + b"x" * 60_000,
+    "lines behind the chunks": b"1\r\nx\r\n0\r\n" + b"X: y\r\n" * 10_000,
+}
+
+
+@pytest.mark.parametrize("begun", ENDLESS.values(), ids=ENDLESS)
+async def test_an_upstream_whose_lines_do_not_end_is_let_go(fence, upstream, wire, begun):
+    async def flood(writer):
+        writer.write(wire.STREAM_HEAD + begun)
+        while True:
+            writer.write(begun[-60_000:])
+            await writer.drain()
+
+    upstream.answers.append(flood)
+    client = await fence.connect()
+    await client.send(wire.post())
+    await client.rest()
+    async with asyncio.timeout(wire.WITHIN_S):
+        await upstream.closed.wait()
+    await fence.watcher.settlement()
+
+
 async def test_a_connection_on_which_nothing_moves_is_closed(start_fence, wire):
     fence = await start_fence()
     fence.proxy._master.options.update(tcp_timeout=1)

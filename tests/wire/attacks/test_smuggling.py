@@ -272,6 +272,24 @@ async def test_a_request_in_place_of_an_expected_body_is_its_body(fence, upstrea
     assert upstream.received == []
 
 
+MANGLED = {
+    "folded": b"X: a\r\n Set-Cookie: b=c",
+    "half a line end": b"X: a\rSet-Cookie: b=c",
+    "a NUL": b"X: a\0b",
+}
+
+
+@pytest.mark.parametrize("line", MANGLED.values(), ids=MANGLED)
+async def test_a_header_that_the_upstream_mangled_does_not_reach_the_client(fence, upstream, wire, line):
+    upstream.answers.append(wire.answer(wire.PLAIN, "200 OK", line.decode(), "Y: kept"))
+    client = await fence.connect()
+    await client.send(wire.post())
+    answer = await client.answer()
+    assert (answer.status, answer["y"], answer.body) == (200, "kept", wire.PLAIN)
+    assert "x" not in answer
+    assert "set-cookie" not in answer
+
+
 PIECES = [
     b"\r\n", b"\n", b"\r", b"\0", b" ", b"\t", b"\x0b", b":", b",", b";", b"0", b"1", b"-", b"+", b"\xa0", b"\r\n\r\n", b"\r\n ",
     b"Content-Length: 5\r\n", b"Content-Length: 0\r\n", CHUNKED, b"Transfer-Encoding: x\r\n", b"0\r\n\r\n", b"5\r\n", HIDDEN,
