@@ -1,13 +1,15 @@
 """From a line to a call: which upstream it is for, and as whom."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from modelfence.core.call import Reading
+from modelfence.core.call import Credential, Reading
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.core.extraction import Fingerprint
 from modelfence.core.upstream import Upstream
+from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.recording.lines import Line
 from modelfence.recording.reading import CallReader
@@ -77,3 +79,30 @@ def test_a_body_may_be_as_large_as_the_limit():
     with pytest.raises(MalformedRequestError) as raised:
         reader(FIRST).call_of(replace(LINE, bytes=101), "0")
     assert raised.value.status == 413
+
+
+def test_a_key_and_a_model_in_the_query_are_read_as_the_live_fence_reads_them():
+    read = reader(FIRST)
+    assert read.call_of(replace(LINE, path="/a/v1/models?key=sk-acme"), "0").credential == Credential.of("sk-acme")
+    with pytest.raises(MalformedRequestError):
+        read.call_of(replace(LINE, path="/a/v1/models?model=other"), "0")
+
+
+CALLS = {
+    "openai": ("/v1/chat/completions", {"model": "m-1", "messages": []}),
+    "anthropic": ("/v1/messages", {"model": "m-1", "max_tokens": 9, "messages": []}),
+    "gemini": ("/v1beta/models/m-1:streamGenerateContent?alt=sse", {"contents": []}),
+    "azure": ("/openai/deployments/m-1/chat/completions?api-version=2024-10-21", {"messages": []}),
+    "bedrock": ("/model/m-1/converse", {"messages": []}),
+    "cohere": ("/v2/chat", {"model": "m-1", "messages": []}),
+    "ollama": ("/api/chat", {"model": "m-1", "messages": []}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_where_no_settings_name_the_api_a_path_tells_which_it_is(name):
+    path, body = CALLS[name]
+    anywhere = [Upstream(one, one, "https", "upstream.invalid", 443) for one in DIALECTS]
+    read = CallReader(anywhere, DIALECTS, check_head=lambda *_: None, max_request_bytes=1_000)
+    call = read.call_of(replace(LINE, method="POST", path=path, body=json.dumps(body).encode()), "0")
+    assert (call.provider, call.reading.operation, call.reading.model) == (name, "chat", "m-1")

@@ -3,20 +3,35 @@
 import json
 from collections.abc import Mapping
 
-from modelfence.dialects.openai.prompt import prompt_in
+from modelfence.core.dialect import Json, MalformedRequestError, Request
+from modelfence.dialects.known import DIALECTS
 
-_OPERATIONS = {"messages": "chat", "prompt": "completion", "input": "responses"}
+_REQUESTS = (
+    ("contents", "gemini", "/v1beta/models/any:generateContent"),
+    ("inferenceConfig", "bedrock", "/model/any/converse"),
+    ("system", "anthropic", "/v1/messages"),
+    ("messages", "openai", "/v1/chat/completions"),
+    ("prompt", "openai", "/v1/completions"),
+    ("input", "openai", "/v1/responses"),
+)
+"""By which field a request is known, of which API, and where it is sent; the first that is there counts."""
 
 
 def parts_of(text: str) -> Mapping[str, str]:
     """Return the texts by what they are: the template, or a request's system text and last message."""
     try:
-        body = json.loads(text)
+        body: Json = json.loads(text)
     except (ValueError, RecursionError):
-        body = None
-    operation = next((known for field, known in _OPERATIONS.items() if isinstance(body, dict) and field in body), None)
-    if operation is None:
         return {"template": text}
-    prompt = prompt_in(operation, body)
+    if not isinstance(body, dict):
+        return {"template": text}
+    found = next(((name, path) for field, name, path in _REQUESTS if field in body), None)
+    if found is None:
+        return {"template": text}
+    name, path = found
+    try:
+        prompt = DIALECTS[name].read(Request("POST", path, (), json={"model": "any", **body})).prompt
+    except MalformedRequestError:
+        return {"template": text}
     parts = {"system": "\n".join(prompt.system), "message": prompt.user[-1] if prompt.user else ""}
     return {part: words for part, words in parts.items() if words}

@@ -85,8 +85,12 @@ def _read(line: Line, dialect: Dialect, path: str) -> Reading:
     declared = next((value for name, value in line.headers if name == "content-type"), "")
     is_form = declared.strip().lower().startswith("multipart/form-data")
     json = parse(line.body) if known and line.body and not is_form else None
-    return dialect.read(Request(line.method, path, line.headers, line.body, json))
+    return dialect.read(Request(line.method, path, line.headers, line.body, json, _query(line)))
 
 
 def _credential(line: Line, dialect: Dialect) -> Credential:
-    return dialect.credential(line.headers) if line.credential is None else line.credential
+    return dialect.credential(line.headers, _query(line)) if line.credential is None else line.credential
+
+
+def _query(line: Line) -> str:
+    return line.path.partition("?")[2]
