@@ -74,11 +74,14 @@ class Authority:
 
 
 class TlsFront:
-    """Listens on a port of its own, wants a certificate of the authority from clients, and passes on what they say."""
+    """Listens on a port of its own, wants a certificate of the authority from clients, and passes on what they say.
 
-    def __init__(self, authority: Authority, certificate: Path, to_port: int) -> None:
+    With `asks` false it wants none.
+    """
+
+    def __init__(self, authority: Authority, certificate: Path, to_port: int, *, asks: bool = True) -> None:
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=authority.file)
-        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.verify_mode = ssl.CERT_REQUIRED if asks else ssl.CERT_NONE
         self._context.load_cert_chain(certificate)
         self._to_port = to_port
         self._loop = asyncio.new_event_loop()

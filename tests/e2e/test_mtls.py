@@ -1,13 +1,15 @@
 """OpenAI's own client over TLS, with a certificate: as what proves who calls, beside an API key, and against one."""
 
+import asyncio
 import hashlib
 import ssl
+from ipaddress import ip_network
 from typing import Any
 
 import httpx2
 import openai
 import pytest
-from tests.tls_front import Authority
+from tests.tls_front import Authority, TlsFront
 
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
@@ -179,6 +181,50 @@ async def test_callers_who_share_the_fence_are_not_taken_for_each_other(gateway,
         for client in (acme, umbrella, acme, umbrella):
             await say(client)
     assert watcher.accounts == ["acme", "umbrella", "acme", "umbrella"]
+
+
+async def over_wire(gateway, office, header, certificate):
+    """Send a PROXY header, make a handshake, call, and return what is answered."""
+    body = b'{"model": "gpt-4o", "messages": [], "max_completion_tokens": 1}'
+    context = ssl.create_default_context(cafile=office.servers.file)
+    context.load_cert_chain(certificate)
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.listen.port)
+    writer.write(header)
+    await writer.start_tls(context, server_hostname="localhost")
+    head = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n"
+    writer.write(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    return answer.decode()
+
+
+@pytest.mark.parametrize(("address", "status"), [("8.8.8.8", "200"), ("175.45.176.1", "403")])
+async def test_a_load_balancer_says_where_callers_are(start, office, address, status):
+    networks = (ip_network("127.0.0.0/8"),)
+    gateway = await start(tls=office.tls, accounts=office.accounts, proxy_protocol_from=networks)
+    header = f"PROXY TCP4 {address} 10.0.0.1 5000 443\r\n".encode()
+    answer = await over_wire(gateway, office, header, office.acme)
+    assert answer.startswith(f"HTTP/1.1 {status}")
+    assert ("not available in your region" in answer) == (status == "403")
+
+
+@pytest.mark.parametrize("is_its_own", [True, False])
+async def test_an_upstream_with_an_authority_of_its_own_is_verified_by_that_alone(start, office, api, is_its_own):
+    front = TlsFront(office.servers, office.tls.cert, int(api.url.rpartition(":")[2]), asks=False)
+    ca = office.servers.file if is_its_own else office.tls.client_ca
+    upstream = Upstream("openai", "openai", "https", "localhost", front.port, secret="sk-upstream", ca=str(ca))
+    try:
+        gateway = await start(upstreams=(upstream,), tls=office.tls, accounts=office.accounts)
+        if is_its_own:
+            assert (await ask(office.client(gateway, office.acme))).choices
+        else:
+            with pytest.raises(openai.InternalServerError) as caught:
+                await ask(office.client(gateway, office.acme))
+            assert caught.value.status_code == 502
+    finally:
+        front.close()
+    assert api.requests == is_its_own
 
 
 async def test_where_no_certificates_are_asked_for_one_proves_nothing(start, office, watcher):

@@ -1,6 +1,7 @@
 """The PROXY protocol: who is behind a load balancer, believed of those alone that are trusted to say so."""
 
 import asyncio
+import errno
 from ipaddress import ip_network
 
 import pytest
@@ -174,6 +175,32 @@ async def test_from_anyone_else_a_header_is_malformed(start_fence, upstream, wir
     assert answer.status == 400
     assert fence.watcher.calls == []
     assert upstream.received == []
+
+
+async def test_the_wait_for_a_header_keeps_nobody_else_waiting(behind, wire):
+    slow = [await behind.connect() for _ in range(50)]
+    for client in slow:
+        await client.send(b"PROXY TCP4 2")
+    assert (await behind.exchange(v2(V4) + wire.post())).status == 200
+
+
+async def test_a_machine_out_of_file_descriptors_accepts_again_when_it_has_some(fence, wire, monkeypatch, caplog):
+    monkeypatch.setattr(runner, "ACCEPT_AGAIN_S", 0.05)
+    listening = fence.proxy._socket
+
+    class Exhausted:
+        def accept(self):
+            monkeypatch.undo()
+            raise OSError(errno.EMFILE, "Too many open files")
+
+        def fileno(self):
+            return listening.fileno()
+
+    monkeypatch.setattr(fence.proxy, "_socket", Exhausted())
+    assert (await fence.exchange(wire.post())).status == 200
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == [
+        "no connection can be accepted for 1.0 s: Too many open files"
+    ]
 
 
 async def test_the_fence_stops_while_a_header_is_awaited(behind):

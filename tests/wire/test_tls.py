@@ -309,6 +309,13 @@ async def test_the_fence_stops_while_a_handshake_is_awaited(fence):
     assert await client.rest() == b""
 
 
+async def test_the_fence_stops_while_a_client_says_nothing(fence, wire, authority):
+    client = await connect(wire, fence, trusting(authority))
+    async with asyncio.timeout(3):
+        await fence.proxy.stop()
+        assert await client.rest() == b""
+
+
 @pytest.fixture
 async def start_pinned(start_fence, upstream, authority):
     """Starts a fence that trusts two authorities, in front of an upstream whose certificate one of them signed."""

@@ -224,8 +224,8 @@ class Proxy:
                     await self._serve(other, writer, served.addon)
             finally:
                 writer.close()  # also when the fence stops before anyone serves it
-        except (MalformedHeaderError, TimeoutError) as error:
-            log.warning("closing a connection of %s: %s", peer[0], error or "its PROXY header did not come in time")
+        except MalformedHeaderError as error:
+            log.warning("closing a connection of %s: %s", peer[0], error)
             self._addon.refuse(400, "", "")  # to be counted
         except OSError as error:
             log.debug("a connection of %s did not come about: %s", peer[0], error)
@@ -236,7 +236,7 @@ class Proxy:
                 self._doors.leave(client[0])
 
     async def _client_of(self, connection: socket.socket, peer: Client) -> Client:
-        """Return who is at the other end, as far as it says. Raises MalformedHeaderError, OSError and TimeoutError."""
+        """Return who is at the other end, as far as it says. Raises MalformedHeaderError and OSError."""
         address = parse_address(peer[0])
         if not any(address in network for network in self._proxy_protocol_from):
             return peer
@@ -244,6 +244,9 @@ class Proxy:
         try:
             async with asyncio.timeout(WITHIN_S):
                 return await read_header(lambda size: loop.sock_recv(connection, size)) or peer
+        except TimeoutError:
+            connection.close()
+            raise MalformedHeaderError("a PROXY header did not come in time") from None
         except BaseException:
             connection.close()
             raise
@@ -274,9 +277,7 @@ class Proxy:
 
     async def _serve(self, reader: Reader, writer: asyncio.StreamWriter, addon: FenceAddon) -> None:
         assert self._master is not None  # noqa: S101 - connections come only after start
-        handler = GuardedHandler(
-            self._master, reader, writer, _MODE, bounds=self._bounds, hooks=addon, room=self._room
-        )
+        handler = GuardedHandler(self._master, reader, writer, _MODE, bounds=self._bounds, hooks=addon, room=self._room)
         self._handlers.add(handler)
         try:
             await handler.handle_client()
