@@ -109,11 +109,31 @@ def test_nothing_is_known_of_an_unknown_operation_whatever_its_body():
     assert set(reading.values()) == {None}
 
 
-def test_what_only_the_upstream_can_look_into_is_read_without_its_body():
-    call = Request("POST", "/v1/datasets", (("content-type", "multipart/form-data; boundary=x"),), b"--x")
-    assert COHERE.read(call) == Reading("files", output_tokens=0)
-    tuned = COHERE.read(request("/v1/finetuning/finetuned-models", {"settings": {}}))
-    assert tuned == Reading("tuning", model=None, output_tokens=0)
+BROUGHT = {"files": ("POST", "/v1/datasets"), "tuning": ("PATCH", "/v1/finetuning/finetuned-models/1-2")}
+
+
+@pytest.mark.parametrize(("operation", "call"), BROUGHT.items())
+def test_nothing_is_known_of_what_only_the_upstream_can_look_into(operation, call):
+    form = (("content-type", "multipart/form-data; boundary=x"),)
+    reading = facts_of(COHERE.read(Request(call[0], call[1], form, b"--x")))
+    assert reading.pop("operation") == operation
+    assert set(reading.values()) == {None}
+
+
+@pytest.mark.parametrize(
+    "call", [("GET", "/v1/datasets"), ("GET", "/v2/batches/1-2"), ("POST", "/v1/embed-jobs/1/cancel")]
+)
+def test_a_look_at_what_is_stored_asks_for_no_answer(call):
+    assert COHERE.read(Request(call[0], call[1], ())) == Reading(COHERE.operation(*call), output_tokens=0)
+
+
+@pytest.mark.parametrize("asked", [Reshaping(frozenset({"logprobs"})), Reshaping(cap={"output_tokens": 1})])
+def test_a_batch_that_is_to_be_reshaped_is_refused(asked):
+    call = request("/v2/batches", {"model": "m", "input_dataset_id": "d"})
+    assert COHERE.reshape(call, Reshaping()) is call.json
+    with pytest.raises(MalformedRequestError) as refused:
+        COHERE.reshape(call, asked)
+    assert refused.value.status == 403
 
 
 SAID: list[Json] = [

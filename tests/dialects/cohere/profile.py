@@ -34,7 +34,7 @@ BODIES = st.builds(
 
 def model_of(path: str, raw: bytes) -> str:
     """Return the model in the body; what is called without one names none."""
-    return "" if path.startswith(("/v1/datasets", "/v1/finetuning")) else model_in_body(path, raw)
+    return "" if path.startswith(("/v1/embed-jobs", "/v1/datasets", "/v1/finetuning")) else model_in_body(path, raw)
 
 
 PROFILE = Profile(
@@ -46,7 +46,7 @@ PROFILE = Profile(
         ("POST", "/v1/rerank"),
         ("POST", "/v1/tokenize"),
         ("POST", "/v1/detokenize"),
-        ("POST", "/v1/embed-jobs"),
+        ("GET", "/v1/embed-jobs"),
         ("GET", "/v1/datasets"),
         ("GET", "/v1/finetuning/finetuned-models"),
         ("GET", "/v1/models"),

@@ -7,10 +7,20 @@ embeddings, which it is used with and priced like: the model reads, and writes n
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from modelfence.core.call import Credential, Reading
 from modelfence.core.charge import Balance
-from modelfence.core.dialect import Answer, Headers, Json, Outgoing, Refusal, Request, UsageReader
+from modelfence.core.dialect import (
+    Answer,
+    Headers,
+    Json,
+    MalformedRequestError,
+    Outgoing,
+    Refusal,
+    Request,
+    UsageReader,
+)
 from modelfence.core.policy import Reshaping
 from modelfence.dialects.cohere.reading import has_reader, read_body
 from modelfence.dialects.cohere.refusal import refuse
@@ -81,16 +91,20 @@ class Cohere:
             return Reading(operation, model=named[1] if named else "", output_tokens=0)
         if request.method == "POST" and has_reader(request.path):
             return read_body(request.path, json_object(request))
-        # Of these, the model that is tuned stands where the upstream alone looks for it.
-        model = None if operation == "tuning" and request.method != "GET" else ""
-        return Reading(operation, model=model, output_tokens=0)
+        if request.method in {"POST", "PATCH"} and operation in {"files", "tuning"}:
+            return replace(UNKNOWN, operation=operation)
+        return Reading(operation, output_tokens=0)
 
     def reshape(self, request: Request, reshaping: Reshaping) -> Json:
         """Return the body with fields removed and limits lowered; the given one is left as it was.
 
-        The API has neither `logit_bias` nor several choices.
+        The API has neither `logit_bias` nor several choices. Raises MalformedRequestError for a batch, whose requests
+        can't be reached.
         """
         body = request.json
+        if (request.method, request.path) == ("POST", _BATCHES) and (reshaping.remove or reshaping.cap):
+            message = "A batch can't be limited as its sender's requests are to be; send the requests by themselves."
+            raise MalformedRequestError(message, status=403)
         if self.operation(request.method, request.path) != "chat" or not isinstance(body, dict):
             return body
         body = dict(body)

@@ -11,6 +11,7 @@ conversation is refused: what stands in it is seen by nobody but the upstream.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from modelfence.core.call import Reading
 from modelfence.core.dialect import Json, MalformedRequestError
@@ -28,6 +29,7 @@ from modelfence.dialects.shared.fields import (
     string,
     wrong_type,
 )
+from modelfence.dialects.shared.reading import UNKNOWN
 from modelfence.dialects.shared.tokens import IMAGE_SIZE, size_of, size_of_content, size_of_json, tokens_in
 
 _READ = frozenset(
@@ -147,9 +149,14 @@ def _read_detokenize(body: Body) -> Reading:
     return Reading("tokens", model=model(body), input_tokens=len(array(body, "tokens")), output_tokens=0)
 
 
+def _read_embed_job(body: Body) -> Reading:
+    """Read a job over a stored dataset: how long its texts are is known to the upstream alone."""
+    return Reading("batch", model=model(body), input_tokens=None, output_tokens=0)
+
+
 def _read_batch(body: Body) -> Reading:
-    """Read a job over a stored dataset: what is in that is known to the upstream alone."""
-    return Reading("batch", model=model(body), output_tokens=0)
+    """Read a batch of stored requests: of what they ask for, the model is all that is known."""
+    return replace(UNKNOWN, operation="batch", model=model(body))
 
 
 def _texts(body: Body, name: str) -> list[str]:
@@ -186,6 +193,6 @@ _READERS: Mapping[str, Callable[[Body], Reading]] = {
     "/v1/rerank": _read_rerank,
     "/v1/tokenize": _read_tokenize,
     "/v1/detokenize": _read_detokenize,
-    "/v1/embed-jobs": _read_batch,
+    "/v1/embed-jobs": _read_embed_job,
     "/v2/batches": _read_batch,
 }
