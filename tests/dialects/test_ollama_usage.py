@@ -91,6 +91,14 @@ def test_a_stream_in_openais_words_is_ended_in_them():
     assert ending.endswith(b"data: [DONE]\n\n")
 
 
+def test_a_name_too_long_to_keep_is_left_out_of_the_last_line():
+    ending = reader_of(as_lines([{"model": "m", "done": False}, {"model": "x" * 2000, "created_at": 7}])).ending(
+        with_usage=True, input_tokens=0
+    )
+    assert json.loads(ending)["model"] == "m"
+    assert json.loads(ending)["created_at"] == "1970-01-01T00:00:00Z"
+
+
 @pytest.mark.parametrize("operation", ["embeddings", "models", "unknown"])
 def test_a_stream_of_which_nobody_knows_the_words_just_ends(operation):
     assert reader_of(b'{"status":"x"}\n', operation=operation).ending(with_usage=True, input_tokens=0) == b""
