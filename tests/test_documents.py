@@ -9,7 +9,9 @@ import pytest
 from modelfence.adapters.accounts_file import read_accounts
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.cli import parser
+from modelfence.core.dialect import Outgoing
 from modelfence.core.problem import errors
+from modelfence.dialects.known import DIALECTS
 from modelfence.extraction.weights import WEIGHTS
 from modelfence.policy.compile import compile_text
 from modelfence.settings_reading import keys, load
@@ -82,3 +84,21 @@ def test_the_commands_shown_are_understood():
     assert len(shown) >= 2
     for command in shown:
         parser().parse_args(command.split())
+
+
+def test_the_page_of_dialects_says_what_each_path_stands_for():
+    page = (ROOT / "docs" / "dialects.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (GET|POST) (/[^|]*) \| (\w+) \|$", page, re.MULTILINE)
+    assert {name for name, *_ in rows} == set(DIALECTS)
+    for name, method, paths, operation in rows:
+        for path in paths.split(", "):
+            assert DIALECTS[name].operation(method, path) == operation, (name, path)
+
+
+def test_the_page_of_dialects_says_how_a_key_goes_up():
+    page = (ROOT / "docs" / "dialects.md").read_text()
+    outgoing = Outgoing("POST", "api.test", "/", "", (), b"")
+    for name, dialect in DIALECTS.items():
+        [(header, value)] = dialect.credential_headers("secret", outgoing)
+        written = f"`{header}: Bearer`" if value.startswith("Bearer ") else f"`{header}`"
+        assert re.search(rf"^\| `{name}` \|[^|]*\|[^|]*{written}", page, re.MULTILINE), name
