@@ -90,7 +90,8 @@ def test_a_message_too_long_to_keep_is_passed_on_and_the_next_is_found(size):
     for piece in pieces:
         ended += len(whole.pass_on(piece))
     assert ended == len(data)
-    assert whole.rest() == b""
+    assert whole.pass_on(STOP[:20]) == b""
+    assert whole.pass_on(STOP[20:]) == STOP
 
 
 BROKEN = {

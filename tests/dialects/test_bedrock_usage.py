@@ -167,6 +167,16 @@ def test_what_hides_how_long_an_event_is_costs_nothing():
     assert reader_after(CONVERSE[:5]).output_tokens == 2
 
 
+def test_what_a_stream_says_at_its_start_of_what_it_will_say_counts_for_nothing():
+    assert [reader_after(CLAUDE[:count]).output_tokens for count in (1, 4, 5)] == [0, 1, 2]
+    assert [reader_after(OTHERS["Cohere"][:count]).output_tokens for count in (1, 2)] == [1, 2]
+
+
+def test_what_repeats_the_answer_at_its_end_is_not_counted_again():
+    event = {"is_finished": True, "event_type": "stream-end", "response": {"text": "Hi there" * 99}}
+    assert reader_after([*OTHERS["Cohere"][:2], chunk(event)]).output_tokens == 2
+
+
 def test_what_is_no_message_is_counted_by_its_size():
     reader = reader_after([CONVERSE[4], b"x" * 400])
     assert reader.output_tokens >= 101

@@ -4,11 +4,16 @@ import gzip
 import json
 
 import pytest
+from mitmproxy import http
 from tests.dialects.bedrock.aws import CALLERS_ID, FENCES_ID, FENCES_SECRET, signed, signer_of
 
 from modelfence.core.account import Account
 from modelfence.core.call import key_digest
+from modelfence.core.dialect import Request
+from modelfence.core.policy import Reshaping
+from modelfence.core.upstream import Upstream
 from modelfence.dialects.bedrock.api import Bedrock
+from modelfence.wire.outgoing import address
 
 HOST = "bedrock-runtime.us-east-1.amazonaws.com"
 PATH = "/model/anthropic.claude-3-haiku-20240307-v1%3A0/converse"
@@ -151,6 +156,20 @@ async def test_an_empty_query_is_kept_as_it_was_signed_or_refused(start, upstrea
     fence = await start(secret=None)
     answer = await fence.exchange(call(wire, path=PATH + "?"))
     assert (answer.status, upstream.received) == (400, [])
+
+
+def test_the_host_is_kept_as_it_was_signed_where_http2_names_it_apart():
+    message = http.Request.make("POST", f"https://fence{PATH}", BODY)
+    fields = signed("POST", f"https://{HOST}{PATH}", {"content-type": "application/json"}, BODY)
+    message.headers = http.Headers([(name.lower().encode(), value.encode()) for name, value in fields.items()])
+    message.data.authority = HOST.encode()
+    headers = tuple((name.lower(), value) for name, value in fields.items())
+    request = Request("POST", PATH, headers, BODY, json.loads(BODY))
+    upstream = Upstream("bedrock", "bedrock", "https", "upstream.test", 443)
+    address(message, upstream, Bedrock(), request=request, reshaping=Reshaping())
+    arrived = [(name.decode().lower(), value.decode()) for name, value in message.data.headers.fields]
+    assert signer_of("POST", message.path, arrived, message.content) == (CALLERS_ID, "us-east-1")
+    assert (message.data.authority, message.data.host) == (HOST.encode(), "upstream.test")
 
 
 @pytest.mark.parametrize("secret", [None, OWN_KEYS])

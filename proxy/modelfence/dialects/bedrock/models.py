@@ -48,7 +48,7 @@ _FAMILIES: Mapping[Family, re.Pattern[str]] = {
         Family.ANTHROPIC: r"anthropic\..+",
         # The other models of this name make pictures, films and speech.
         Family.NOVA: r"amazon\.nova-(?:2-)?(?:micro|lite|pro|premier)\b.*",
-        Family.TITAN: r"amazon\.titan-t(?:ext|g1)-(?!embed).+",
+        Family.TITAN: r"amazon\.titan-t(?:ext|g1)-.+",
         Family.LLAMA: r"meta\.llama.+",
         Family.MISTRAL: r"mistral\..+",
         Family.COHERE: r"cohere\.command.+",

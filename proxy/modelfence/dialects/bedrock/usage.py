@@ -60,7 +60,7 @@ class Counter:
             told = {name: one for name, one in events.items() if name not in _NO_ANSWER}
             is_error = kind == EXCEPTION
             tally.served = tally.served or not is_error
-            tally.tokens += 0 if is_error or _repeats(told) else tokens_in_delta(size_of_generated(told))
+            tally.tokens += 0 if is_error else tokens_in_delta(size_of_generated(told))
             self._report_of(events, tally)
 
     def _count_answer(self, message: Mapping[str, object], tally: Tally) -> None:
@@ -100,11 +100,6 @@ class Counter:
             max(outputs) if outputs else None,
             cached_tokens=self._inputs.get(1, 0),
         )
-
-
-def _repeats(told: Mapping[str, object]) -> bool:
-    """Say whether an event repeats what was streamed: the last one of Cohere's."""
-    return isinstance(told.get("response"), dict)
 
 
 def _counts(usage: Mapping[str, object], names: tuple[str, ...]) -> list[int]:
