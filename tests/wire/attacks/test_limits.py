@@ -16,7 +16,7 @@ from modelfence.core.upstream import Upstream
 from modelfence.settings import Address, Limits, Settings
 from modelfence.settings_reading import keys
 from modelfence.wire.guard import Bounds
-from modelfence.wire.guard_deadline import Deadline
+from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
 from modelfence.wire.guard_doors import TURNED_AWAY_AT_ONCE, Doors
 from modelfence.wiring import Gateway
 
@@ -256,6 +256,18 @@ async def test_deadlines_end_with_what_they_are_for(start_fence, wire):
     await client.send(data)
     assert (await client.answer()).status == 200
     assert fence.watcher.limits_met == []
+
+
+async def test_a_deadline_that_was_moved_as_it_passed_ends_nothing(fence, upstream, wire):
+    upstream.answers.append(nothing)
+    client = await fence.connect()
+    await client.send(wire.post())
+    async with asyncio.timeout(wire.WITHIN_S):
+        await upstream.arrived.wait()
+    (handler,) = fence.proxy._handlers
+    await handler.server_event(DeadlinePassed())
+    assert fence.watcher.limits_met == []
+    assert handler.client.connected
 
 
 async def test_requests_in_halves_leave_no_timers_behind(fence, wire):

@@ -95,9 +95,12 @@ AMBIGUOUS = {
 
 
 @pytest.mark.parametrize("data", AMBIGUOUS.values(), ids=AMBIGUOUS)
-async def test_what_two_parsers_could_end_elsewhere_is_refused_and_nothing_behind_it_is_read(fence, upstream, data):
+@pytest.mark.parametrize("body", [BODY, CHUNK + b"0\r\n\r\n"], ids=["by length", "in chunks"])
+async def test_what_two_parsers_could_end_elsewhere_is_refused_and_nothing_behind_it_is_read(
+    fence, upstream, data, body
+):
     client = await fence.connect()
-    await client.send(data + HIDDEN)
+    await client.send(data.replace(BODY, body) + HIDDEN)
     answer = await client.answer()
     assert (answer.status, answer["connection"]) == (400, "close")
     assert await client.rest() == b""
