@@ -10,6 +10,9 @@ import pytest
 from botocore.eventstream import EventStream  # type: ignore[import-untyped]
 from botocore.parsers import EventStreamJSONParser  # type: ignore[import-untyped]
 from botocore.session import Session  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.dialects.profile import values
 
 from modelfence.core.call import Usage
 from modelfence.dialects.bedrock.event_stream import chunk, message
@@ -216,6 +219,39 @@ def test_nothing_an_upstream_sends_raises(strange):
             reader = reader_after([*first, event])
             assert reader.output_tokens >= 0
             reader.ending(with_usage=True, input_tokens=3)
+
+
+NAMES_IN_EVENTS = [
+    "type", "index", "delta", "text", "message", "usage", "metadata", "messageStart", "messageStop", "contentBlockStart",
+    "contentBlockDelta", "contentBlockStop", "contentBlockIndex", "stop_reason", "inputTokens", "output_tokens", "bytes",
+    "amazon-bedrock-invocationMetrics", "response", "results", "tokenCount", "outputText", "input", "start",
+]  # fmt: skip
+KINDS = [
+    "chunk",
+    "messageStart",
+    "contentBlockStart",
+    "contentBlockDelta",
+    "contentBlockStop",
+    "messageStop",
+    "metadata",
+    "x",
+]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KINDS), st.dictionaries(st.sampled_from(NAMES_IN_EVENTS), values(NAMES_IN_EVENTS)))
+    ),
+    st.booleans(),
+)
+def test_any_events_are_counted_and_ended_without_raising(events, in_chunks):
+    sent = [chunk(payload) if in_chunks else message(kind, payload) for kind, payload in events]
+    reader = reader_after(sent)
+    assert reader.output_tokens >= 0
+    read_by_sdk(reader.ending(with_usage=True, input_tokens=3), "ConverseStream")
+    plain = usage_reader("chat", "application/json")
+    plain.feed(json.dumps(events[0][1] if events else {}).encode())
+    assert plain.usage() is not None
 
 
 class Raw(io.BytesIO):
