@@ -4,6 +4,8 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from modelfence.core.call import Reading
 from modelfence.core.dialect import MalformedRequestError, Request
@@ -171,3 +173,37 @@ def test_a_form_that_asks_for_no_more_than_there_may_be_goes_up_as_it_came():
     reshaping = Reshaping(frozenset({"logprobs", "logit_bias"}), {"choices": 1, "output_tokens": 1})
     assert OPENAI.reshape(form_of(EDITS, file("image")), reshaping) is None
     assert OPENAI.asking_for_usage(form_of(WRITTEN, *GIVEN, ("stream", "true"))) is None
+
+
+FIELDS = st.tuples(
+    st.sampled_from(
+        [
+            "model",
+            "model[]",
+            "Model",
+            "n",
+            "stream",
+            "prompt",
+            "image",
+            "image[]",
+            "file",
+            "svg",
+            "svg[model]",
+            "include[]",
+            "x",
+        ]
+    ),
+    st.sampled_from(["", "m", "2", "true", "logprobs", "{}"]),
+) | st.sampled_from([file("image"), file("image[]"), file("file"), file("model")])
+
+
+@pytest.mark.parametrize("path", [EDITS, VARIATIONS, WRITTEN, TRANSLATED])
+@given(fields=st.lists(FIELDS, max_size=5))
+def test_any_form_is_read_or_refused_and_its_model_is_the_one_it_names(path, fields):
+    try:
+        reading = OPENAI.read(form_of(path, *fields))
+    except MalformedRequestError:
+        return
+    models = {rest[-1] for name, *rest in fields if name.partition("[")[0].casefold() == "model"}
+    second = any(name.startswith("svg") for name, *_ in fields)
+    assert {reading.model} == models if models and not second else reading.model in {None, *models}

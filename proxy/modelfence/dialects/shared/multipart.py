@@ -43,11 +43,6 @@ class Form:
     """Bytes of each file."""
 
 
-def is_form(headers: Headers) -> bool:
-    """Say whether a body is declared as a form, if only by one of several headers."""
-    return any(name == "content-type" and value.strip().lower().startswith(_FORM) for name, value in headers)
-
-
 def form(request: Request) -> Form:
     """Return the form that a body must be and say so. Raises MalformedRequestError when it has no single meaning."""
     texts: dict[str, list[str]] = {}
