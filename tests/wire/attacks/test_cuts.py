@@ -106,7 +106,7 @@ async def test_the_upstream_of_a_client_who_leaves_a_stream_is_let_go_within_a_s
     left_at = time.monotonic()
     WAYS[way](client)
     await within(wire.WITHIN_S, upstream.closed)
-    assert time.monotonic() - left_at < 1.5  # a second to learn what it cost, and some to notice
+    assert time.monotonic() - left_at < 2  # a second to learn what it cost, and some to notice
     assert (await fence.watcher.settlement()).usage.output_tokens < READ_ON_BYTES
     await forgotten(fence, wire)
 
