@@ -206,6 +206,8 @@ MALFORMED = {
     "no room at all": ({"max_tokens": 0}, "invoke", CLAUDE, "'max_tokens'"),
     "a holder that is a list": ({"inferenceConfig": []}, "converse", CLAUDE, "'inferenceConfig'"),
     "thinking that is a number": ({"thinking": 5}, "invoke", CLAUDE, "'thinking'"),
+    "a budget that is a list": ({"thinking": {"budget_tokens": []}}, "invoke", COHERE, "'thinking.budget_tokens'"),
+    "another family's limit that is text": ({"additionalModelRequestFields": {"max_gen_len": "5"}}, "converse", CLAUDE, "max_gen_len'"),
     "messages that are an object": ({"messages": {}}, "converse", CLAUDE, "'messages'"),
     "a prompt that is a list": ({"prompt": []}, "invoke", LLAMA, "'prompt'"),
     "another model": ({"modelId": "anthropic.claude-opus"}, "converse", CLAUDE, "another model"),

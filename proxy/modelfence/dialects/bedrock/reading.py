@@ -63,11 +63,11 @@ def read_body(asked: Asked, body: Body) -> Reading:
 
 def output_tokens_in(body: Body, form: Form) -> int | None:
     """Return the most tokens a call may be answered with, over all its choices; None where it sets no limit."""
-    own = limits_in(body, form.limits)
+    own, others = limits_in(body, form.limits), limits_in(body, form.other_limits)
+    budget = max(budgets_in(body, form), default=0)
     if not own:
         return None
-    limit = max(own + limits_in(body, form.other_limits))
-    budget = max(budgets_in(body, form), default=0)
+    limit = max(own + others)
     most = limit + budget if budget >= limit else limit
     return min(most * choices_in(body, form), _MOST_OUTPUT_TOKENS)
 
