@@ -324,7 +324,10 @@ async def test_whatever_is_sent_the_upstream_receives_only_requests_that_were_ju
         except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
             client.close()  # it waits for more
 
-    await asyncio.gather(*(attack(mangled(random)) for _ in range(120)))
+    for _ in range(4):  # a busy machine may answer none of the first
+        await asyncio.gather(*(attack(mangled(random)) for _ in range(120)))
+        if statuses[200] and statuses[400]:
+            break
     assert fence.watcher.failures == 0
     assert statuses[200]
     assert statuses[400]
