@@ -302,7 +302,9 @@ def test_claudes_own_stream_that_is_cut_anywhere_ends_as_at_its_limit(count):
     assert kinds.count("content_block_start") == kinds.count("content_block_stop") == 1
     assert kinds[-2:] == ["message_delta", "message_stop"]
     assert events[-2]["delta"]["stop_reason"] == ("end_turn" if count == len(CLAUDE) - 1 else "max_tokens")
-    assert events[-1]["amazon-bedrock-invocationMetrics"]["outputTokenCount"] == output_tokens
+    told = events[-1]["amazon-bedrock-invocationMetrics"]
+    counts = (told["inputTokenCount"], told["cacheReadInputTokenCount"], told["outputTokenCount"])
+    assert counts == (2, 10, output_tokens)
 
 
 @pytest.mark.parametrize("count", range(1, len(NOVA)))

@@ -122,6 +122,7 @@ def _metrics(usage: Usage) -> Mapping[str, object]:
     return {
         "inputTokenCount": usage.input_tokens - usage.cached_tokens,
         "outputTokenCount": usage.output_tokens,
+        "cacheReadInputTokenCount": usage.cached_tokens,
         "invocationLatency": 0,
         "firstByteLatency": 0,
     }
