@@ -12,7 +12,7 @@ NAMES = [
     "tools", "functions", "reasoning", "reasoning_effort", "effort", "max_tokens", "max_completion_tokens",
     "max_output_tokens", "include", "instructions", "content", "role", "text", "type", "tool_calls", "Model", "N",
     "return_logprob", "top_logprobs_num", "return_hidden_states", "allowed_token_ids", "guided_json", "min_tokens",
-    "extra_body", "svg", "stream_format",
+    "extra_body", "stream_format",
 ]  # fmt: skip
 BODIES = st.builds(
     lambda likely, rest: rest | likely,
