@@ -6,7 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelfence.core.dialect import MalformedRequestError
-from modelfence.core.strict_json import MAX_DEPTH, MAX_OBJECTS, parse
+from modelfence.core.strict_json import MAX_DEPTH, MAX_VALUES, parse
 
 REFUSED = {
     "a byte order mark": (b'\xef\xbb\xbf{"a":1}', "The request body begins with a byte order mark; send plain UTF-8."),
@@ -133,9 +133,10 @@ def test_a_key_given_twice_among_very_many_is_found_in_one_pass():
     assert time.perf_counter() - started < 10
 
 
+@pytest.mark.parametrize("empty", [{}, []], ids=["objects", "arrays"])
 @pytest.mark.parametrize("more", [0, 1])
-def test_only_so_many_objects_are_read_however_many_braces_a_text_holds(more):
-    body = json.dumps(["{" * MAX_OBJECTS, *([{}] * (MAX_OBJECTS + more))]).encode()
+def test_only_so_many_objects_and_arrays_are_read_however_many_brackets_a_text_holds(empty, more):
+    body = json.dumps(['{[\\"' * MAX_VALUES, *([empty] * (MAX_VALUES - 1 + more))]).encode()
     if more:
         with pytest.raises(MalformedRequestError, match="more than 100000 JSON objects") as caught:
             parse(body)
