@@ -2,6 +2,7 @@
 
 from email.parser import BytesParser
 from email.policy import HTTP
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -200,7 +201,8 @@ def as_mail_reads_it(body):
 
 
 def as_tornado_reads_it(body):
-    texts, files = {}, {}
+    texts: dict[str, list[bytes]] = {}
+    files: dict[str, list[Any]] = {}
     parse_multipart_form_data(b"B", body, texts, files)
     return Form(
         {name: [value.decode() for value in values] for name, values in texts.items()},
@@ -214,7 +216,8 @@ def test_what_is_accepted_is_read_alike_by_another_reader(body):
         read_here = read(body)
     except MalformedRequestError:
         return
-    texts, files = {}, {}
+    texts: dict[str, list[str]] = {}
+    files: dict[str, list[int]] = {}
     for name, is_file, content in as_mail_reads_it(body):
         if is_file:
             files.setdefault(name, []).append(len(content))

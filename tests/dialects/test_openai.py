@@ -205,8 +205,9 @@ BRINGS = {
 
 @pytest.mark.parametrize("call", LOOKS, ids=str)
 def test_what_only_looks_at_batches_files_and_tuning_asks_for_no_answer(call):
-    operation = OPENAI.operation(*call)
-    assert OPENAI.read(Request(*call, ())) == Reading(operation, output_tokens=0)
+    method, path = call
+    operation = OPENAI.operation(method, path)
+    assert OPENAI.read(Request(method, path, ())) == Reading(operation, output_tokens=0)
 
 
 @pytest.mark.parametrize(("path", "operation"), BRINGS.items())

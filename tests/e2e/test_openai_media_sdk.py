@@ -6,6 +6,7 @@ import json
 import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import openai
 import pytest
@@ -56,7 +57,7 @@ class _Media(RequestHandler):
         seen.fields = {name: [value.decode() for value in values] for name, values in request.body_arguments.items()}
         seen.files = {name: [one.body for one in files] for name, files in request.files.items()}
         is_json = request.headers.get("Content-Type", "").startswith("application/json")
-        asked = json.loads(request.body) if is_json else {name: values[-1] for name, values in seen.fields.items()}
+        asked: Any = json.loads(request.body) if is_json else {name: values[-1] for name, values in seen.fields.items()}
         match request.path.removeprefix("/v1/"):
             case "images/generations" if asked.get("stream"):
                 partial_images = asked.get("partial_images", 1)
@@ -73,7 +74,7 @@ class _Media(RequestHandler):
                 self.set_header("Content-Type", "audio/mpeg")
                 self.write(b"\xff" * 51_200)
             case "audio/transcriptions" if asked.get("stream"):
-                words = [{"type": "transcript.text.delta", "delta": " well"}] * 5_000
+                words: list[dict[str, object]] = [{"type": "transcript.text.delta", "delta": " well"}] * 5_000
                 await self._stream(*words, {"type": "transcript.text.done", "text": " well" * 5_000})
             case "audio/transcriptions" if asked.get("response_format") == "text":
                 self.set_header("Content-Type", "text/plain; charset=utf-8")
@@ -204,7 +205,7 @@ async def test_what_is_written_down_as_text_is_counted_by_its_size(gateway, watc
 async def test_a_transcript_is_ended_in_its_own_words_when_the_budget_is_used_up(gateway, watcher):
     async with _client(gateway) as client:
         stream = await client.audio.transcriptions.create(model="gpt-4o-transcribe", file=SOUND, stream=True)
-        events = [event async for event in stream]
+        events: list[Any] = [event async for event in stream]
     deltas = "".join(event.delta for event in events[:-1])
     assert events[-1].type == "transcript.text.done"
     assert events[-1].text == deltas
