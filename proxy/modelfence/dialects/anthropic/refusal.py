@@ -2,22 +2,15 @@
 
 After Anthropic's API reference, "Errors". A fault of the fence is `overloaded_error`, the API's word for what is worth
 another try.
-
-Why `x-should-retry`: some versions of the SDKs wait up to 60 s as they are told, and beyond it fall back to their own
-half second to eight seconds: a caller with an hour to wait would hammer. Others would sleep for that hour without a
-word. All obey this header.
 """
 
 import json
 from collections.abc import Iterator
 
-from modelfence.core.bucket import SECOND_US
 from modelfence.core.dialect import Answer, Refusal
 from modelfence.dialects.anthropic.limits import headers_of
-from modelfence.dialects.shared.refusing import message_of, retry_after
+from modelfence.dialects.shared.refusing import message_of, retry_to_the_millisecond
 
-MAX_WAIT_US = 60 * SECOND_US
-"""The longest wait that every version of the SDKs obeys."""
 _KINDS = {
     401: "authentication_error",
     403: "permission_error",
@@ -43,10 +36,6 @@ def _headers(refusal: Refusal) -> Iterator[tuple[str, str]]:
     yield "request-id", refusal.call_id
     if refusal.status == 401:  # noqa: PLR2004
         yield "www-authenticate", "Bearer"
-    yield from retry_after(refusal)
-    if refusal.retry_after_us is not None:
-        yield "retry-after-ms", str(max(1, -(-refusal.retry_after_us // 1000)))
-        if refusal.retry_after_us > MAX_WAIT_US:
-            yield "x-should-retry", "false"
+    yield from retry_to_the_millisecond(refusal)
     if refusal.balance is not None:
         yield from headers_of(refusal.balance)

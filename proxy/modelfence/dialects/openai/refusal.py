@@ -2,21 +2,14 @@
 
 Shapes are those OpenAI answers with: `invalid_api_key` for 401, `request_forbidden` (its refusal of a region) for
 403, `rate_limit_exceeded` with what ran out as the type for 429, `server_error` for 5xx.
-
-Why `x-should-retry`: the SDKs wait as long as they are told up to 60 s (older ones) or 120 s, and beyond it fall back
-to their own half second to eight seconds: a caller with an hour to wait would hammer. They obey this header.
 """
 
 import json
 from collections.abc import Iterator
 
-from modelfence.core.bucket import SECOND_US
 from modelfence.core.dialect import Answer, Refusal
 from modelfence.dialects.openai.limits import headers_of, resource
-from modelfence.dialects.shared.refusing import message_of, retry_after
-
-MAX_WAIT_US = 60 * SECOND_US
-"""The longest wait that every version of the SDKs obeys."""
+from modelfence.dialects.shared.refusing import message_of, retry_to_the_millisecond
 
 
 def refuse(refusal: Refusal) -> Answer:
@@ -46,10 +39,6 @@ def _headers(refusal: Refusal) -> Iterator[tuple[str, str]]:
     yield "x-request-id", refusal.call_id
     if refusal.status == 401:  # noqa: PLR2004
         yield "www-authenticate", "Bearer"
-    yield from retry_after(refusal)
-    if refusal.retry_after_us is not None:
-        yield "retry-after-ms", str(max(1, -(-refusal.retry_after_us // 1000)))
-        if refusal.retry_after_us > MAX_WAIT_US:
-            yield "x-should-retry", "false"
+    yield from retry_to_the_millisecond(refusal)
     if refusal.balance is not None:
         yield from headers_of(refusal.balance)
