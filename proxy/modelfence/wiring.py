@@ -26,6 +26,7 @@ from modelfence.assembly import detector_of, evidence_of, patience_of, read_part
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
 from modelfence.core.upstream import Upstream
+from modelfence.dialects.hidden import REASONING
 from modelfence.dialects.known import DIALECTS, REALTIME
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
@@ -153,6 +154,7 @@ class Gateway:
             max_request_bytes=settings.limits.request_bytes,
             observers=self._watching,
             clock_us=now_us,
+            hidden=REASONING,
             keeps_bodies=settings.record.path is not None and settings.record.prompts,
         )
         realtime = Realtime(
@@ -164,6 +166,7 @@ class Gateway:
             message_bytes=settings.limits.request_bytes,
             observers=self._watching,
             clock_us=now_us,
+            hidden=REASONING,
         )
         return Served(addon, realtime)
 

@@ -29,7 +29,7 @@ access:
   - {id: known, allow: kyc.tier >= tier.known, mode: enforce}
 reshape:
   - {id: no-logits, remove: [logprobs, logit_bias]}
-  - {id: short, when: client.hosting, cap: {output_tokens: 4096, choices: 1}}
+  - {id: short, when: client.hosting, cap: {output_tokens: 4096, choices: 1}, hide: [reasoning]}
 throttle:
   - {id: requests, key: account.id, rate: 60 per minute}
   - id: tokens

@@ -4,7 +4,7 @@ import asyncio
 import json
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ import pytest
 from tests.enforcement.outside import Unwary
 from tests.wire.outside import KEY, WITHIN_S, Accounts, Buckets, Geo, Watcher
 
+from modelfence.core.hiding import Hidden
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.realtime import OpenAIRealtime
@@ -246,6 +247,7 @@ class RunningFence:
         trusted_proxies: Sequence[Any] = (),
         hook_deadline_s: float = 5.0,
         host: str = "127.0.0.1",
+        hidden: Mapping[str, Hidden] | None = None,
     ) -> None:
         compiled = compile_text(policy)
         assert compiled.policy is not None, compiled.problems
@@ -272,6 +274,7 @@ class RunningFence:
             max_request_bytes=bounds.request_bytes,
             observers=[self.watcher],
             clock_us=lambda: self.now_us,
+            hidden=hidden,
             hook_deadline_s=hook_deadline_s,
         )
         self.realtime = Realtime(

@@ -77,20 +77,23 @@ class Reshaping:
     """Names of section "facts": logprobs, logit_bias."""
     cap: Mapping[str, int] = field(default_factory=dict)
     """The most a call may ask for: output_tokens, choices."""
+    hide: frozenset[str] = frozenset()
+    """What is taken out of its answer: reasoning."""
 
     def __or__(self, other: "Reshaping") -> "Reshaping":
-        """Return both together: all removals, and the lower of two caps."""
+        """Return both together: all that is removed or hidden, and the lower of two caps."""
         caps = dict(self.cap)
         for name, most in other.cap.items():
             caps[name] = min(most, caps.get(name, most))
-        return Reshaping(self.remove | other.remove, caps)
+        return Reshaping(self.remove | other.remove, caps, self.hide | other.hide)
 
     def __bool__(self) -> bool:
-        return bool(self.remove or self.cap)
+        return bool(self.remove or self.cap or self.hide)
 
 
 REMOVABLE = ("logprobs", "logit_bias")
 CAPPABLE = ("output_tokens", "choices")
+HIDABLE = ("reasoning",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Rule: nothing else in this package spells out which keys exist or which are requ
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from modelfence.core.policy import CAPPABLE, REMOVABLE
+from modelfence.core.policy import CAPPABLE, HIDABLE, REMOVABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,7 @@ RESHAPE_KEYS: tuple[Key, ...] = (
     Key("when", "condition under which the rule applies; always when left out"),
     Key("remove", f"what is taken out of the call: {', '.join(REMOVABLE)}"),
     Key("cap", f"the most the call may ask for, by name: {', '.join(CAPPABLE)}"),
+    Key("hide", f"what is taken out of the answer: {', '.join(HIDABLE)}"),
 )
 
 THROTTLE_KEYS: tuple[Key, ...] = (

@@ -12,6 +12,7 @@ from typing import Any
 from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.policy import (
     CAPPABLE,
+    HIDABLE,
     REMOVABLE,
     AccessRule,
     Expression,
@@ -89,9 +90,10 @@ class Rules:
     def _reshape(self, entry: _Entry) -> None:
         rule = self._rule(entry, RuleKind.RESHAPE)
         when = self._condition(entry, "when")
-        if "remove" not in entry.keys and "cap" not in entry.keys:
-            entry.node.problem("missing-key", "nothing is changed: `remove` or `cap` is missing")
-        reshaping = Reshaping(_removed(entry.keys.get("remove")), _caps(entry.keys.get("cap")))
+        if not {"remove", "cap", "hide"} & entry.keys.keys():
+            entry.node.problem("missing-key", "nothing is changed: `remove`, `cap` or `hide` is missing")
+        removed, hidden = _listed(entry.keys.get("remove"), REMOVABLE), _listed(entry.keys.get("hide"), HIDABLE)
+        reshaping = Reshaping(removed, _caps(entry.keys.get("cap")), hidden)
         if rule:
             self.reshapes.append(ReshapeRule(rule, when, reshaping))
 
@@ -168,11 +170,11 @@ def _choice[E: StrEnum](node: Node | None, default: E) -> E:
     return kind(chosen) if chosen else default
 
 
-def _removed(node: Node | None) -> frozenset[str]:
+def _listed(node: Node | None, words: Sequence[str]) -> frozenset[str]:
     items = node.items() if node else []
     if node and node.yaml.value == []:
         node.problem("empty-value", "nothing is listed here")
-    return frozenset(word for item in items if (word := item.choice(REMOVABLE)))
+    return frozenset(word for item in items if (word := item.choice(words)))
 
 
 def _caps(node: Node | None) -> dict[str, int]:

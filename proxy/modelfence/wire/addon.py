@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,12 +22,14 @@ from modelfence.core.call import Call, Reading, Usage
 from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
 from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestError, Refusal, Request
+from modelfence.core.hiding import Hidden
 from modelfence.core.strict_json import parse
 from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged, Observer, Passing
 from modelfence.wire import fail_closed, outgoing
 from modelfence.wire.bodies import check_encoding, decode, unasked_encoding
+from modelfence.wire.hiding import WholeAnswer, hidden_in, hide_in_event
 from modelfence.wire.meter import Meter
 from modelfence.wire.sanitise import check_request, header
 from modelfence.wire.whole_events import WholeEvents
@@ -53,6 +56,8 @@ class Passage:
     overhead_s: float = 0.0
     reports_usage: bool = True
     """The caller asked for a report of the usage, or gets one unasked."""
+    hidden: Hidden | None = None
+    """What is taken out of the answer."""
     withholds_usage: bool = False
     """The fence asked for it in place of the caller, who is not to see it."""
     client_left: bool = False
@@ -75,10 +80,14 @@ class FenceAddon:
         max_request_bytes: int,
         observers: Sequence[Observer],
         clock_us: Callable[[], int],
+        hidden: Mapping[str, Hidden] | None = None,
         keeps_bodies: bool = False,
         hook_deadline_s: float = fail_closed.HOOK_DEADLINE_S,
     ) -> None:
-        """`keeps_bodies` hands the text of each request that was read as JSON to the observers, along with its call."""
+        """`hidden` says for each dialect where reasoning is shown.
+
+        `keeps_bodies` hands the text of each request that was read as JSON to the observers, along with its call.
+        """
         self.hook_deadline_s = hook_deadline_s
         self._fence = fence
         self._upstreams = upstreams
@@ -87,6 +96,7 @@ class FenceAddon:
         self._max_request_bytes = max_request_bytes
         self._observers = observers
         self._clock_us = clock_us
+        self._hidden = hidden or {}
         self._keeps_bodies = keeps_bodies
         self._passages: WeakKeyDictionary[http.HTTPFlow, Passage] = WeakKeyDictionary()
         self._settling = 0
@@ -139,17 +149,22 @@ class FenceAddon:
         passage.status = flow.response.status_code
         operation = passage.judged.call.reading.operation
         reader = passage.dialect.usage_reader(operation, header(fields, b"content-type")) if plain else None
-        events = None
+        events: WholeEvents | WholeAnswer | None = None
+        hidden = passage.hidden if counts else None
         if reader is not None and reader.framing is not None and counts:
             withheld = passage.dialect.only_reports_usage if passage.withholds_usage else None
-            events = WholeEvents(reader.framing, withheld)
+            shaped = None if hidden is None else partial(hide_in_event, hidden=hidden)
+            events = WholeEvents(reader.framing, withheld, shaped=shaped)
             _free_of_length(flow)
             passage.is_stream = True
+        elif hidden is not None:
+            events = WholeAnswer(hidden)
+            _free_of_length(flow)
         if not counts:
             # A client that follows a redirect calls somebody else, past the fence, and tells him its key.
             flow.response.headers.pop("location", None)
         _tell_limits(flow.response, passage.dialect.limits(passage.judged.taken.balances))
-        passage.meter = Meter(reader, counts=counts, events=events)
+        passage.meter = Meter(reader, counts=counts, events=events, hides=hidden is not None)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
         for observer in self._observers:
@@ -255,6 +270,7 @@ class FenceAddon:
         # From here on what was reserved is settled, whatever comes.
         passage = self._passages[flow] = Passage(judged, dialect, sent_at=started)
         reshaping = judged.decision.reshaping
+        passage.hidden = hidden_in(reshaping, reading=judged.call.reading, hidden=self._hidden.get(upstream.dialect))
         unasked = outgoing.address(flow.request, upstream, dialect, request=request, reshaping=reshaping)
         passage.reports_usage, passage.withholds_usage = not unasked, unasked and upstream.stream_usage
         passage.sent_at = time.monotonic()

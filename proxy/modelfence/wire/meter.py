@@ -4,6 +4,7 @@ import logging
 
 from modelfence.core.call import Usage
 from modelfence.core.dialect import UsageReader
+from modelfence.wire.hiding import WholeAnswer
 from modelfence.wire.whole_events import WholeEvents
 
 log = logging.getLogger(__name__)
@@ -20,14 +21,23 @@ class Meter:
     that raises would lose its piece, so whatever fails is dropped and the bytes are counted, and passed on, instead.
     """
 
-    def __init__(self, reader: UsageReader | None, *, counts: bool, events: WholeEvents | None = None) -> None:
+    def __init__(
+        self,
+        reader: UsageReader | None,
+        *,
+        counts: bool,
+        events: WholeEvents | WholeAnswer | None = None,
+        hides: bool = False,
+    ) -> None:
         """`counts` is False for an answer that costs nothing, such as an error's.
 
-        `events` passes on whole events; what it keeps back is counted all the same.
+        `events` passes on whole events; what it keeps back is counted all the same. When it fails, what follows goes on
+        as it comes, or not at all if it `hides` something.
         """
         self._events = events
         self._reader = reader
         self._counts = counts
+        self._hides = hides
         self._bytes = 0
         self._ending: bytes | None = None
 
@@ -97,10 +107,10 @@ class Meter:
 
     def _pass_on(self, data: bytes) -> bytes:
         if self._events is None:
-            return data
+            return b"" if self._hides else data
         try:
             return self._events.pass_on(data)
         except Exception:
-            log.exception("looking for what to keep back failed; what follows is passed on as it comes")
-            rest, self._events = self._events.rest(), None
-            return rest
+            log.exception("looking for what to keep back failed")
+            events, self._events = self._events, None
+            return b"" if self._hides else events.rest()

@@ -4,26 +4,30 @@ The handshake is judged as a call; so is each answer, whether the client asks fo
 each change of the model. What is refused ends the connection: an error in the API's own words, and close code 1008.
 
 Rule: messages go on one by one, each once the one before it was taken, so that memory stays flat; every wait has a
-deadline. What fails in here ends the connection, and lets nothing on.
+deadline. What fails in here ends the connection, and lets nothing on. What was admitted is settled, whoever stops
+waiting for it.
 """
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from modelfence.core.call import Call, Credential, Reading, Usage
 from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
 from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.hiding import Hidden
 from modelfence.core.realtime import RealtimeDialect, Session
 from modelfence.core.upstream import Upstream, choose
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged, Observer
 from modelfence.wire.first_request import ReadAgain, Reader, first_head
-from modelfence.wire.handshake import SWITCHING, Handshake, accepting, answer, open_upstream
-from modelfence.wire.websocket import FAILED, GOING_AWAY, POLICY_VIOLATION, ClosedError, Websocket
+from modelfence.wire.handshake import SWITCHING, Handshake, Opened, accepting, answer, open_upstream
+from modelfence.wire.hiding import hidden_in, hide_in_message
+from modelfence.wire.websocket import FAILED, GOING_AWAY, LINGER_S, POLICY_VIOLATION, ClosedError, Websocket, hang_up
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +48,10 @@ class _Answering:
     judged: Judged
     tokens: int = 0
 
+    def cost(self, usage: Usage) -> Usage:
+        """Return what it cost. What passed was counted; an input nobody reported is what the request was read as."""
+        return Usage(output_tokens=self.tokens, estimated=True) if usage.estimated else usage
+
 
 @dataclass(slots=True)
 class _Talk:
@@ -59,6 +67,8 @@ class _Talk:
     admitted: list[_Answering] = field(default_factory=list)
     """Asked for by the client, and not begun."""
     under_way: dict[str, _Answering] = field(default_factory=dict)
+    hidden: Hidden | None = None
+    """What is taken out of what the API says."""
 
 
 class _RefusedError(Exception):
@@ -83,6 +93,7 @@ class Realtime:
         message_bytes: int,
         observers: Sequence[Observer],
         clock_us: Callable[[], int],
+        hidden: Mapping[str, Hidden] | None = None,
         idle_s: float = IDLE_S,
     ) -> None:
         self._fence = fence
@@ -93,7 +104,14 @@ class Realtime:
         self._message_bytes = message_bytes
         self._observers = observers
         self._clock_us = clock_us
+        self._hidden = hidden or {}
         self._idle_s = idle_s
+        self._settling: set[asyncio.Task[None]] = set()
+
+    async def all_settled(self) -> None:
+        """Wait until every call whose session has ended is settled."""
+        while self._settling:
+            await asyncio.wait(self._settling)
 
     async def first(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, head_bytes: int, head_s: float
@@ -119,7 +137,7 @@ class Realtime:
             for observer in self._observers:
                 observer.hook_failed()
             answer(writer, self._refusal(path, 503, _FAULT))
-        writer.close()
+        await hang_up(writer)
         return None
 
     async def _serve(self, handshake: Handshake, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -141,19 +159,22 @@ class Realtime:
         if not judged.decision.admitted:
             answer(writer, dialect.refuse(self._fence.refusal(judged)))
             return
+        usage, status = None, None
+        opened: Opened | Answer | None = None
         try:
             opened = await open_upstream(upstream, dialect, handshake, path)
+            usage, status = (None, opened.status) if isinstance(opened, Answer) else (Usage(), SWITCHING)
         except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-            await self._fence.settle(judged, None, status=None)
             log.info("the upstream `%s` opens no websocket: %s", upstream.name, error)
             answer(writer, self._refusal(handshake.request.path, 502, _UNREACHABLE))
-            return
+        finally:
+            settling = self._begin_settling(judged, usage, status=status)
         if isinstance(opened, Answer):
-            await self._fence.settle(judged, None, status=opened.status)
             answer(writer, opened)
+        if opened is None or isinstance(opened, Answer):
+            await asyncio.wait([settling])
             return
         api_reader, api_writer, protocol = opened
-        await self._fence.settle(judged, Usage(), status=SWITCHING)
         writer.write(accepting(handshake.key, protocol))
         bounds = {"message_bytes": self._message_bytes, "idle_s": self._idle_s}
         client = Websocket(reader, writer, is_client=False, **bounds)  # type: ignore[arg-type]
@@ -186,10 +207,13 @@ class Realtime:
         except ClosedError as error:
             log.debug("the last words did not arrive: %s", error)
         finally:
-            await _end(passing)
-            await talk.api.close(*((GOING_AWAY, "") if code in {POLICY_VIOLATION, FAILED} else (code, reason)))
-            await talk.client.close(code, reason)
-            await self._settle_all(talk)
+            for task in passing:
+                task.cancel()
+            passed_on = (GOING_AWAY, "") if code in {POLICY_VIOLATION, FAILED} else (code, reason)
+            closing = [talk.api.close(*passed_on), talk.client.close(code, reason)]
+            # Begun before anything is waited for: the fence may stop now, and waits for it.
+            ending = [asyncio.create_task(one) for one in closing] + self._begin_settling_all(talk)
+            await asyncio.wait([*passing, *ending])
 
     async def _from_client(self, talk: _Talk) -> None:
         while True:
@@ -199,22 +223,22 @@ class Realtime:
                 judged = await self._judge(talk, asked.reading)
                 if asked.is_answered:
                     talk.admitted.append(_Answering(judged))
-                    if len(talk.admitted) + len(talk.under_way) > MOST_ANSWERS:
-                        raise MalformedRequestError("Too many answers were asked for at once.", status=429)
+                    _refuse_too_many(talk)
                 else:
-                    await self._fence.settle(judged, Usage(), status=None)
+                    await self._settled(judged, Usage(), status=None)
             await talk.api.send(message)
 
     async def _from_upstream(self, talk: _Talk) -> None:
         while True:
             message = await talk.api.receive()
             said = talk.session.from_upstream(message)
-            if said.begins:
+            if said.begins and said.answer not in talk.under_way:
                 # What nobody asked for, the API began by itself; it is judged before a word of it goes on.
                 answering = talk.admitted.pop(0) if talk.admitted else None
                 if answering is None:
                     answering = _Answering(await self._judge(talk, talk.session.unasked()))
                 talk.under_way[said.answer] = answering
+                _refuse_too_many(talk)
             under_way = talk.under_way.get(said.answer)
             if under_way is not None:
                 under_way.tokens += said.tokens
@@ -223,7 +247,9 @@ class Realtime:
                     await self._settle(under_way, said.usage)
                 elif under_way.judged.reservation.is_used_up(under_way.tokens):
                     await self._pay_step(under_way)
-            await talk.client.send(message)
+            shown = message if talk.hidden is None else hide_in_message(message, talk.hidden)
+            if shown:
+                await talk.client.send(shown)
 
     async def _judge(self, talk: _Talk, reading: Reading) -> Judged:
         """Return what was decided. Raises _RefusedError."""
@@ -231,10 +257,12 @@ class Realtime:
         judged = await self._fence.judge(call)
         if not judged.decision.admitted:
             raise _RefusedError(self._fence.refusal(judged))
+        hidden = self._hidden.get(talk.upstream.dialect)
+        talk.hidden = hidden_in(judged.decision.reshaping, reading=reading, hidden=hidden) or talk.hidden
         most = judged.decision.reshaping.cap.get("output_tokens")
         if most is not None and (reading.output_tokens is None or reading.output_tokens > most):
             # What the client says goes on as it is, so it has to say what the policy asks for.
-            await self._fence.settle(judged, None, status=None)
+            await self._settled(judged, None, status=None)
             message = f"Answers are limited to {most} tokens here: ask for no more with `max_output_tokens`."
             raise _RefusedError(Refusal(Effect.DENY, 403, message, call.id))
         return judged
@@ -244,18 +272,25 @@ class Realtime:
             message = "The rate limit of this service is reached."
             raise _RefusedError(Refusal(Effect.THROTTLE, 429, message, answering.judged.call.id))
 
-    async def _settle(self, answering: _Answering, usage: Usage | None) -> None:
-        if usage is None or usage.estimated:
-            # What passed was counted; an input that nobody reported is what the request was read as.
-            usage = Usage(output_tokens=answering.tokens, estimated=True)
-        await self._fence.settle(answering.judged, usage, status=SWITCHING)
+    async def _settle(self, answering: _Answering, usage: Usage) -> None:
+        await self._settled(answering.judged, answering.cost(usage), status=SWITCHING)
 
-    async def _settle_all(self, talk: _Talk) -> None:
+    def _begin_settling_all(self, talk: _Talk) -> list[asyncio.Task[None]]:
         """Settle answers that never ended. One that never began is taken for one that cost its input."""
-        for answering in (*talk.under_way.values(), *talk.admitted):
-            await self._settle(answering, None)
+        left = (*talk.under_way.values(), *talk.admitted)
         talk.under_way.clear()
         talk.admitted.clear()
+        return [self._begin_settling(one.judged, one.cost(Usage(estimated=True)), status=SWITCHING) for one in left]
+
+    async def _settled(self, judged: Judged, usage: Usage | None, *, status: int | None) -> None:
+        """Settle a call, to the end also when this is cancelled."""
+        await asyncio.shield(self._begin_settling(judged, usage, status=status))
+
+    def _begin_settling(self, judged: Judged, usage: Usage | None, *, status: int | None) -> asyncio.Task[None]:
+        settling = asyncio.create_task(self._fence.settle(judged, usage, status=status))
+        self._settling.add(settling)
+        settling.add_done_callback(self._settling.discard)
+        return settling
 
     def _call(
         self, upstream: Upstream, request: Request, reading: Reading, client_ip: str, credential: Credential
@@ -290,10 +325,18 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def _refuse_too_many(talk: _Talk) -> None:
+    """Raises MalformedRequestError."""
+    if len(talk.admitted) + len(talk.under_way) > MOST_ANSWERS:
+        raise MalformedRequestError("Too many answers were asked for at once.", status=429)
+
+
 async def _tell(talk: _Talk, refusal: Refusal) -> None:
     """Tell the client of a refusal in the API's own words, where it has any. Raises ClosedError."""
     if words := talk.session.refuse(refusal):
-        await talk.client.send(words)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_S):
+                await talk.client.send(words)
 
 
 def _new_id() -> str:

@@ -11,9 +11,17 @@ MAX_EVENT_BYTES = 1 << 20
 class WholeEvents:
     """Passes on whole events, except those that `withheld` says yes to."""
 
-    def __init__(self, framing: Framing, withheld: Callable[[bytes], bool] | None = None) -> None:
+    def __init__(
+        self,
+        framing: Framing,
+        withheld: Callable[[bytes], bool] | None = None,
+        *,
+        shaped: Callable[[bytes], bytes] | None = None,
+    ) -> None:
+        """`shaped` returns what goes on of an event; then none goes on that is too long to be looked at."""
         self._framing = framing
         self._withheld = withheld
+        self._shaped = shaped
         self._pending = bytearray()
         """What has come of an event whose end has not."""
         self._after_return = b""
@@ -35,8 +43,8 @@ class WholeEvents:
             start = end
             goes_on = self._withheld is None or not self._withheld(event)
             if goes_on:
-                passed.append(event)
-            self._after_return = b"\n" if goes_on else b""
+                passed.append(event if self._shaped is None else self._shaped(event))
+            self._after_return = b"\n" if goes_on and self._shaped is None else b""
         ends_here = bool(ends) and start == len(self._pending)
         self._ended_in_return = self._framing.ends_lines and ends_here and self._pending.endswith(b"\r")
         del self._pending[:start]
@@ -48,4 +56,4 @@ class WholeEvents:
         """Return what is left when the stream has ended."""
         rest = bytes(self._pending)
         self._pending.clear()
-        return rest
+        return rest if self._shaped is None else self._shaped(rest)
