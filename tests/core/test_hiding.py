@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelfence.core.dialect import Json
 from modelfence.core.hiding import is_left_out, without
 from modelfence.dialects.hidden import REASONING
 
 SECRET = "because of the moon"
-ANSWERS = {
+ANSWERS: dict[str, list[Json]] = {
     "openai": [
         {"choices": [{"message": {"content": "yes", "reasoning_content": SECRET, "reasoning": SECRET}}]},
         {"choices": [{"delta": {"reasoning_details": [{"type": "reasoning.text", "text": SECRET}]}}]},
@@ -86,7 +87,7 @@ def test_the_shape_stays(name, answer):
 
 
 def test_what_a_tool_is_called_with_is_no_reasoning():
-    call = {"message": {"tool_calls": [{"function": {"arguments": {"thinking": "of a number"}}}]}}
+    call: Json = {"message": {"tool_calls": [{"function": {"arguments": {"thinking": "of a number"}}}]}}
     assert without(call, REASONING["ollama"]) == call
 
 
@@ -100,11 +101,11 @@ def test_events_of_nothing_else_are_left_out():
 
 
 def test_what_is_nested_too_deeply_can_not_be_looked_at():
-    value: list[object] = []
+    value: Json = []
     for _ in range(100):
         value = [value]
     with pytest.raises(RecursionError):
-        without(value, REASONING["openai"])  # type: ignore[arg-type]
+        without(value, REASONING["openai"])
 
 
 @pytest.mark.parametrize("name", REASONING)
