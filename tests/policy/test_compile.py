@@ -69,7 +69,7 @@ def test_every_key_of_the_language_has_its_effect():
     assert first.description == "Only the north."
     assert [rule.reshaping for rule in policy.reshapes] == [
         Reshaping(remove=frozenset({"logprobs", "logit_bias"})),
-        Reshaping(cap={"output_tokens": 4096, "choices": 1}, frozenset({"reasoning"})),
+        Reshaping(cap={"output_tokens": 4096, "choices": 1}, hide=frozenset({"reasoning"})),
     ]
     requests, tokens = policy.throttles
     assert requests.rate == Rate(60, PERIODS_US["minute"], 60)
