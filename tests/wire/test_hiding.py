@@ -1,12 +1,15 @@
 """Hiding reasoning in answers that pass: whole and streamed, however they are cut, and not at all where it can't be."""
 
 import json
+from pathlib import Path
 
+import anthropic
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire.conftest import POLICY
 
+from modelfence.dialects.anthropic.api import Anthropic
 from modelfence.dialects.bedrock.api import Bedrock
 from modelfence.dialects.hidden import REASONING
 from modelfence.wire.hiding import MAX_ANSWER_BYTES, WholeAnswer, hide_in_event, hide_in_message
@@ -142,3 +145,20 @@ def test_an_event_that_never_ends_is_not_passed_on():
     assert events.pass_on(b'{"reasoning":"' + b"x" * (1 << 20)) == b""
     assert events.pass_on(b'x"}\n') == b""
     assert events.pass_on(b'{"a":1}\n') == b'{"a":1}\n'
+
+
+async def test_anthropics_own_client_reads_a_stream_whose_thoughts_are_hidden(start_fence, upstream, wire):
+    sample = (
+        Path(__file__).parents[1] / "dialects" / "anthropic" / "answers" / "chat-thinking-and-tools.sse"
+    ).read_bytes()
+    fence = await start_fence(policy=HIDES, hidden={"openai": REASONING["anthropic"]}, dialect=Anthropic())
+    upstream.answers.append(wire.STREAM_HEAD + wire.chunk(sample) + b"0\r\n\r\n")
+    async with (
+        anthropic.AsyncAnthropic(api_key=wire.KEY, base_url=f"http://127.0.0.1:{fence.port}", max_retries=0) as client,
+        client.messages.stream(model="m-1", max_tokens=9_000, messages=[{"role": "user", "content": "hi"}]) as stream,
+    ):
+        message = await stream.get_final_message()
+    thoughts = [block.thinking for block in message.content if block.type == "thinking"]
+    assert thoughts
+    assert set(thoughts) == {""}
+    assert any(block.type == "tool_use" and block.input for block in message.content)
