@@ -12,6 +12,7 @@ from modelfence.core.dialect import MalformedRequestError, Refusal, Request
 from modelfence.core.realtime import RealtimeDialect, Session
 from modelfence.dialects.gemini.realtime import GeminiRealtime
 from modelfence.dialects.openai.realtime import OpenAIRealtime
+from modelfence.dialects.openai.realtime_settings import MOST_UPDATES
 
 LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
 HANDSHAKES = {
@@ -24,8 +25,12 @@ NAMES = [
     "max_output_tokens", "role", "setup", "clientContent", "realtimeInput", "toolResponse", "turns", "turnComplete",
     "generationConfig", "maxOutputTokens", "thinkingConfig", "thinkingBudget", "systemInstruction", "parts",
     "serverContent", "modelTurn", "usageMetadata", "id", "usage", "response_id", "delta", "inlineData", "data",
+    "toolCall", "functionCalls",
 ]  # fmt: skip
-KINDS = ["session.update", "response.create", "conversation.item.create", "response.done", "response.created"]
+KINDS = [
+    "session.update", "session.updated", "response.create", "conversation.item.create", "response.done",
+    "response.created",
+]  # fmt: skip
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-2, 10**17) | st.text(max_size=9) | st.sampled_from(KINDS),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(NAMES), inner, max_size=4),
@@ -58,7 +63,7 @@ def test_any_message_is_read_or_refused_as_malformed(name, messages):
             asked = None
         if asked is not None:
             assert asked.reading.operation == "realtime"
-            assert asked.reading.model
+            assert asked.reading.model != ""
         said = opened.from_upstream(text)
         assert said.tokens >= 0
         assert opened.unasked().input_tokens >= 0
@@ -119,10 +124,73 @@ def test_other_paths_have_no_websocket(method, path):
 def test_an_answer_is_limited_by_what_the_api_would_read(session_limit, response, limit):
     opened = session("openai")
     if session_limit is not None:
-        opened.from_client(json.dumps({"type": "session.update", "session": {"max_output_tokens": session_limit}}))
+        update(opened, max_output_tokens=session_limit)
+        updated(opened, max_output_tokens=session_limit)
     asked = opened.from_client(json.dumps({"type": "response.create", "response": response}))
     assert asked is not None
     assert (asked.is_answered, asked.reading.output_tokens) == (True, limit)
+
+
+def update(opened: Session, **settings) -> None:
+    """Have the client ask for settings."""
+    opened.from_client(json.dumps({"type": "session.update", "session": settings}))
+
+
+def updated(opened: Session, **settings) -> None:
+    """Have the API say what it has set."""
+    opened.from_upstream(json.dumps({"type": "session.updated", "session": settings}))
+
+
+def test_a_limit_holds_once_the_api_says_so_and_a_higher_one_at_once():
+    opened = session("openai")
+    update(opened, max_output_tokens=100, voice="no such voice")
+    opened.from_upstream(json.dumps({"type": "error", "error": {"message": "Invalid value: 'no such voice'."}}))
+    assert opened.unasked().output_tokens is None
+    update(opened, max_output_tokens=100)
+    updated(opened, max_output_tokens=100)
+    assert opened.unasked().output_tokens == 100
+    update(opened, max_output_tokens=200)
+    assert opened.unasked().output_tokens == 200
+    updated(opened, max_output_tokens="inf")
+    assert opened.unasked().output_tokens is None
+
+
+def test_tools_are_offered_until_the_api_says_that_they_are_not():
+    opened = session("openai")
+    update(opened, tools=[{}])
+    updated(opened, tools=[{}])
+    update(opened, tools=[])
+    assert opened.unasked().tools == 1
+    updated(opened, tools=[])
+    assert opened.unasked().tools == 0
+
+
+@pytest.mark.parametrize(
+    ("told", "model"),
+    [
+        ({"model": "m-1"}, "m-1"),
+        ({"model": "m-1-2025-08-28"}, "m-1"),
+        ({"model": "cheap"}, "cheap"),
+        ({"model": "cheaper"}, None),
+        ({}, None),
+    ],
+)
+def test_which_model_answers_is_for_the_api_to_say(told, model):
+    opened = session("openai")
+    name = opened.unasked().model
+    told = {field: value.replace("m-1", name) for field, value in told.items()}
+    update(opened, model="cheap")
+    assert opened.unasked().model is None
+    updated(opened, **told)
+    assert opened.unasked().model == (model and model.replace("m-1", name))
+
+
+def test_updates_that_are_not_answered_end_the_session_some_time():
+    opened = session("openai")
+    for _ in range(MOST_UPDATES):
+        update(opened, voice="no such voice")
+    with pytest.raises(MalformedRequestError, match="not answered"):
+        update(opened, voice="no such voice")
 
 
 def test_what_was_said_is_input_and_known_to_detection():

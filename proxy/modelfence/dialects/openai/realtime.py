@@ -1,8 +1,8 @@
 """OpenAI's realtime API over a websocket.
 
 After OpenAI's API reference, "Realtime": the model is named in the handshake's query, and may be changed by
-`session.update` before the first answer. An answer is asked for by `response.create`, or begun by the API itself when a
-speaker falls silent; `response.done` tells what it cost.
+`session.update` before the first answer; what holds meanwhile: `openai.realtime_settings`. An answer is asked for by
+`response.create`, or begun by the API itself when a speaker falls silent; `response.done` tells what it cost.
 
 Rule: a message that the fence can't read does not go on; nothing the upstream says raises.
 """
@@ -17,6 +17,7 @@ from modelfence.core.dialect import Json, MalformedRequestError, Refusal, Reques
 from modelfence.core.extraction import Prompt
 from modelfence.core.realtime import Asked, Said
 from modelfence.core.strict_json import parse
+from modelfence.dialects.openai.realtime_settings import LIMITS, SettingsOfSession
 from modelfence.dialects.shared.counting import Tally, count_in, size_of_media
 from modelfence.dialects.shared.fields import Body, array, integer, mapping, model, refuse_other_cases, string
 from modelfence.dialects.shared.queries import parameters
@@ -55,8 +56,8 @@ class OpenAISession:
 
     def __init__(self, name: str) -> None:
         self._model = name
-        self._limit: int | None = None
-        self._tools = 0
+        """As it was asked for last."""
+        self._settings = SettingsOfSession(name)
         self._instructions = ""
         self._instructions_size = 0
         self._heard: deque[str] = deque(maxlen=MAX_ITEMS)
@@ -99,6 +100,8 @@ class OpenAISession:
         except (ValueError, RecursionError):
             return Said()
         kind = body.get("type") if isinstance(body, dict) else None
+        if kind == "session.updated":
+            self._settings.granted(session if isinstance(session := body.get("session"), dict) else {})
         if not isinstance(kind, str) or not kind.startswith("response."):
             return Said()
         response = body.get("response")
@@ -121,15 +124,19 @@ class OpenAISession:
         return json.dumps({"type": "error", "event_id": f"event_{refusal.call_id}", "error": error})
 
     def _update(self, session: Body) -> Asked | None:
-        refuse_other_cases(session, ("model", "instructions", "tools", *_LIMITS))
-        self._limit = _limit(session) if any(name in session for name in _LIMITS) else self._limit
+        refuse_other_cases(session, ("model", "instructions", "tools", *LIMITS))
+        asked = self._settings.last_asked
+        if any(name in session for name in LIMITS):
+            asked = replace(asked, limit=_limit(session))
         if "tools" in session:
-            self._tools = len(array(session, "tools"))
+            asked = replace(asked, tools=len(array(session, "tools")))
             self._size += size_of_json(session["tools"])
         if "instructions" in session:
             self._instructions = string(session, "instructions") or ""
             self._instructions_size = size_of(self._instructions)
-        if session.get("model") is None or (named := model(session)) == self._model:
+        named = self._model if session.get("model") is None else model(session)
+        self._settings.ask(replace(asked, model=named))
+        if named == self._model:
             return None
         self._model = named
         return Asked(self.opening(), is_answered=False)
@@ -145,32 +152,29 @@ class OpenAISession:
                 self._heard.append(text)
 
     def _answer(self, response: Body) -> Reading:
-        refuse_other_cases(response, ("instructions", "tools", "input", *_LIMITS))
+        refuse_other_cases(response, ("instructions", "tools", "input", *LIMITS))
         for item in array(response, "input"):
             if isinstance(item, dict):
                 self._take(item)
         instructions = string(response, "instructions") or ""
         size = self._size + self._instructions_size + size_of(instructions)
-        tools = array(response, "tools")
+        tools, settings = array(response, "tools"), self._settings.possible
         reading = Reading(
             "realtime",
-            model=self._model,
+            model=settings.model,
             stream=True,
-            tools=len(tools) or self._tools,
+            tools=len(tools) or settings.tools,
             input_tokens=tokens_in(size + (size_of_json(cast("Json", tools)) if tools else 0)),
-            output_tokens=_limit(response) if any(name in response for name in _LIMITS) else self._limit,
+            output_tokens=_limit(response) if any(name in response for name in LIMITS) else settings.limit,
         )
         system = tuple(text for text in (self._instructions, instructions) if text)
         return replace(reading, prompt=Prompt(system, tuple(self._heard)))
 
 
-_LIMITS = ("max_output_tokens", "max_response_output_tokens")
-
-
 def _limit(body: Body) -> int | None:
     """Return the most tokens that an answer may have; None where there is no limit."""
     limits: list[int] = []
-    for name in _LIMITS:
+    for name in LIMITS:
         if body.get(name) == _NO_LIMIT:
             return None
         if (limit := integer(body, name, least=1)) is not None:
