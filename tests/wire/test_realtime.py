@@ -83,7 +83,15 @@ class Api:
 class Front:
     """The realtime part of the wire on a socket of its own."""
 
-    def __init__(self, port: int, *, policy: str = POLICY, key: str | None = "sk-real", idle_s: float = 60) -> None:
+    def __init__(
+        self,
+        port: int,
+        *,
+        policy: str = POLICY,
+        key: str | None = "sk-real",
+        idle_s: float = 60,
+        upstream: Upstream | None = None,
+    ) -> None:
         compiled = compile_text(policy)
         assert compiled.policy is not None, compiled.problems
         self.watcher, self.buckets = Watcher(), Buckets(lambda: 1_790_000_000_000_000)
@@ -93,7 +101,7 @@ class Front:
         )  # fmt: skip
         self.realtime = Realtime(
             self.fence,
-            upstreams=[Upstream("openai", "openai", "http", "127.0.0.1", port, prefix="/api", secret=key)],
+            upstreams=[upstream or Upstream("openai", "openai", "http", "127.0.0.1", port, prefix="/api", secret=key)],
             dialects={"openai": OpenAI()},
             realtime={"openai": OpenAIRealtime()},
             trusted_proxies=(),

@@ -6,10 +6,12 @@ After RFC 6455, section 4. Extensions are neither asked for nor accepted.
 import asyncio
 import base64
 import binascii
+import re
 import secrets
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestError, Outgoing, Request
 from modelfence.core.upstream import Upstream
@@ -21,6 +23,9 @@ CONNECT_S = 10.0
 SWITCHING = 101
 _KEY_BYTES = 16
 _UPSTREAM_HEAD_BYTES = 64 << 10
+# Interim answers are none that a client may be left with.
+_STATUS = re.compile("101|[2-5][0-9][0-9]")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _HANDSHAKE = frozenset(
     b"host connection upgrade sec-websocket-key sec-websocket-version sec-websocket-extensions content-length".split()
 )
@@ -33,6 +38,12 @@ class Handshake:
     request: Request
     fields: Sequence[tuple[bytes, bytes]]
     key: str
+
+    @property
+    def protocols(self) -> Sequence[str]:
+        """Return the subprotocols that the client offers."""
+        offers = [value for name, value in self.request.headers if name == "sec-websocket-protocol"]
+        return [one.strip() for offer in offers for one in offer.split(",")]
 
     @classmethod
     def read(cls, head: bytes) -> "Handshake | None":
@@ -66,7 +77,7 @@ async def open_upstream(upstream: Upstream, dialect: Dialect, handshake: Handsha
 
     Raises OSError, TimeoutError, IncompleteReadError, LimitOverrunError, and ValueError for an answer that is none.
     """
-    context = ssl.create_default_context() if upstream.scheme == "https" else None
+    context = _verifying(upstream.ca) if upstream.scheme == "https" else None
     async with asyncio.timeout(CONNECT_S):
         reader, writer = await asyncio.open_connection(
             upstream.host, upstream.port, ssl=context, limit=_UPSTREAM_HEAD_BYTES
@@ -79,7 +90,7 @@ async def open_upstream(upstream: Upstream, dialect: Dialect, handshake: Handsha
             version, status, *_ = first.split(" ")
             pairs = [line.partition(":") for line in lines]
             headers = {name.lower(): value.strip() for name, _, value in pairs}
-            if not version.startswith("HTTP/1.") or not status.isdecimal():
+            if not version.startswith("HTTP/1.") or not _STATUS.fullmatch(status) or _CONTROL.search("".join(lines)):
                 raise ValueError("its answer can't be read")  # noqa: TRY301
             if int(status) != SWITCHING:
                 size = headers.get("content-length", "0")
@@ -88,10 +99,19 @@ async def open_upstream(upstream: Upstream, dialect: Dialect, handshake: Handsha
                 return Answer(int(status), (("content-type", headers.get("content-type", "text/plain")),), body)
             if headers.get("sec-websocket-accept") != accept_of(key) or "sec-websocket-extensions" in headers:
                 raise ValueError("it does not switch to what was asked for")  # noqa: TRY301
+            protocol = headers.get("sec-websocket-protocol", "")
+            if protocol and protocol not in handshake.protocols:
+                raise ValueError("it speaks a subprotocol that nobody asked for")  # noqa: TRY301
         except BaseException:
             writer.close()
             raise
-    return reader, writer, headers.get("sec-websocket-protocol", "")
+    return reader, writer, protocol
+
+
+@cache
+def _verifying(ca: str | None) -> ssl.SSLContext:
+    """Return what verifies upstreams. Once for each authority: all that are known take milliseconds to read."""
+    return ssl.create_default_context(cafile=ca)
 
 
 def _asking(upstream: Upstream, dialect: Dialect, handshake: Handshake, *, path: str, key: str) -> bytes:

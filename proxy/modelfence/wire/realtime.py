@@ -289,8 +289,15 @@ class Realtime:
     def _begin_settling(self, judged: Judged, usage: Usage | None, *, status: int | None) -> asyncio.Task[None]:
         settling = asyncio.create_task(self._fence.settle(judged, usage, status=status))
         self._settling.add(settling)
-        settling.add_done_callback(self._settling.discard)
+        settling.add_done_callback(self._has_settled)
         return settling
+
+    def _has_settled(self, settling: asyncio.Task[None]) -> None:
+        self._settling.discard(settling)
+        if not settling.cancelled() and (failure := settling.exception()) is not None:
+            log.error("a call of a realtime session could not be settled: the fence itself failed", exc_info=failure)
+            for observer in self._observers:
+                observer.hook_failed()
 
     def _call(
         self, upstream: Upstream, request: Request, reading: Reading, client_ip: str, credential: Credential

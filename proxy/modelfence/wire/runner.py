@@ -170,6 +170,7 @@ class Proxy:
                     await asyncio.wait(self._connections)
                 for one in (self._served, *self._by_destination.values()):
                     await one.addon.all_settled()
+                    await one.realtime.all_settled()
         except TimeoutError:
             log.warning("connections did not end, or were not settled, within %s s", STOP_DEADLINE_S)
         self._master.shutdown()

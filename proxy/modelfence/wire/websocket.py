@@ -16,6 +16,8 @@ from wsproto.utilities import LocalProtocolError
 
 READ_BYTES = 1 << 16
 TOO_BIG, POLICY_VIOLATION, GOING_AWAY, ABNORMAL, FAILED = 1009, 1008, 1001, 1006, 1011
+LINGER_S = 2.0
+"""How long what was written last may take to be taken; then it is dropped."""
 REASON_BYTES = 120
 """Of the reason for which a websocket is closed: a frame that says so has room for 123."""
 _NOT_SENT = (1005, 1006, 1015)
@@ -78,14 +80,14 @@ class Websocket:
         await self._send(event)
 
     async def close(self, code: int, reason: str = "") -> None:
-        """Say goodbye, once, and close."""
+        """Say goodbye, once, and close; return when the connection is gone."""
         if not self._is_closing:
             self._is_closing = True
             told = 1000 if code in _NOT_SENT else code
             why = reason.encode()[:REASON_BYTES].decode(errors="ignore")
             with suppress(LocalProtocolError, OSError):
                 self._writer.write(self._protocol.send(CloseConnection(told, why)))
-        self._writer.close()
+        await hang_up(self._writer)
 
     async def _send(self, event: TextMessage | BytesMessage | Pong) -> None:
         try:
@@ -117,6 +119,18 @@ class Websocket:
             whole = bytes(self._begun)
             self._whole.append(whole.decode() if is_text else whole)
             self._begun.clear()
+
+
+async def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close, and wait until what was written is taken: whoever never reads would keep the connection for ever."""
+    writer.close()
+    dropping = asyncio.get_running_loop().call_later(LINGER_S, writer.transport.abort)
+    try:
+        with suppress(OSError):
+            await writer.wait_closed()
+    finally:
+        dropping.cancel()
+        writer.transport.abort()
 
 
 def accept_of(key: str) -> str:
