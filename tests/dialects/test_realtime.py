@@ -261,3 +261,55 @@ def test_a_turn_is_counted_and_costs_what_is_reported():
     assert ended.usage == Usage(30, 25, cached_tokens=10, reasoning_tokens=5)
     assert opened.from_upstream(json.dumps({"serverContent": {"turnComplete": True}})).answer == ""
     assert opened.from_upstream(json.dumps({"serverContent": {"modelTurn": part}})).answer == "turn 2"
+
+
+def test_a_turn_that_only_calls_tools_is_one_and_is_counted():
+    opened = live()
+    call = {"functionCalls": [{"id": "1", "name": "save", "args": {"text": "all that was asked for " * 10}}]}
+    called = opened.from_upstream(json.dumps({"toolCall": call, "usageMetadata": {"responseTokenCount": 70}}))
+    assert (called.begins, called.answer) == (True, "turn 1")
+    assert called.tokens > 50
+    assert called.usage is not None
+    assert called.usage.output_tokens == 70
+    unreported = opened.from_upstream(json.dumps({"toolCall": call}))
+    assert (unreported.begins, unreported.answer) == (True, "turn 2")
+    assert unreported.usage == Usage(estimated=True)
+
+
+def test_tools_that_are_called_amid_a_turn_end_it():
+    opened = live()
+    opened.from_upstream(json.dumps({"serverContent": {"modelTurn": {"parts": [{"text": "well"}]}}}))
+    called = opened.from_upstream(json.dumps({"toolCall": {"functionCalls": [{"name": "f"}]}}))
+    assert (called.begins, called.answer) == (False, "turn 1")
+    assert called.usage is not None
+    assert opened.from_upstream(json.dumps({"serverContent": {"modelTurn": {}}})).answer == "turn 2"
+
+
+def test_a_turn_of_which_only_the_usage_passes_is_one():
+    opened = live()
+    opened.from_upstream(json.dumps({"usageMetadata": {"promptTokenCount": 3, "thoughtsTokenCount": 9}}))
+    ended = opened.from_upstream(json.dumps({"serverContent": {"turnComplete": True}}))
+    assert (ended.begins, ended.answer) == (True, "turn 1")
+    assert ended.usage == Usage(3, 9, reasoning_tokens=9)
+
+
+@pytest.mark.parametrize(
+    ("reported", "usage"),
+    [
+        ({"promptTokenCount": 30}, Usage(estimated=True)),
+        ({"promptTokenCount": 30, "totalTokenCount": 50}, Usage(30, 20)),
+        ({"promptTokenCount": 30, "toolUsePromptTokenCount": 10, "totalTokenCount": 50}, Usage(40, 10)),
+        ({"promptTokenCount": 30, "responseTokenCount": 25, "totalTokenCount": 50}, Usage(30, 25)),
+    ],
+)
+def test_of_what_google_reports_of_a_turn_the_most_counts(reported, usage):
+    opened = live()
+    opened.from_upstream(json.dumps({"serverContent": {"modelTurn": {"parts": [{"text": "well"}]}}}))
+    opened.from_upstream(json.dumps({"usageMetadata": reported}))
+    assert opened.from_upstream(json.dumps({"serverContent": {"turnComplete": True}})).usage == usage
+
+
+def test_code_that_the_model_runs_is_counted():
+    part = {"executableCode": {"language": "PYTHON", "code": "print(1)" * 10}}
+    said = live().from_upstream(json.dumps({"serverContent": {"modelTurn": {"parts": [part]}}}))
+    assert said.tokens > 20

@@ -97,16 +97,18 @@ class GeminiSession:
             return Said()
         if isinstance(usage := body.get("usageMetadata"), dict):
             self._reported = usage
-        content = body.get("serverContent")
-        if not isinstance(content, dict):
-            return Said()
-        begins = not self._is_speaking and "modelTurn" in content
+        content, called = body.get("serverContent"), body.get("toolCall")
+        said = content if isinstance(content, dict) else {}
+        # A turn that says nothing but to call tools ends there: their answers ask for the next one.
+        ends = isinstance(called, dict) or said.get("turnComplete") is True
+        begins = not self._is_speaking and ("modelTurn" in said or (ends and bool(called or self._reported)))
         if begins:
             self._is_speaking, self._turns = True, self._turns + 1
         if not self._is_speaking:
             return Said()
-        name, tokens = f"turn {self._turns}", sum(_tokens(content.get("modelTurn")))
-        if content.get("turnComplete") is not True:
+        name = f"turn {self._turns}"
+        tokens = sum(_tokens(said.get("modelTurn"))) + (tokens_in(size_of_json(called)) if called else 0)
+        if not ends:
             return Said(name, begins=begins, tokens=tokens)
         self._is_speaking = False
         usage, self._reported = self._reported, {}
@@ -164,18 +166,23 @@ def _tokens(turn: object) -> list[int]:
             tokens.append(tokens_in_delta(size_of(text)))
         elif isinstance(data, str):
             tokens.append(tokens_in(size_of_media(len(data))))
+        elif isinstance(part, dict):
+            tokens.append(tokens_in(size_of_json(part)))
     return tokens
 
 
 def _usage(reported: dict[str, object]) -> Usage:
+    """Return what was reported; of several counts of the output the largest, and without any an estimate."""
+    prompt, tools = count_in(reported, "promptTokenCount"), count_in(reported, "toolUsePromptTokenCount") or 0
+    answered, thought = count_in(reported, "responseTokenCount"), count_in(reported, "thoughtsTokenCount")
+    total = count_in(reported, "totalTokenCount")
+    given = None if prompt is None else prompt + tools
+    outputs = [] if answered is None and thought is None else [(answered or 0) + (thought or 0)]
+    if given is not None and total is not None:
+        outputs.append(max(0, total - given))
+    if not outputs:
+        return Usage(estimated=True)
     tally = Tally()
-    tally.served = True
-    thought = count_in(reported, "thoughtsTokenCount") or 0
-    answered = count_in(reported, "responseTokenCount")
-    tally.report(
-        count_in(reported, "promptTokenCount"),
-        None if answered is None else answered + thought,
-        cached_tokens=count_in(reported, "cachedContentTokenCount") or 0,
-        reasoning_tokens=thought,
-    )
+    cached = count_in(reported, "cachedContentTokenCount") or 0
+    tally.report(given, max(outputs), cached_tokens=cached, reasoning_tokens=thought or 0)
     return tally.usage() or Usage(estimated=True)
