@@ -22,14 +22,15 @@ MAY_IMPORT = {
     "wire": {"core", "enforcement"},
     "redis_url": set(),
     "settings": {"core"},
-    "settings_reading": {"core", "document", "redis_url", "settings"},
+    "settings_upstreams": {"core", "document"},
+    "settings_reading": {"core", "document", "redis_url", "settings", "settings_upstreams"},
     "assembly": {
         "core", "document", "policy", "dialects", "enforcement", "extraction", "adapters", "recording", "replay", "settings",
         "wire",
     },
     "wiring": {"adapters", "assembly", "core", "dialects", "enforcement", "extraction", "settings", "wire"},
     "demo": {"core", "enforcement", "settings", "wiring"},
-    "cli": {"core", "document", "policy", "settings", "settings_reading", "wiring", "demo", "adapters", "assembly", "replay"},
+    "cli": {"core", "document", "policy", "settings", "settings_reading", "settings_upstreams", "wiring", "demo", "adapters", "assembly", "replay"},
 }  # fmt: skip
 
 

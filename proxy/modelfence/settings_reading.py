@@ -11,21 +11,18 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from modelfence import redis_url
 from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
-from modelfence.core.upstream import Upstream
 from modelfence.document import Document, Node, did_you_mean, read
 from modelfence.settings import Address, Detecting, Egress, Geo, Limits, Recording, Settings, Tls
+from modelfence.settings_upstreams import path_in, upstreams_in
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
-DIALECTS = ("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock", "ollama")
 _MAX_PORT = 65_535
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 _MAY_HOLD_A_SECRET = re.compile(
     r"(?i://.*@|passw|secret|token:|\bsk-)|credential: *(?!\{ *env: *[A-Z_][A-Z0-9_]* *\}|$)\S"
 )
@@ -168,21 +165,16 @@ def _address(node: Node, _: Path) -> Address | None:
     return address
 
 
-def _path(node: Node, folder: Path) -> Path | None:
-    value = node.filled_text()
-    return None if value is None else folder / Path(value).expanduser()
-
-
 def _accounts(node: Node, folder: Path) -> Path | None:
     value = node.filled_text()
     if value is not None and "://" in value:
         node.problem("not-supported", "accounts are read from a file; other directories are not supported yet")
         return None
-    return _path(node, folder)
+    return path_in(node, folder)
 
 
 def _country(node: Node, folder: Path) -> Path | None:
-    return None if node.text() == "bundled" else _path(node, folder)
+    return None if node.text() == "bundled" else path_in(node, folder)
 
 
 def _country_code(node: Node, _: Path) -> str | None:
@@ -262,122 +254,34 @@ def _not_yet(node: Node, _: Path) -> None:
     node.problem("not-supported", "this is not supported yet; leave it null")
 
 
-type _Written = tuple[Upstream, str | None, Node]
-"""An upstream, the variable that holds its API key, and where it stands."""
-
-
-def _upstreams(node: Node, folder: Path) -> tuple[_Written, ...]:
-    # A single URL, as the flag gives it, is one upstream that speaks OpenAI's dialect.
-    if not node.is_list:
-        url = _url(node)
-        return () if url is None else ((Upstream("openai", "openai", *url), None, node),)
-    written = [one for item in node.items() if (one := _upstream(item, folder)) is not None]
-    for at, (upstream, _variable, item) in enumerate(written):
-        for other, _other_variable, _other_item in written[:at]:
-            if other.name == upstream.name:
-                item.problem("duplicate-upstream", f"two upstreams are called `{upstream.name}`")
-            if (other.host, other.port) == (upstream.host, upstream.port) and other.ca != upstream.ca:
-                words = f"`{other.name}` has the same host and port, and another `ca`; connections are shared by both"
-                item.problem("unclear-ca", words)
-    return tuple(written)
-
-
-def _upstream(node: Node, folder: Path) -> _Written | None:
-    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens", "stream_usage", "ca")
-    entries = node.entries(keys, required=("name", "dialect", "url"), what="setting")
-    name = entries["name"].filled_text() if "name" in entries else None
-    dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
-    url = _url(entries["url"]) if "url" in entries else None
-    prefix = _prefix(entries["prefix"]) if "prefix" in entries else ""
-    variable = _credential(entries["credential"]) if "credential" in entries else None
-    limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
-    ca = _path(entries["ca"], folder) if "ca" in entries and not entries["ca"].is_null else None
-    if name is None or dialect is None or url is None or prefix is None:
-        return None
-    if ca is not None and url[0] != "https":
-        entries["ca"].problem("needless-ca", f"`{name}` is not reached over https, so nothing of it would be verified")
-    asks = entries["stream_usage"].boolean() is not False if "stream_usage" in entries else True
-    upstream = Upstream(name, dialect, *url, prefix=prefix, max_output_tokens=limit, stream_usage=asks)
-    upstream = replace(upstream, ca=None if ca is None else str(ca))
-    return upstream, variable, node
-
-
-def _credential(node: Node) -> str | None:
-    """Return the variable that holds an API key. People put the key itself here, so nothing of it is repeated."""
-    if node.is_null:
-        return None
-    entries = (node.free_entries() or {}) if node.is_mapping else {}
-    variable = str(entries["env"].yaml.value) if list(entries) == ["env"] else ""
-    if _VARIABLE.fullmatch(variable):
-        return variable
-    words = (
-        "this is written as {env: OPENAI_API_KEY}: the variable that holds the key, in capitals, never the key itself"
-    )
-    node.problem("bad-credential", words, quote=False)
-    return None
-
-
-def _dialect(node: Node) -> str | None:
-    return node.choice(DIALECTS)
-
-
-def _url(node: Node) -> tuple[str, str, int, str] | None:
-    """Return scheme, host, port and base path."""
-    value = node.filled_text()
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    except (ValueError, KeyError):
-        parts, port = urlsplit(""), 0
-    if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
-        node.problem("bad-url", "a URL like https://api.openai.com is expected here", quote=False)
-        return None
-    path = parts.path.rstrip("/")
-    if path.endswith("/v1"):
-        words = "callers' paths begin with /v1, so the API would be asked for /v1/v1/…"
-        hint = "leave /v1 out" if path == "/v1" else None
-        node.problem("doubled-path", words, hint=hint, severity=Severity.WARNING)
-    return parts.scheme, parts.hostname, port, path
-
-
-def _prefix(node: Node) -> str | None:
-    value = node.text()
-    if value is None or re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value):
-        return value
-    node.problem("bad-prefix", f"a prefix like /openai is expected here, not `{value}`")
-    return None
-
-
 _LISTS = ("trusted_proxies", "proxy_protocol_from", "upstreams")
 _KEYS: Mapping[str, Reader] = {
     "listen": _address,
     "admin": _address,
     "workers": _workers,
-    "policy": _path,
+    "policy": path_in,
     "accounts": _accounts,
     "store": _store,
     "store_prefix": _store_prefix,
     "geo.country": _country,
-    "geo.asn": _path,
-    "geo.anonymous": _path,
+    "geo.asn": path_in,
+    "geo.anonymous": path_in,
     "geo.private": _country_code,
     "trusted_proxies": _networks,
     "proxy_protocol_from": _networks,
-    "upstreams": _upstreams,
-    "tls.cert": _path,
-    "tls.key": _path,
-    "tls.client_ca": _path,
+    "upstreams": upstreams_in,
+    "tls.cert": path_in,
+    "tls.key": path_in,
+    "tls.client_ca": path_in,
     "egress.enabled": _yes_or_no,
-    "egress.authority": _path,
+    "egress.authority": path_in,
     "egress.tunnel_others": _yes_or_no,
     "audit.path": _not_yet,
-    "extraction.key_file": _path,
+    "extraction.key_file": path_in,
     "extraction.accounts": _whole(1_000, 100_000_000),
     "extraction.shingles": _whole(10_000, 1_000_000_000),
     "extraction.cohorts": _whole(10, 10_000),
-    "record.path": _path,
+    "record.path": path_in,
     "record.prompts": _yes_or_no,
     "record.max_bytes": _size,
     "record.keep": _whole(1, 1_000),

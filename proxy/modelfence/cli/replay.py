@@ -19,7 +19,8 @@ from modelfence.cli.run import complain
 from modelfence.replay.outcomes import Broken, Outcome
 from modelfence.replay.summary import Summary, as_json
 from modelfence.settings import CannotStartError, Settings
-from modelfence.settings_reading import CONFIG_VARIABLE, DIALECTS, load
+from modelfence.settings_reading import CONFIG_VARIABLE, load
+from modelfence.settings_upstreams import DIALECTS
 
 STANDARD = "-"
 """The name of standard input as a recording, and of standard output for decisions."""

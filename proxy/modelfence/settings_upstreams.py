@@ -1,0 +1,111 @@
+"""Reading the settings of upstreams: which APIs are behind the fence, where, and with whose key.
+
+Rule: people put the key itself where its variable's name belongs, so nothing of a credential is ever repeated.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from modelfence.core.problem import Severity
+from modelfence.core.upstream import Upstream
+from modelfence.document import Node
+
+DIALECTS = ("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock", "ollama")
+_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+
+
+def path_in(node: Node, folder: Path) -> Path | None:
+    """Return a path that is written relative to a folder."""
+    value = node.filled_text()
+    return None if value is None else folder / Path(value).expanduser()
+
+
+type Written = tuple[Upstream, str | None, Node]
+"""An upstream, the variable that holds its API key, and where it stands."""
+
+
+def upstreams_in(node: Node, folder: Path) -> tuple[Written, ...]:
+    """Return the upstreams of a list. Paths in it are relative to the folder."""
+    # A single URL, as the flag gives it, is one upstream that speaks OpenAI's dialect.
+    if not node.is_list:
+        url = _url(node)
+        return () if url is None else ((Upstream("openai", "openai", *url), None, node),)
+    written = [one for item in node.items() if (one := _upstream(item, folder)) is not None]
+    for at, (upstream, _variable, item) in enumerate(written):
+        for other, _other_variable, _other_item in written[:at]:
+            if other.name == upstream.name:
+                item.problem("duplicate-upstream", f"two upstreams are called `{upstream.name}`")
+            if (other.host, other.port) == (upstream.host, upstream.port) and other.ca != upstream.ca:
+                words = f"`{other.name}` has the same host and port, and another `ca`; connections are shared by both"
+                item.problem("unclear-ca", words)
+    return tuple(written)
+
+
+def _upstream(node: Node, folder: Path) -> Written | None:
+    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens", "stream_usage", "ca")
+    entries = node.entries(keys, required=("name", "dialect", "url"), what="setting")
+    name = entries["name"].filled_text() if "name" in entries else None
+    dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
+    url = _url(entries["url"]) if "url" in entries else None
+    prefix = _prefix(entries["prefix"]) if "prefix" in entries else ""
+    variable = _credential(entries["credential"]) if "credential" in entries else None
+    limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
+    ca = path_in(entries["ca"], folder) if "ca" in entries and not entries["ca"].is_null else None
+    if name is None or dialect is None or url is None or prefix is None:
+        return None
+    if ca is not None and url[0] != "https":
+        entries["ca"].problem("needless-ca", f"`{name}` is not reached over https, so nothing of it would be verified")
+    asks = entries["stream_usage"].boolean() is not False if "stream_usage" in entries else True
+    upstream = Upstream(name, dialect, *url, prefix=prefix, max_output_tokens=limit, stream_usage=asks)
+    upstream = replace(upstream, ca=None if ca is None else str(ca))
+    return upstream, variable, node
+
+
+def _credential(node: Node) -> str | None:
+    """Return the variable that holds an API key. People put the key itself here, so nothing of it is repeated."""
+    if node.is_null:
+        return None
+    entries = (node.free_entries() or {}) if node.is_mapping else {}
+    variable = str(entries["env"].yaml.value) if list(entries) == ["env"] else ""
+    if _VARIABLE.fullmatch(variable):
+        return variable
+    words = (
+        "this is written as {env: OPENAI_API_KEY}: the variable that holds the key, in capitals, never the key itself"
+    )
+    node.problem("bad-credential", words, quote=False)
+    return None
+
+
+def _dialect(node: Node) -> str | None:
+    return node.choice(DIALECTS)
+
+
+def _url(node: Node) -> tuple[str, str, int, str] | None:
+    """Return scheme, host, port and base path."""
+    value = node.filled_text()
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        port = parts.port or {"http": 80, "https": 443}[parts.scheme]
+    except (ValueError, KeyError):
+        parts, port = urlsplit(""), 0
+    if not parts.hostname or parts.query or parts.fragment or parts.username is not None:
+        node.problem("bad-url", "a URL like https://api.openai.com is expected here", quote=False)
+        return None
+    path = parts.path.rstrip("/")
+    if path.endswith("/v1"):
+        words = "callers' paths begin with /v1, so the API would be asked for /v1/v1/…"
+        hint = "leave /v1 out" if path == "/v1" else None
+        node.problem("doubled-path", words, hint=hint, severity=Severity.WARNING)
+    return parts.scheme, parts.hostname, port, path
+
+
+def _prefix(node: Node) -> str | None:
+    value = node.text()
+    if value is None or re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value):
+        return value
+    node.problem("bad-prefix", f"a prefix like /openai is expected here, not `{value}`")
+    return None
