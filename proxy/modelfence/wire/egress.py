@@ -15,9 +15,9 @@ import re
 import socket
 import ssl
 import tempfile
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import closing, suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from pathlib import Path
 
 from cryptography import x509
@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mitmproxy.certs import CertStore
 
 from modelfence.wire.first_request import READ_BYTES
+from modelfence.wire.websocket import hang_up
 
 log = logging.getLogger(__name__)
 
@@ -43,27 +44,69 @@ _ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"
 type Destination = tuple[str, int]
 """Host, in lower case, and port."""
 
+type Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+type Reach = Callable[[str, int], Awaitable[Streams]]
+"""Connects to a host and port."""
+
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""IPv4 addresses behind a translator (RFC 6052)."""
+
 
 class NotPublicError(Exception):
     """A host is in a network of one's own."""
 
 
+async def public_address(host: str, port: int) -> str:
+    """Return an address of a host. Raises NotPublicError when it is one of this network's own, and OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, proto=socket.IPPROTO_TCP)
+    address = str(found[0][4][0])
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address) and ip in _TRANSLATED:
+        ip = IPv4Address(int(ip) & 0xFFFF_FFFF)
+    if not ip.is_global or ip.is_multicast:
+        raise NotPublicError(f"{address} is no public address")
+    return address
+
+
+async def reach_public(host: str, port: int) -> Streams:
+    """Connect to a host. Raises NotPublicError, OSError."""
+    return await asyncio.open_connection(await public_address(host, port), port)
+
+
 class Egress:
     """Tunnels to `upstreams`. `leaves_others` passes tunnels to elsewhere on untouched."""
 
-    def __init__(self, upstreams: Collection[Destination], *, authority: Path, leaves_others: bool = False) -> None:
+    def __init__(
+        self,
+        upstreams: Collection[Destination],
+        *,
+        authority: Path,
+        leaves_others: bool = False,
+        reach: Reach = reach_public,
+        idle_s: float = TUNNEL_IDLE_S,
+    ) -> None:
         """Makes an authority in the folder `authority` where there is none. Raises OSError."""
         self._upstreams = frozenset(upstreams)
         self._hosts = frozenset(host for host, _ in upstreams)
         self._store = CertStore.from_store(authority, NAME, _KEY_BITS)
         self._leaves_others = leaves_others
+        self._reach = reach
+        self._idle_s = idle_s
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     async def enter(self, connection: socket.socket, *, head_bytes: int, head_s: float) -> Destination | None:
         """Open the tunnel that a caller asks for, and return where it goes; what comes next is for that upstream.
 
-        Return None when the connection was served otherwise, or refused, and is closed. Raises OSError, TimeoutError.
+        Return None when the connection was served otherwise, or refused, and is closed; so it is when this raises.
+        Raises OSError, TimeoutError.
         """
+        try:
+            return await self._enter(connection, head_bytes=head_bytes, head_s=head_s)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _enter(self, connection: socket.socket, *, head_bytes: int, head_s: float) -> Destination | None:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(head_s):
             asked = _CONNECT.fullmatch(await _head(connection, head_bytes))
@@ -83,26 +126,45 @@ class Egress:
         return None
 
     async def _pass(self, destination: Destination, connection: socket.socket) -> None:
-        """Pass the bytes of a tunnel on, both ways, until one side ends it."""
+        """Pass the bytes of a tunnel on, both ways, until one side ends it, or neither has said a word for too long."""
         try:
             async with asyncio.timeout(CONNECT_S):
-                address = await _public_address(*destination)
-                there, answering = await asyncio.open_connection(address, destination[1])
+                there, answering = await self._reach(*destination)
         except (OSError, TimeoutError, NotPublicError) as error:
             log.info("no tunnel to %s: %s", destination[0], error)
             await _refuse(connection, 502, "The host could not be reached.")
             return
-        await asyncio.get_running_loop().sock_sendall(connection, _ESTABLISHED)
-        reader, writer = await asyncio.open_connection(sock=connection)
-        passing = [asyncio.create_task(_copy(reader, answering)), asyncio.create_task(_copy(there, writer))]
         try:
-            await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.get_running_loop().sock_sendall(connection, _ESTABLISHED)
+            reader, writer = await asyncio.open_connection(sock=connection)
+            try:
+                await self._copy_both((reader, writer), (there, answering))
+            finally:
+                answering.close()
+                await hang_up(writer)
+        finally:
+            await hang_up(answering)
+
+    async def _copy_both(self, caller: Streams, host: Streams) -> None:
+        passing: list[asyncio.Task[None]] = []
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(self._idle_s) as idle:
+
+                def moved() -> None:
+                    idle.reschedule(loop.time() + self._idle_s)
+
+                passing += [
+                    asyncio.create_task(_copy(caller[0], host[1], moved)),
+                    asyncio.create_task(_copy(host[0], caller[1], moved)),
+                ]
+                await asyncio.wait(passing, return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError:
+            log.debug("a tunnel was silent for too long")
         finally:
             for task in passing:
                 task.cancel()
             await asyncio.gather(*passing, return_exceptions=True)
-            answering.close()
-            writer.close()
 
     def context(self, host: str) -> ssl.SSLContext:
         """Return what answers in the name of a host."""
@@ -130,24 +192,12 @@ async def _head(connection: socket.socket, head_bytes: int) -> bytes:
     return data
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError, TimeoutError):
-        while True:
-            async with asyncio.timeout(TUNNEL_IDLE_S):
-                data = await reader.read(READ_BYTES)
-                if not data:
-                    return
-                writer.write(data)
-                await writer.drain()
-
-
-async def _public_address(host: str, port: int) -> str:
-    """Return an address of a host. Raises NotPublicError when it is one of this network's own, and OSError."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, proto=6)
-    address = str(found[0][4][0])
-    if not ip_address(address).is_global:
-        raise NotPublicError(f"{address} is no public address")
-    return address
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, moved: Callable[[], None]) -> None:
+    with suppress(OSError):
+        while data := await reader.read(READ_BYTES):
+            writer.write(data)
+            await writer.drain()
+            moved()
 
 
 async def _refuse(connection: socket.socket, status: int, message: str) -> None:
