@@ -10,8 +10,11 @@ import httpx2
 import pytest
 from tests.e2e.conftest import StartGateway
 from tests.enforcement.outside import Watcher
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 
 from modelfence.core.dialect import Headers
+from modelfence.core.upstream import Upstream
 from modelfence.dialects.known import DIALECTS
 from modelfence.recording.lines import Line, read_line
 from modelfence.recording.reading import CallReader
@@ -139,3 +142,30 @@ async def test_what_became_of_each_line_is_counted(start, path):
     await client.close()
     await gateway.stop()
     assert b'modelfence_recorded_total{outcome="written"} 3.0' in gateway.metrics.render()
+
+
+@pytest.mark.parametrize("prompts", [False, True])
+async def test_realtime_calls_read_back_from_their_recording(start, path, prompts):
+    async def speak(connection):
+        async for _ in connection:
+            response = {"id": "resp_1", "usage": {"input_tokens": 12, "output_tokens": 7}}
+            await connection.send(json.dumps({"type": "response.created", "response": response}))
+            await connection.send(json.dumps({"type": "response.done", "response": response}))
+
+    watcher = Watcher()
+    async with serve(speak, "127.0.0.1", 0) as server:
+        upstream = Upstream("openai", "openai", "http", *server.sockets[0].getsockname(), secret="sk-upstream")
+        gateway = await start(watcher, upstreams=(upstream,), record=Recording(path, prompts=prompts))
+        headers = {"authorization": "Bearer sk-acme", "x-forwarded-for": "8.8.8.8"}
+        address = f"ws://{gateway.listen}/v1/realtime?model=gpt-realtime"
+        async with connect(address, additional_headers=headers) as connection:
+            await connection.send(json.dumps({"type": "response.create", "response": {"instructions": SECRET}}))
+            while json.loads(await connection.recv())["type"] != "response.done":
+                pass
+        await gateway.stop()
+    lines = [read_line(line) for line in path.read_bytes().removesuffix(b"\n").split(b"\n")]
+    assert [(line.status, line.usage and line.usage.output_tokens) for line in lines] == [(101, 0), (101, 7)]
+    for judged, line in zip(watcher.seen, lines, strict=True):
+        assert replace(reader_of(gateway).call_of(line, judged.call.id), fingerprint=None) == judged.call
+    assert SECRET not in path.read_text()
+    assert b'modelfence_recorded_total{outcome="written"} 2.0' in gateway.metrics.render()

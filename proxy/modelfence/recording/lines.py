@@ -75,7 +75,8 @@ class Line:
 def beginning_of(call: Call, fingerprint: Fingerprint | None, *, prompts: bool) -> bytes:
     """Return the line of a call up to where `end_of` goes, or else END.
 
-    With prompts it holds the body of the call, if that was kept; without, the fingerprint and what was read.
+    With prompts it holds the body of the call. Without, or where none was kept, because it was a form or the call was a
+    part of a realtime session, the fingerprint and what was read.
     """
     said: dict[str, object] = {
         "ts": call.at_us / 1_000_000,
@@ -88,11 +89,9 @@ def beginning_of(call: Call, fingerprint: Fingerprint | None, *, prompts: bool) 
     }
     if call.max_output_tokens is not None:
         said["max_output_tokens"] = call.max_output_tokens
-    if not prompts:
+    if not prompts or call.body is None:
         said["reading"] = {name: getattr(call.reading, name) for name in _READING}
         said["fingerprint"] = asdict(fingerprint or call.fingerprint or Fingerprint())
-        return _encoded(said)[:-1]
-    if call.body is None:
         return _encoded(said)[:-1]
     # Inside of its texts strict JSON has no line ends; between its tokens they are blanks.
     body = call.body.translate(_LINE_ENDS) if isinstance(call.body, bytes) else _encoded(call.body)
