@@ -44,8 +44,8 @@ def reading_or_none(dialect, request):
 def test_any_json_is_read_or_refused_as_malformed(name, call, data):
     body = data.draw(PROFILES[name].values() | PROFILES[name].bodies)
     reading = reading_or_none(DIALECTS[name], request_of(call, body))
-    if reading is None or reading.operation == "unknown":
-        return
+    if reading is None or reading.operation == "unknown" or (reading.input_tokens is None and "prompt" in body):
+        return  # with a stored prompt, too, what was asked is not all there
     counts = (reading.logit_bias, reading.choices, reading.tools, reading.input_tokens)
     assert all(type(count) is int and 0 <= count < 2**63 for count in counts)
     assert reading.output_tokens is None or 0 <= reading.output_tokens < 2**63

@@ -4,7 +4,7 @@ After OpenAI's API reference, with the fields that vLLM and SGLang add (`openai.
 the operation's API reads it, so that a limit which the upstream would pass over is none here either.
 
 Why a model is always needed: a stored prompt of the responses API may name one, which the fence can't see; beside
-such a prompt the model is to be named in the call.
+such a prompt the model is to be named in the call. What else is stored: `openai.stored`.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,7 @@ from modelfence.dialects.openai.additions import (
 )
 from modelfence.dialects.openai.prompt import prompt_in
 from modelfence.dialects.openai.sizes import prompts_in, size_of_input, size_of_messages, size_of_tools
+from modelfence.dialects.openai.stored import refuse_other_models, uses_stored_input, uses_stored_prompt
 from modelfence.dialects.shared.fields import (
     Body,
     array,
@@ -130,16 +131,17 @@ def _read_responses(body: Body) -> Reading:
     if boolean(body, "background"):
         # What it costs is known only to a later call, which nothing ties to this one.
         raise MalformedRequestError("Responses in the background are not supported by this service.")
-    tools = array(body, "tools")
+    refuse_other_models(body)
+    tools, is_stored = array(body, "tools"), uses_stored_prompt(body)
     return Reading(
         "responses",
         model=model(body),
         stream=boolean(body, "stream"),
         logprobs=LOGPROBS_INCLUDE in array(body, "include") or bool(integer(body, "top_logprobs", least=-1)),
         logit_bias=len(mapping(body, "logit_bias") or ()),
-        tools=len(tools),
-        reasoning=_reasoning(body),
-        input_tokens=tokens_in(size_of_input(body, tools)),
+        tools=None if is_stored and not tools else len(tools),
+        reasoning=_reasoning(body) or (None if is_stored else False),
+        input_tokens=_input_tokens(body),
         output_tokens=_output_tokens(body, FIELDS["responses"], 1, least=1),
         prompt=prompt_in("responses", body),
     )
@@ -153,7 +155,7 @@ def _read_tokens(body: Body) -> Reading:
         model=model(body) if body.get("model") is not None else None,
         tools=len(tools),
         reasoning=_reasoning(body),
-        input_tokens=tokens_in(size_of_input(body, tools)),
+        input_tokens=_input_tokens(body),
         output_tokens=0,
         prompt=prompt_in("responses", body),
     )
@@ -163,6 +165,12 @@ def _read_embeddings(body: Body) -> Reading:
     _, input_tokens = prompts_in(body, "input")
     prompt = prompt_in("embeddings", body)
     return Reading("embeddings", model=model(body), input_tokens=input_tokens, output_tokens=0, prompt=prompt)
+
+
+def _input_tokens(body: Body) -> int | None:
+    """Return what a call to the responses API brings; None where the model reads more than that."""
+    given = tokens_in(size_of_input(body, array(body, "tools")))
+    return None if uses_stored_input(body) else given
 
 
 def choices_in(body: Body, fields: Fields) -> int:
