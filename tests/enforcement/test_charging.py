@@ -304,6 +304,35 @@ async def test_a_settlement_whose_waiting_is_cancelled_is_made_later(fence, cloc
     assert await left(made) == 900
 
 
+@pytest.mark.parametrize("ran", [False, True])
+async def test_a_step_whose_waiting_is_cancelled_is_charged_once(fence, clock, ran):
+    """As when a client leaves a session while its answer pays for more."""
+
+    class Slow(Store):
+        hangs = False
+
+        async def take(self, charges, *, lease=None, after=()):
+            if self.hangs and not ran:
+                await asyncio.Event().wait()
+            taken = await super().take(charges, lease=lease, after=after)
+            if self.hangs:
+                await asyncio.Event().wait()
+            return taken
+
+    store = Slow(clock)
+    made = fence(budget(2_000), buckets=store)
+    judged = await made.judge(call(reading=STREAM))
+    store.hangs = True
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await made.extend(judged, 257)
+    store.hangs = False
+    await made.settle(judged, Usage(25, 400), status=101)
+    assert await left(made) == 1_600
+    clock.now_us += 60 * SECOND_US
+    assert await left(made) == 1_600
+
+
 async def test_a_settlement_that_never_left_is_made_in_full_however_late(fence, clock):
     store = Store(clock)
     made = fence(budget(1_000), buckets=store)

@@ -118,6 +118,9 @@ class Charging:
             if error.may_have_run:
                 reservation.may_have_stepped(lease, charges)
             raise
+        except asyncio.CancelledError:
+            reservation.may_have_stepped(lease, charges)
+            raise
         if taken.allowed:
             not_taken = {one.charge.throttle for one in taken.shadow_refused}
             reservation.stepped(to_tokens, lease, {one.bucket: one for one in charges if one.throttle not in not_taken})
