@@ -4,11 +4,12 @@ import asyncio
 import json
 import socket
 import ssl
+from dataclasses import replace
 
 import pytest
 from tests.tls_front import Authority
 from tests.wire.outside import WITHIN_S
-from tests.wire.test_realtime import CREATE, HANDSHAKE, KEY, POLICY, Api, Front, code_of, until
+from tests.wire.test_realtime import CREATE, HANDSHAKE, KEY, POLICY, Api, Front, code_of, rest_of, until
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -88,6 +89,35 @@ async def test_a_settlement_goes_on_when_the_client_leaves_meanwhile(running):
     settled = await front.watcher.settlement(2)
     assert (settled.usage.output_tokens, settled.usage.estimated) == (3, False)
     await all_settled(front)
+
+
+async def test_a_client_that_leaves_while_its_answer_pays_for_more_is_charged_once(running):
+    api = Api()
+    api.words = 2_000
+    front = await running(api.serve)
+    paying, take = asyncio.Event(), front.buckets.take
+
+    async def unheard(charges, *, lease=None, after=()):
+        taken = await take(charges, lease=lease, after=after)
+        if after:
+            paying.set()
+            await asyncio.Event().wait()
+        return taken
+
+    front.buckets.take = unheard
+    connection = await connect(front.url(), additional_headers=KEY)
+    await connection.send(CREATE)
+    reading = asyncio.create_task(rest_of(connection))
+    async with asyncio.timeout(WITHIN_S):
+        await paying.wait()
+    connection.transport.abort()
+    await reading
+    settled = await front.watcher.settlement(2)
+    await front.realtime.all_settled()
+    front.buckets.take = take
+    tokens = next(one for one in settled.judged.decision.charges if one.throttle == "tokens")
+    [balance] = (await front.buckets.take([replace(tokens, amount=0.0)])).balances
+    assert 1_000_000 - balance.left == settled.usage.output_tokens
 
 
 async def test_an_answer_that_begins_twice_is_one_and_is_settled(running):

@@ -11,9 +11,10 @@ waiting for it.
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from modelfence.core.call import Call, Credential, Reading, Usage
 from modelfence.core.client_address import Network, client_address
@@ -212,8 +213,8 @@ class Realtime:
             passed_on = (GOING_AWAY, "") if code in {POLICY_VIOLATION, FAILED} else (code, reason)
             closing = [talk.api.close(*passed_on), talk.client.close(code, reason)]
             # Begun before anything is waited for: the fence may stop now, and waits for it.
-            ending = [asyncio.create_task(one) for one in closing] + self._begin_settling_all(talk)
-            await asyncio.wait([*passing, *ending])
+            settling = self._begin(self._settle_rest(talk, passing))
+            await asyncio.wait([settling, *(asyncio.create_task(one) for one in closing)])
 
     async def _from_client(self, talk: _Talk) -> None:
         while True:
@@ -275,22 +276,25 @@ class Realtime:
     async def _settle(self, answering: _Answering, usage: Usage) -> None:
         await self._settled(answering.judged, answering.cost(usage), status=SWITCHING)
 
-    def _begin_settling_all(self, talk: _Talk) -> list[asyncio.Task[None]]:
+    async def _settle_rest(self, talk: _Talk, passing: Sequence[asyncio.Task[None]]) -> None:
         """Settle answers that never ended. One that never began is taken for one that cost its input."""
+        await asyncio.wait(passing)  # what was being paid for when they were cancelled is known only now
         left = (*talk.under_way.values(), *talk.admitted)
-        talk.under_way.clear()
-        talk.admitted.clear()
-        return [self._begin_settling(one.judged, one.cost(Usage(estimated=True)), status=SWITCHING) for one in left]
+        for one in left:
+            self._begin_settling(one.judged, one.cost(Usage(estimated=True)), status=SWITCHING)
 
     async def _settled(self, judged: Judged, usage: Usage | None, *, status: int | None) -> None:
         """Settle a call, to the end also when this is cancelled."""
         await asyncio.shield(self._begin_settling(judged, usage, status=status))
 
     def _begin_settling(self, judged: Judged, usage: Usage | None, *, status: int | None) -> asyncio.Task[None]:
-        settling = asyncio.create_task(self._fence.settle(judged, usage, status=status))
-        self._settling.add(settling)
-        settling.add_done_callback(self._has_settled)
-        return settling
+        return self._begin(self._fence.settle(judged, usage, status=status))
+
+    def _begin(self, settling: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(settling)
+        self._settling.add(task)
+        task.add_done_callback(self._has_settled)
+        return task
 
     def _has_settled(self, settling: asyncio.Task[None]) -> None:
         self._settling.discard(settling)
