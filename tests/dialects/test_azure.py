@@ -71,7 +71,7 @@ QUERIES = {
 
 def facts_of(reading):
     """Return what a reading says beside the prompt's texts."""
-    return {name: value for name, value in asdict(reading).items() if name != "prompt"}
+    return {name: value for name, value in asdict(reading).items() if name not in {"prompt", "seen_input_tokens"}}
 
 
 def request(path, body, *, query="api-version=2024-10-21", headers=()):

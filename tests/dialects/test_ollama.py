@@ -63,7 +63,7 @@ def samples():
 
 def facts_of(reading):
     """Return what a reading says beside the prompt's texts."""
-    return {name: value for name, value in asdict(reading).items() if name != "prompt"}
+    return {name: value for name, value in asdict(reading).items() if name not in {"prompt", "seen_input_tokens"}}
 
 
 def request(path, body, *, content_type="application/json"):

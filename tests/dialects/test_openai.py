@@ -110,7 +110,7 @@ def samples():
 
 def facts_of(reading):
     """Return what a reading says beside the prompt's texts."""
-    return {name: value for name, value in asdict(reading).items() if name != "prompt"}
+    return {name: value for name, value in asdict(reading).items() if name not in {"prompt", "seen_input_tokens"}}
 
 
 def request(operation, body, *, content_type="application/json"):
@@ -431,3 +431,9 @@ EVENTS = {
 @pytest.mark.parametrize(("event", "is_report"), EVENTS.items())
 def test_an_event_that_only_reports_usage_is_known_from_others(event, is_report):
     assert OPENAI.only_reports_usage(event) is is_report
+
+
+@pytest.mark.parametrize("stored", [{"previous_response_id": "resp_1"}, {"conversation": "conv_1"}])
+def test_of_a_response_that_goes_on_from_what_is_stored_the_new_words_are_sure(stored):
+    reading = OPENAI.read(request("responses", {"model": "m", "input": "12345678", **stored}))
+    assert (reading.input_tokens, reading.least_input_tokens) == (None, 2)

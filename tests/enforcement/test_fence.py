@@ -132,6 +132,15 @@ async def test_an_answer_that_never_came_costs_no_tokens_but_was_a_request(fence
     assert (await made.judge(call())).decision.rules == ("r",)
 
 
+async def test_of_a_question_that_is_seen_in_part_that_part_is_charged(fence, watcher):
+    made = fence(throttled(CUSTOMERS, unit="input_tokens", rate="100 per day"))
+    asked = call(reading=Reading("chat", input_tokens=None, seen_input_tokens=40))
+    judged = await made.judge(asked)
+    assert judged.taken.balances[0].left == 60
+    await made.settle(judged, Usage(output_tokens=9, estimated=True), status=200)
+    assert watcher.ended[0].usage == Usage(40, 9, estimated=True)
+
+
 async def test_an_estimated_answer_is_charged_with_the_estimated_question(fence, watcher):
     made = fence(throttled(CUSTOMERS, unit="input_tokens", rate="100 per day"))
     await made.settle(await made.judge(call()), Usage(output_tokens=9, estimated=True), status=200)

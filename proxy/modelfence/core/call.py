@@ -50,6 +50,13 @@ class Reading:
     output_tokens: int | None = None
     """The most tokens the call says it may be answered with, over all its choices; None where it sets no limit."""
     prompt: Prompt = field(default=Prompt(), repr=False, compare=False)
+    seen_input_tokens: int = field(default=0, repr=False, compare=False)
+    """Where the input is unknown, for the model reads what is stored elsewhere: that of what stands in the call."""
+
+    @property
+    def least_input_tokens(self) -> int:
+        """Return the input that is sure, to be charged while nothing is reported."""
+        return self.seen_input_tokens if self.input_tokens is None else self.input_tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ class Fence:
     async def settle(self, judged: Judged, usage: Usage | None, *, status: int | None) -> None:
         """Settle the reservations of an admitted call that has ended; nothing was served when `usage` is None."""
         if usage is not None and usage.estimated:
-            usage = replace(usage, input_tokens=usage.input_tokens or judged.call.reading.input_tokens or 0)
+            usage = replace(usage, input_tokens=usage.input_tokens or judged.call.reading.least_input_tokens)
         if usage is not None:
             self._learn(judged, usage)
         await self.charging.settle(judged.reservation, usage.demand() if usage else Demand())

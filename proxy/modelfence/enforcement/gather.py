@@ -121,4 +121,4 @@ def demand_of(call: Call, *, step_tokens: int, expected_tokens: int) -> Demand:
         output = step_tokens if stated is None else min(step_tokens, stated)
     else:
         output = expected_tokens * max(1, reading.choices or 1) if stated is None else stated
-    return Demand(input_tokens=reading.input_tokens or 0, output_tokens=output)
+    return Demand(input_tokens=reading.least_input_tokens, output_tokens=output)

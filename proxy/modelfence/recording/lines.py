@@ -211,7 +211,10 @@ _BY_TYPE: Mapping[object, Reader] = {
 }
 _USAGE: Mapping[str, Reader] = {one.name: _BY_TYPE[one.type] for one in fields(Usage)}
 _ALWAYS_USED = ("input_tokens", "output_tokens")
-_READING: Mapping[str, Reader] = {one.name: _BY_TYPE[one.type] for one in fields(Reading) if one.name != "prompt"}
+_NOT_RECORDED = ("prompt", "seen_input_tokens")
+_READING: Mapping[str, Reader] = {
+    one.name: _BY_TYPE[one.type] for one in fields(Reading) if one.name not in _NOT_RECORDED
+}
 _FINGERPRINT: Mapping[str, Reader] = {
     "system": _hashes,
     "earlier": _hashes,

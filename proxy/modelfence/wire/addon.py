@@ -191,7 +191,7 @@ class FenceAddon:
         """Let a stream that could not pay end with the API's own words."""
         passage = self._passages.get(flow)
         if passage is not None and passage.meter is not None:
-            input_tokens = passage.judged.call.reading.input_tokens or 0
+            input_tokens = passage.judged.call.reading.least_input_tokens
             passage.meter.end_here(with_usage=passage.reports_usage, input_tokens=input_tokens)
 
     def client_left(self, flow: http.HTTPFlow) -> None:

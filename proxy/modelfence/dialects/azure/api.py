@@ -80,8 +80,11 @@ class Azure:
         reading = _OPENAI.read(replace(_as_openai(request, place), json=body))
         if not _adds_to_prompt(request.json):
             return reading
+        seen = reading.least_input_tokens
         system = (*islice(_roles(body), _MOST_ROLES), *reading.prompt.system)
-        return replace(reading, input_tokens=None, prompt=replace(reading.prompt, system=system))
+        return replace(
+            reading, input_tokens=None, seen_input_tokens=seen, prompt=replace(reading.prompt, system=system)
+        )
 
     def reshape(self, request: Request, reshaping: Reshaping) -> Json:
         """Return the body with fields removed and limits lowered; the given one is left as it was."""

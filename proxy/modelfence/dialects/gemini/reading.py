@@ -82,6 +82,7 @@ def _read_generation(place: Place, call: Body) -> Reading:
     config = _CONFIG.read(mapping(call, "generationConfig") or {})
     thinking = thinking_of(config)
     choices, limit = choices_in(config), integer(config, "maxOutputTokens", least=1)
+    given = tokens_in(_size_of(call))
     logprobs = boolean(config, "responseLogprobs") or integer(config, "logprobs", least=0) is not None
     return Reading(
         "chat",
@@ -91,7 +92,8 @@ def _read_generation(place: Place, call: Body) -> Reading:
         choices=choices,
         tools=sum(map(_tools_in, several(call, "tools"))),
         reasoning=_is_reasoning(thinking),
-        input_tokens=None if _has_more_than_is_seen(call) else tokens_in(_size_of(call)),
+        input_tokens=None if (is_part := _has_more_than_is_seen(call)) else given,
+        seen_input_tokens=given if is_part else 0,
         output_tokens=None if limit is None else min((limit + budget_in(thinking)) * choices, _MOST_OUTPUT_TOKENS),
         prompt=prompt_of(call),
     )

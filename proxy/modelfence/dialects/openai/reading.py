@@ -133,6 +133,7 @@ def _read_responses(body: Body) -> Reading:
         raise MalformedRequestError("Responses in the background are not supported by this service.")
     refuse_other_models(body)
     tools, is_stored = array(body, "tools"), uses_stored_prompt(body)
+    given = tokens_in(size_of_input(body, tools))
     return Reading(
         "responses",
         model=model(body),
@@ -141,7 +142,8 @@ def _read_responses(body: Body) -> Reading:
         logit_bias=len(mapping(body, "logit_bias") or ()),
         tools=None if is_stored and not tools else len(tools),
         reasoning=_reasoning(body) or (None if is_stored else False),
-        input_tokens=_input_tokens(body),
+        input_tokens=None if (is_part := uses_stored_input(body)) else given,
+        seen_input_tokens=given if is_part else 0,
         output_tokens=_output_tokens(body, FIELDS["responses"], 1, least=1),
         prompt=prompt_in("responses", body),
     )
@@ -150,12 +152,14 @@ def _read_responses(body: Body) -> Reading:
 def _read_tokens(body: Body) -> Reading:
     """Read what is to be counted. No model answers, so none has to be named."""
     tools = array(body, "tools")
+    given = tokens_in(size_of_input(body, tools))
     return Reading(
         "tokens",
         model=model(body) if body.get("model") is not None else None,
         tools=len(tools),
         reasoning=_reasoning(body),
-        input_tokens=_input_tokens(body),
+        input_tokens=None if (is_part := uses_stored_input(body)) else given,
+        seen_input_tokens=given if is_part else 0,
         output_tokens=0,
         prompt=prompt_in("responses", body),
     )
@@ -165,12 +169,6 @@ def _read_embeddings(body: Body) -> Reading:
     _, input_tokens = prompts_in(body, "input")
     prompt = prompt_in("embeddings", body)
     return Reading("embeddings", model=model(body), input_tokens=input_tokens, output_tokens=0, prompt=prompt)
-
-
-def _input_tokens(body: Body) -> int | None:
-    """Return what a call to the responses API brings; None where the model reads more than that."""
-    given = tokens_in(size_of_input(body, array(body, "tools")))
-    return None if uses_stored_input(body) else given
 
 
 def choices_in(body: Body, fields: Fields) -> int:
