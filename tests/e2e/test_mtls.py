@@ -10,6 +10,8 @@ import httpx2
 import openai
 import pytest
 from tests.tls_front import Authority, TlsFront
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
@@ -260,3 +262,27 @@ async def test_another_mitmproxy_than_the_tested_one_keeps_the_fence_from_starti
     monkeypatch.setattr("mitmproxy.version.VERSION", "12.3.0")
     with pytest.raises(CannotStartError, match=r"mitmproxy 12\.3\.0 is not one of the tested versions: 12\.2\.3"):
         await start()
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "status", "judged"),
+    [
+        ("acme", None, 404, ["acme"]),  # from the stand-in API, which serves no websockets
+        ("acme", "sk-acme", 404, ["acme"]),
+        ("acme", "sk-umbrella", 401, []),
+        ("acme", "sk-nobody", 401, []),
+        ("nobody", None, 401, [""]),
+        ("nobody", "sk-acme", 401, []),
+    ],
+)
+async def test_realtime_sessions_are_judged_by_the_certificate(
+    gateway, office, watcher, certificate, key, status, judged
+):
+    context = ssl.create_default_context(cafile=office.servers.file)
+    context.load_cert_chain(getattr(office, certificate))
+    headers = {"x-forwarded-for": "8.8.8.8"} | ({"authorization": f"Bearer {key}"} if key else {})
+    address = f"wss://localhost:{gateway.listen.port}/v1/realtime?model=gpt-realtime"
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(address, ssl=context, additional_headers=headers)
+    assert refused.value.response.status_code == status
+    assert watcher.accounts == judged
