@@ -27,7 +27,7 @@ from modelfence.dialects.shared.tokens import size_of_json, tokens_in
 _READ = frozenset(
     (
         "model", "messages", "system", "max_tokens", "stream", "thinking", "tools", "tool_choice", "output_config",
-        "output_format", "fallbacks", "billing_policy", "requests",
+        "output_format", "fallbacks", "billing_policy", "requests", "mcp_servers",
     )
 )  # fmt: skip
 _INSIDE = frozenset(("type", "budget_tokens", "effort", "format", "bill_to"))
@@ -51,7 +51,7 @@ def read_message(operation: str, body: Body) -> Reading:
         operation,
         model=model(body),
         stream=boolean(body, "stream"),
-        tools=len(tools),
+        tools=len(tools) + _servers_by_themselves(body, tools),
         reasoning=_reasoning(body),
         input_tokens=tokens_in(size + (size_of_json(list(tools)) if tools else 0)),
         output_tokens=0 if operation == "tokens" else limit,
@@ -123,6 +123,11 @@ def _check_output(body: Body) -> None:
     string(config, "output_config.effort")
     mapping(config, "output_config.format")
     mapping(body, "output_format")
+
+
+def _servers_by_themselves(body: Body, tools: list[Body]) -> int:
+    """Return how many servers offer their tools without an entry among the tools, as in the older version."""
+    return max(0, len(objects(body, "mcp_servers")) - sum(tool.get("type") == "mcp_toolset" for tool in tools))
 
 
 def _reasoning(body: Body) -> bool:

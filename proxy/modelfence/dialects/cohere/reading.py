@@ -71,7 +71,6 @@ def _read_old_chat(body: Body) -> Reading:
     history = objects(body, "chat_history")
     for message in history:
         refuse_other_cases(message, _READ_OF_MESSAGES)
-    array(body, "connectors")
     texts = [string(body, name) or "" for name in ("message", "preamble")]
     results = [value for entry in (body, *history) if (value := entry.get("tool_results"))]
     said = sum(size_of_content(entry.get("message")) for entry in history)
@@ -92,7 +91,8 @@ def _chat(body: Body, size: int, prompt: Prompt) -> Reading:
         model=model(body),
         stream=boolean(body, "stream"),
         logprobs=boolean(body, "logprobs"),
-        tools=len(tools),
+        # What connectors find is shown to the model, as what tools find.
+        tools=len(tools) + len(array(body, "connectors")),
         reasoning=bool(thinking) and _kind(thinking) != "disabled",
         input_tokens=tokens_in(size + sum(map(size_of_json, shown))),
         # A budget for thinking alone leaves the answer as long as it likes.

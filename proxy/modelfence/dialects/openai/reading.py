@@ -76,7 +76,7 @@ LOGPROBS_INCLUDE = "message.output_text.logprobs"
 _READ = frozenset(
     (
         "model", "stream", "logit_bias", "tools", "functions", "reasoning", "reasoning_effort", "include",
-        "messages", "prompt", "input", "instructions", "suffix", *ADDED,
+        "messages", "prompt", "input", "instructions", "suffix", "web_search_options", *ADDED,
         *(name for fields in FIELDS.values() for name in (*fields.limits, *fields.counts, *fields.logprobs)),
     )
 )  # fmt: skip
@@ -101,7 +101,8 @@ def _read_chat(body: Body) -> Reading:
         logprobs=boolean(body, "logprobs") or bool(top_logprobs) or asks_for_probabilities(body),
         logit_bias=biases_in(body),
         choices=choices,
-        tools=len(tools),
+        # Searching the web is a tool that stands in a field of its own.
+        tools=len(tools) + (mapping(body, "web_search_options") is not None),
         reasoning=_reasoning(body),
         input_tokens=tokens_in(size_of_messages(objects(body, "messages")) + size_of_tools(tools)),
         output_tokens=_output_tokens(body, fields, choices, least=1),
