@@ -309,3 +309,14 @@ def test_an_answer_nested_beyond_reading_is_counted_without_raising(levels):
     nested += b"[" * levels + b"]" * levels + b"}}]}"
     assert_sound(usage_of(nested))
     assert_sound(usage_of(b"data: " + nested + b"\n\n", content_type="text/event-stream"))
+
+
+def test_what_a_tool_drew_comes_on_top_of_what_is_reported():
+    item = {"type": "image_generation_call", "id": "ig_1", "result": "A" * 512 * 100}
+    response = {"object": "response", "output": [item], "usage": {"input_tokens": 5, "output_tokens": 7}}
+    expected = Usage(5, 107, estimated=True)
+    assert usage_of(json.dumps(response).encode(), operation="responses") == expected
+    done = as_stream({"type": "response.output_item.done", "output_index": 0, "item": item})
+    assert usage_of(done, operation="responses", content_type=SSE) == Usage(output_tokens=100, estimated=True)
+    completed = as_stream({"type": "response.completed", "response": response})
+    assert usage_of(done + completed, operation="responses", content_type=SSE) == expected

@@ -50,6 +50,14 @@ def unread_size(message: Mapping[str, object], size: int) -> int:
     return 0 if kind == "error" or any(message.get(name) is not None for name in _ENVELOPES) else size
 
 
+def drawn_size(holder: Mapping[str, object]) -> int:
+    """Return the bytes of text that cost as much as the pictures which a tool drew for a response, or for one item."""
+    output = holder.get("output")
+    items = output if isinstance(output, list) else [holder.get("item")]
+    drawn = (item for item in items if isinstance(item, dict) and item.get("type") == "image_generation_call")
+    return sum(_size_of_media(item.get("result")) for item in drawn)
+
+
 def _unread_of_choice(choice: object) -> int:
     delta = (choice.get("delta") or choice.get("message")) if isinstance(choice, dict) else None
     if not isinstance(delta, dict):

@@ -1,7 +1,8 @@
 """What an answer of OpenAI's API cost, read while it passes.
 
 Usage stands in a plain answer's `usage`, in the last chunk of a chat stream, and in the `response` of the events that
-end a responses stream. What is counted in between: `openai.texts`.
+end a responses stream. What is counted in between: `openai.texts`. What a tool drew comes on top: it is billed by the
+model that drew it, and the usage of a response is its own model's.
 """
 
 import json
@@ -10,7 +11,7 @@ from collections.abc import Callable, Mapping
 from modelfence.core.dialect import UsageReader
 from modelfence.dialects.openai.endings import chat_ending, completion_ending
 from modelfence.dialects.openai.response_ending import ResponseEnding
-from modelfence.dialects.openai.texts import text_sizes, unread_size
+from modelfence.dialects.openai.texts import drawn_size, text_sizes, unread_size
 from modelfence.dialects.shared.counting import Ending, PlainReader, StreamReader, Tally, count_in, media_type
 from modelfence.dialects.shared.sse import EventFraming, EventParser
 from modelfence.dialects.shared.tokens import tokens_in_delta
@@ -55,9 +56,11 @@ def count(message: Mapping[str, object], size: int, tally: Tally, is_streamed: b
     if isinstance(response, dict):
         tally.served = True
         report(tally, response.get("usage"))
+        tally.size += drawn_size(response)
         return
     tally.served = tally.served or not (message.get("error") or message.get("type") == "error")
     report(tally, message.get("usage"))
+    tally.size += drawn_size(message)
 
 
 def report(tally: Tally, usage: object) -> None:
