@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
+import certifi
+
 from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestError, Outgoing, Request
 from modelfence.core.upstream import Upstream
 from modelfence.wire.outgoing import CREDENTIALS, without_credential
@@ -110,8 +112,8 @@ async def open_upstream(upstream: Upstream, dialect: Dialect, handshake: Handsha
 
 @cache
 def _verifying(ca: str | None) -> ssl.SSLContext:
-    """Return what verifies upstreams. Once for each authority: all that are known take milliseconds to read."""
-    return ssl.create_default_context(cafile=ca)
+    """Return what verifies upstreams, by mitmproxy's list where there is no `ca`; once, as reading it takes a while."""
+    return ssl.create_default_context(cafile=ca or certifi.where())
 
 
 def _asking(upstream: Upstream, dialect: Dialect, handshake: Handshake, *, path: str, key: str) -> bytes:
