@@ -154,7 +154,8 @@ async def test_realtime_calls_read_back_from_their_recording(start, path, prompt
 
     watcher = Watcher()
     async with serve(speak, "127.0.0.1", 0) as server:
-        upstream = Upstream("openai", "openai", "http", *server.sockets[0].getsockname(), secret="sk-upstream")
+        host, port = server.sockets[0].getsockname()
+        upstream = Upstream("openai", "openai", "http", host, port, secret="sk-upstream")
         gateway = await start(watcher, upstreams=(upstream,), record=Recording(path, prompts=prompts))
         headers = {"authorization": "Bearer sk-acme", "x-forwarded-for": "8.8.8.8"}
         address = f"ws://{gateway.listen}/v1/realtime?model=gpt-realtime"

@@ -5,6 +5,7 @@ import json
 import socket
 import ssl
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.tls_front import Authority
@@ -28,7 +29,7 @@ def begun(name: str) -> str:
 @pytest.fixture
 async def running():
     """A function that puts a front before a stand-in API; both end with the test."""
-    servers = []
+    servers: list[Any] = []
 
     async def start(serving, policy: str = PLENTY) -> Front:
         server = await serve(serving, "127.0.0.1", 0)
@@ -189,7 +190,7 @@ async def test_a_client_that_never_reads_keeps_no_connection_once_its_session_en
 @pytest.fixture
 async def answered():
     """A function that returns how a handshake is answered when the upstream answers with these bytes."""
-    servers = []
+    servers: list[Any] = []
 
     async def answered(data: bytes) -> bytes:
         async def serving(reader, writer):
