@@ -82,11 +82,11 @@ class Replay:
                 self._expected.learn(account, reading.operation, line.usage.output_tokens // choices)
                 return line.usage
             # As the loop does: what the fence counted itself has no input in it.
-            return replace(line.usage, input_tokens=line.usage.input_tokens or reading.input_tokens or 0)
+            return replace(line.usage, input_tokens=line.usage.input_tokens or reading.least_input_tokens)
         caps = (reading.output_tokens, judged.decision.reshaping.cap.get("output_tokens"))
         limits = [cap for cap in caps if cap is not None]
         output = min((self._expected.of(account, reading.operation) * choices, *limits))
-        return Usage(reading.input_tokens or 0, output, estimated=True)
+        return Usage(reading.least_input_tokens, output, estimated=True)
 
 
 class UnfailingStore:
