@@ -51,6 +51,8 @@ class Api:
         self.closed = asyncio.Event()
         self.words = 3
         self.begins_by_itself = False
+        self.refuses: dict[str, str] | None = None
+        """The error with which it answers whoever asks for an answer."""
         self.port = 0
 
     async def serve(self, connection: ServerConnection) -> None:
@@ -63,7 +65,9 @@ class Api:
                 await self.answer(connection, "resp_self")
             async for message in connection:
                 self.received.append(message)
-                if json.loads(message)["type"] == "response.create":
+                if json.loads(message)["type"] == "response.create" and self.refuses is not None:
+                    await connection.send(json.dumps({"type": "error", "error": self.refuses}))
+                elif json.loads(message)["type"] == "response.create":
                     await self.answer(connection, f"resp_{len(self.received)}")
         except ConnectionClosed:
             pass
@@ -248,6 +252,37 @@ async def test_answers_are_throttled_one_by_one(front, api):
     assert error["code"] == "rate_limit_exceeded"
     assert "Six an hour, please." in error["message"]
     assert len(api.received) == 5
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({}, {"code": "conversation_already_has_active_response"}),
+        ({"event_id": "mine"}, {"code": "invalid_value", "event_id": "mine"}),
+    ],
+)
+async def test_what_the_api_does_not_answer_costs_nothing_and_ends_nothing(start, api, asked, error):
+    api.refuses = error
+    front = await start(policy=POLICY.replace("6 per hour", "1000 per hour"))
+    async with connect(front.url(), additional_headers=KEY) as connection:
+        for _ in range(20):
+            await connection.send(json.dumps({"type": "response.create", **asked}))
+            await until(connection, "error")
+        api.refuses = None
+        await connection.send(CREATE)
+        await until(connection, "response.done")
+        usages = [(await front.watcher.settlement(nth)).usage for nth in range(2, 23)]
+    assert usages[:20] == [None] * 20
+    assert usages[20].output_tokens == 3
+
+
+async def test_an_error_about_something_else_changes_nothing(start, api):
+    api.refuses = {"code": "invalid_value", "event_id": "other"}
+    front = await start()
+    async with connect(front.url(), additional_headers=KEY) as connection:
+        await connection.send(json.dumps({"type": "response.create", "event_id": "mine"}))
+        await until(connection, "error")
+    assert (await front.watcher.settlement(2)).usage is not None
 
 
 async def test_an_answer_that_nobody_asked_for_is_judged_before_a_word_of_it_goes_on(start, api):

@@ -14,6 +14,8 @@ class Asked:
     reading: Reading
     is_answered: bool
     """An answer begins with it; else it only changes how later ones are made."""
+    name: str = ""
+    """By which the API says that it does not answer it; empty where the client gives none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Said:
     """So many more of it have passed."""
     usage: Usage | None = None
     """What it cost, now that it has ended."""
+    unanswered: str | None = None
+    """The name of what was asked for and is not going to be answered; empty is what was asked for last."""
 
 
 class Session(Protocol):

@@ -48,6 +48,8 @@ class _Answering:
 
     judged: Judged
     tokens: int = 0
+    name: str = ""
+    """By which the API says that it does not answer it."""
 
     def cost(self, usage: Usage) -> Usage:
         """Return what it cost. What passed was counted; an input nobody reported is what the request was read as."""
@@ -223,7 +225,7 @@ class Realtime:
             if asked is not None:
                 judged = await self._judge(talk, asked.reading)
                 if asked.is_answered:
-                    talk.admitted.append(_Answering(judged))
+                    talk.admitted.append(_Answering(judged, name=asked.name))
                     _refuse_too_many(talk)
                 else:
                     await self._settled(judged, Usage(), status=None)
@@ -233,6 +235,8 @@ class Realtime:
         while True:
             message = await talk.api.receive()
             said = talk.session.from_upstream(message)
+            if said.unanswered is not None and (left := _left(talk, said.unanswered)) is not None:
+                await self._settled(left.judged, None, status=None)
             if said.begins and said.answer not in talk.under_way:
                 # What nobody asked for, the API began by itself; it is judged before a word of it goes on.
                 answering = talk.admitted.pop(0) if talk.admitted else None
@@ -334,6 +338,14 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _left(talk: _Talk, name: str) -> _Answering | None:
+    """Take what the API does not answer out of what was admitted; None when nothing there is meant."""
+    for at in reversed(range(len(talk.admitted))):
+        if not name or talk.admitted[at].name == name:
+            return talk.admitted.pop(at)
+    return None
 
 
 def _refuse_too_many(talk: _Talk) -> None:

@@ -9,6 +9,7 @@ Rule: a message that the fence can't read does not go on; nothing the upstream s
 
 import json
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -30,6 +31,8 @@ MAX_ITEMS = 32
 _PROTOCOL = "sec-websocket-protocol"
 _PROTOCOLS = {"realtime", "openai-beta.realtime-v1"}
 _NO_LIMIT = "inf"
+_SPEAKS_ALREADY = "conversation_already_has_active_response"
+"""The error that answers a client who asks for an answer while one is given."""
 _READ = ("type", "session", "response", "item", "audio", "model")
 _AUDIO_DELTAS = ("response.audio.delta", "response.output_audio.delta")
 
@@ -84,7 +87,8 @@ class OpenAISession:
             case "session.update":
                 return self._update(mapping(body, "session") or {})
             case "response.create":
-                return Asked(self._answer(mapping(body, "response") or {}), is_answered=True)
+                reading = self._answer(mapping(body, "response") or {})
+                return Asked(reading, is_answered=True, name=string(body, "event_id") or "")
             case "conversation.item.create":
                 self._take(mapping(body, "item") or {})
             case "input_audio_buffer.append":
@@ -102,19 +106,9 @@ class OpenAISession:
         kind = body.get("type") if isinstance(body, dict) else None
         if kind == "session.updated":
             self._settings.granted(session if isinstance(session := body.get("session"), dict) else {})
-        if not isinstance(kind, str) or not kind.startswith("response."):
-            return Said()
-        response = body.get("response")
-        if isinstance(response, dict) and isinstance(name := response.get("id"), str):
-            if kind == "response.done":
-                return Said(name, usage=_usage(response.get("usage")))
-            return Said(name, begins=kind == "response.created")
-        name, delta = body.get("response_id"), body.get("delta")
-        if not isinstance(name, str) or not isinstance(delta, str):
-            return Said()
-        size = size_of_media(len(delta)) if kind in _AUDIO_DELTAS else 0
-        # What is spoken is told twice, as sound and as a transcript.
-        return Said(name, tokens=tokens_in(size) if size else tokens_in_delta(size_of(delta)))
+        if kind == "error":
+            return Said(unanswered=_unanswered(body.get("error")))
+        return _said(kind, body) if isinstance(kind, str) and kind.startswith("response.") else Said()
 
     def refuse(self, refusal: Refusal) -> str:
         """Return the API's own message that something went wrong."""
@@ -180,6 +174,30 @@ def _limit(body: Body) -> int | None:
         if (limit := integer(body, name, least=1)) is not None:
             limits.append(limit)
     return max(limits, default=None)
+
+
+def _said(kind: str, body: Mapping[str, object]) -> Said:
+    """Return what an event of an answer tells."""
+    response = body.get("response")
+    if isinstance(response, dict) and isinstance(name := response.get("id"), str):
+        if kind == "response.done":
+            return Said(name, usage=_usage(response.get("usage")))
+        return Said(name, begins=kind == "response.created")
+    name, delta = body.get("response_id"), body.get("delta")
+    if not isinstance(name, str) or not isinstance(delta, str):
+        return Said()
+    size = size_of_media(len(delta)) if kind in _AUDIO_DELTAS else 0
+    # What is spoken is told twice, as sound and as a transcript.
+    return Said(name, tokens=tokens_in(size) if size else tokens_in_delta(size_of(delta)))
+
+
+def _unanswered(error: object) -> str | None:
+    """Return which event of the client an error is about; empty for the last that asked for an answer."""
+    if not isinstance(error, dict):
+        return None
+    if isinstance(name := error.get("event_id"), str) and name:
+        return name
+    return "" if error.get("code") == _SPEAKS_ALREADY else None
 
 
 def _usage(usage: object) -> Usage:
