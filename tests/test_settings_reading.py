@@ -117,6 +117,26 @@ def test_usage_is_asked_for_on_streams_unless_the_upstream_says_no(tmp_path):
     assert [upstream.stream_usage for upstream in settings.upstreams] == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("host", "dialect"),
+    {
+        "api.openai.com": "openai",
+        "llm.example.com": "openai",
+        "API.anthropic.com": "anthropic",
+        "api.anthropic.com.example.com": "openai",
+        "generativelanguage.googleapis.com": "gemini",
+        "mine.openai.azure.com": "azure",
+        "bedrock-runtime.eu-central-1.amazonaws.com": "bedrock",
+        "api.cohere.com": "cohere",
+        "api.mistral.ai": "mistral",
+    }.items(),
+)
+def test_a_url_alone_speaks_what_its_host_is_known_for(host, dialect):
+    settings, problems = load(None, {}, {"upstreams": f"https://{host}"})
+    assert settings is not None, problems
+    assert [(one.name, one.dialect, one.host) for one in settings.upstreams] == [(dialect, dialect, host.lower())]
+
+
 def test_one_upstream_can_be_given_by_its_url_alone():
     settings, _ = load(None, {}, {"upstreams": "https://api.openai.com"})
     (upstream,) = settings.upstreams

@@ -13,6 +13,14 @@ from modelfence.core.upstream import Upstream
 from modelfence.document import Node
 
 DIALECTS = ("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock", "ollama")
+_HOSTS = {
+    "azure": re.compile(r".+\.openai\.azure\.com|.+\.cognitiveservices\.azure\.com"),
+    "mistral": re.compile(r"api\.mistral\.ai"),
+    "anthropic": re.compile(r"api\.anthropic\.com"),
+    "cohere": re.compile(r"api\.cohere\.(?:com|ai)"),
+    "gemini": re.compile(r"generativelanguage\.googleapis\.com"),
+    "bedrock": re.compile(r"bedrock-runtime(?:-fips)?\..+\.amazonaws\.com(?:\.cn)?"),
+}
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
@@ -28,10 +36,13 @@ type Written = tuple[Upstream, str | None, Node]
 
 def upstreams_in(node: Node, folder: Path) -> tuple[Written, ...]:
     """Return the upstreams of a list. Paths in it are relative to the folder."""
-    # A single URL, as the flag gives it, is one upstream that speaks OpenAI's dialect.
+    # A single URL, as the flag gives it, is one upstream that speaks what its host is known for, or else OpenAI's.
     if not node.is_list:
         url = _url(node)
-        return () if url is None else ((Upstream("openai", "openai", *url), None, node),)
+        if url is None:
+            return ()
+        dialect = next((name for name, host in _HOSTS.items() if host.fullmatch(url[1].lower())), "openai")
+        return ((Upstream(dialect, dialect, *url), None, node),)
     written = [one for item in node.items() if (one := _upstream(item, folder)) is not None]
     for at, (upstream, _variable, item) in enumerate(written):
         for other, _other_variable, _other_item in written[:at]:

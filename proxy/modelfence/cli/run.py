@@ -37,7 +37,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help=f"settings (default: {DEFAULT_CONFIG}, where there is one)"
     )
-    parser.add_argument("--upstream", metavar="URL", help="the one API to protect; it speaks OpenAI's dialect")
+    parser.add_argument(
+        "--upstream", metavar="URL", help="the one API to protect, known by its host; any other is OpenAI's"
+    )
     parser.add_argument(
         "--egress", action="store_true", help="be the callers' HTTP proxy: they ask for a tunnel to the API's own name"
     )
