@@ -63,7 +63,9 @@ async def public_address(host: str, port: int) -> str:
     ip = ip_address(address)
     if isinstance(ip, IPv6Address) and ip in _TRANSLATED:
         ip = IPv4Address(int(ip) & 0xFFFF_FFFF)
-    if not ip.is_global or ip.is_multicast:
+    # Older Pythons take for global what is a way to an IPv4 address, whichever that is.
+    leads_on = isinstance(ip, IPv6Address) and (ip.sixtofour or ip.teredo)
+    if leads_on or not ip.is_global or ip.is_multicast:
         raise NotPublicError(f"{address} is no public address")
     return address
 
