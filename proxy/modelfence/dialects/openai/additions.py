@@ -19,6 +19,7 @@ PROBABILITIES = (
 """What `remove: [logprobs]` takes along, beside OpenAI's own fields."""
 BIASES = ("logit_bias", "allowed_token_ids", "logits_processors", "custom_logit_processor")
 """What `remove: [logit_bias]` takes along, too."""
+_PROBABILITIES, _BIASES = frozenset(PROBABILITIES), frozenset(BIASES)
 SCHEMAS = ("guided_json", "structured_outputs", "json_schema")
 """Where an answer's fields are prescribed."""
 ADDED = (*PROBABILITIES, *BIASES, *SCHEMAS, "min_tokens", "extra_body")
@@ -26,6 +27,8 @@ ADDED = (*PROBABILITIES, *BIASES, *SCHEMAS, "min_tokens", "extra_body")
 
 def asks_for_probabilities(body: Body) -> bool:
     """Say whether an added field asks for the probabilities of tokens, or for what they are made from."""
+    if _PROBABILITIES.isdisjoint(body):
+        return False  # as nearly always
     flags = [boolean(body, name) for name in ("return_logprob", "return_hidden_states")]
     # Of the prompt's, 0 asks for those of the tokens themselves; a start of -1 is the one that shows none of them.
     prompt = integer(body, "prompt_logprobs", least=-1)
@@ -36,6 +39,8 @@ def asks_for_probabilities(body: Body) -> bool:
 
 def biases_in(body: Body) -> int:
     """Return how many entries move or restrict the probabilities of tokens."""
+    if _BIASES.isdisjoint(body):
+        return 0
     processor = string(body, "custom_logit_processor")
     lists = (array(body, name) for name in ("allowed_token_ids", "logits_processors"))
     return len(mapping(body, "logit_bias") or ()) + sum(map(len, lists)) + bool(processor)

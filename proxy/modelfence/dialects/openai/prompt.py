@@ -96,7 +96,9 @@ def _prompts(value: Json) -> Iterator[str]:
 
 def _names_prescribed(body: Body) -> tuple[str, ...]:
     """Return the names of the fields that an answer is to have, by whichever of the fields that prescribe them."""
-    schemas = [_parsed(body.get(name)) for name in _SCHEMAS]
+    schemas = [_parsed(body[name]) for name in _SCHEMAS if name in body]
+    if not schemas:
+        return ()
     inside = [_parsed(schema.get("json")) for schema in schemas if isinstance(schema, dict)]
     return tuple(dict.fromkeys(name for schema in (*schemas, *inside) for name in _names_of_schema(schema)))[
         :_MOST_NAMES
