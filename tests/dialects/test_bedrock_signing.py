@@ -39,7 +39,7 @@ def _same_time(monkeypatch):
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: NOW)
 
 
-JSON = ("content-type", "application/json")
+JSON = (b"Content-Type", b"application/json")
 REQUESTS = {
     "a call": Outgoing("POST", HOST, PATH, "", (JSON,), b'{"messages": []}'),
     "a colon as it is": Outgoing("POST", HOST, PATH.replace("%3A", ":"), "", (JSON,), b"{}"),
@@ -50,10 +50,12 @@ REQUESTS = {
         HOST,
         PATH,
         "",
-        (JSON, ("x-amzn-bedrock-trace", "  ENABLED   now "), ("x-amzn-trace-id", "Root=1")),
+        (JSON, (b"x-amzn-bedrock-trace", b"  ENABLED   now "), (b"x-amzn-trace-id", b"Root=1")),
         b"{}",
     ),
-    "a header given twice": Outgoing("POST", HOST, PATH, "", (JSON, ("x-amz-meta", "b"), ("x-amz-meta", "a")), b"{}"),
+    "a header given twice": Outgoing(
+        "POST", HOST, PATH, "", (JSON, (b"x-amz-meta", b"b"), (b"x-amz-meta", b"a")), b"{}"
+    ),
     "another port": Outgoing("POST", HOST + ":8443", PATH, "", (JSON,), "grüße".encode()),
 }
 

@@ -68,10 +68,16 @@ class Outgoing:
     """Host and port, as the Host header names them."""
     path: str
     query: str
-    headers: Headers
+    fields: Sequence[tuple[bytes, bytes]]
+    """Its headers, as they are sent."""
     body: bytes
     received: Headers = ()
     """The caller's headers as they came, his credential among them."""
+
+    @property
+    def headers(self) -> Headers:
+        """Return the headers as a dialect reads them. Only who signs a request looks at them."""
+        return [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in self.fields]
 
 
 @dataclass(frozen=True, slots=True)

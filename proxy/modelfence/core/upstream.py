@@ -42,7 +42,9 @@ def choose(upstreams: Sequence[Upstream], path: str) -> tuple[Upstream, str] | N
 
     A prefix matches whole segments, and the longest one that matches wins.
     """
-    for upstream in sorted(upstreams, key=lambda upstream: -len(upstream.prefix)):
-        if path == upstream.prefix or path.startswith(upstream.prefix + "/"):
-            return upstream, path[len(upstream.prefix) :] or "/"
-    return None
+    chosen: Upstream | None = None
+    for one in upstreams:
+        matches = path == one.prefix or path.startswith(one.prefix + "/")
+        if matches and (chosen is None or len(one.prefix) > len(chosen.prefix)):
+            chosen = one
+    return None if chosen is None else (chosen, path[len(chosen.prefix) :] or "/")

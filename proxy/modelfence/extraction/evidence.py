@@ -26,7 +26,7 @@ Everything is bounded and expires (`Bounds` and the constants here). Nothing gro
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Protocol
 from zlib import crc32
@@ -139,19 +139,10 @@ class Tally:
 
     def copy(self) -> "Tally":
         """Return one that goes on by itself."""
-        return Tally(
-            self.calls,
-            self.deep,
-            self.repeated,
-            self.templated,
-            self.phrased,
-            self.probes,
-            self.repeated_probes,
-            self.answers,
-            self.output_tokens,
-            self.hours,
-            self.hours_before,
-        )
+        return Tally(*(getattr(self, name) for name in _TALLIED))
+
+
+_TALLIED = tuple(one.name for one in fields(Tally))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from functools import cache
 
 import certifi
 
-from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestError, Outgoing, Request
+from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Outgoing, Request
 from modelfence.core.upstream import Upstream
 from modelfence.wire.outgoing import CREDENTIALS, without_credential
 from modelfence.wire.sanitise import check_request, framing, passed_on
@@ -123,8 +123,7 @@ def _asking(upstream: Upstream, dialect: Dialect, handshake: Handshake, *, path:
     fields = [(name, value) for name, value in passed_on(handshake.fields) if name.lower() not in dropped]
     query = without_credential(handshake.request.query) if replaced else handshake.request.query
     if upstream.secret is not None:
-        headers: Headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in fields]
-        outgoing = Outgoing("GET", upstream.authority, upstream.base_path + path, query, headers, b"")
+        outgoing = Outgoing("GET", upstream.authority, upstream.base_path + path, query, tuple(fields), b"")
         fields += [
             (name.encode(), value.encode()) for name, value in dialect.credential_headers(upstream.secret, outgoing)
         ]

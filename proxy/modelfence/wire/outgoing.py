@@ -29,6 +29,7 @@ from modelfence.wire.sanitise import Fields, passed_on
 _METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
 CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS | BILLING_HEADERS | SIGNATURE_HEADERS)
 _REPLACED = frozenset((b"host", b"content-length", b"content-encoding", b"accept-encoding"))
+_REPLACED_WITH_KEYS = _REPLACED | CREDENTIALS
 
 
 def address(
@@ -44,7 +45,7 @@ def address(
     asking = dialect.asking_for_usage(replace(request, json=shaped))
     wanted = shaped if asking is None or not upstream.stream_usage else asking
     body = request.body if wanted == request.json else json.dumps(wanted, ensure_ascii=False).encode()
-    replaced = _REPLACED if upstream.secret is None else _REPLACED | CREDENTIALS
+    replaced = _REPLACED if upstream.secret is None else _REPLACED_WITH_KEYS
     fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]
     fields.insert(0, (b"Host", _host(message) if signed else upstream.authority.encode()))
     # Counting reads the answer as it passes, so it is asked for without compression.
@@ -55,8 +56,7 @@ def address(
     path, query = upstream.base_path + request.path, request.query
     if upstream.secret is not None:
         query = without_credential(query)
-        headers = [(name.decode("ascii").lower(), value.decode("latin-1")) for name, value in fields]
-        outgoing = Outgoing(message.method, upstream.authority, path, query, headers, body, request.headers)
+        outgoing = Outgoing(message.method, upstream.authority, path, query, tuple(fields), body, request.headers)
         credential = dialect.credential_headers(upstream.secret, outgoing)
         fields += [(name.encode(), value.encode()) for name, value in credential]
     data = message.data
