@@ -38,6 +38,7 @@ from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
+from modelfence.wire.apis import Apis
 from modelfence.wire.guard import Bounds
 from modelfence.wire.realtime import Realtime
 from modelfence.wire.runner import Proxy, Served, listen
@@ -153,25 +154,15 @@ async def serve_fence(upstream_port: int) -> int:
         clock_us=now_us,
         jitter=random.random,
     )
-    addon = FenceAddon(
-        fence,
-        upstreams=[Upstream("openai", "openai", "http", "127.0.0.1", upstream_port, secret="sk-real")],  # noqa: S106
-        dialects={"openai": OpenAI()},
+    apis = Apis(
+        [Upstream("openai", "openai", "http", "127.0.0.1", upstream_port, secret="sk-real")],  # noqa: S106
+        {"openai": OpenAI()},
         trusted_proxies=(),
-        max_request_bytes=1 << 20,
         observers=[metrics],
         clock_us=now_us,
     )
-    realtime = Realtime(
-        fence,
-        upstreams=(),
-        dialects={},
-        realtime={},
-        trusted_proxies=(),
-        message_bytes=1 << 20,
-        observers=[],
-        clock_us=now_us,
-    )
+    addon = FenceAddon(fence, apis, max_request_bytes=1 << 20)
+    realtime = Realtime(fence, apis, realtime={}, message_bytes=1 << 20)
     listening = listen("127.0.0.1", 0)
     proxy = Proxy(
         Served(addon, realtime), listening, bounds=Bounds(head_bytes=65536, request_bytes=1 << 20), idle_s=600

@@ -33,6 +33,7 @@ from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.settings import Address, CannotStartError, Settings
 from modelfence.wire.addon import FenceAddon
+from modelfence.wire.apis import Apis
 from modelfence.wire.egress import NAME as AUTHORITY
 from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.guard import Bounds, require_tested_version
@@ -146,28 +147,18 @@ class Gateway:
         """Return what serves requests to these upstreams."""
         settings = self.settings
         dialects = certified(DIALECTS, self.parts.accounts.owner) if settings.tls.client_ca else DIALECTS
-        addon = FenceAddon(
-            self.fence,
-            upstreams=upstreams,
-            dialects=dialects,
+        apis = Apis(
+            upstreams,
+            dialects,
             trusted_proxies=settings.trusted_proxies,
-            max_request_bytes=settings.limits.request_bytes,
-            observers=self._watching,
-            clock_us=now_us,
-            hidden=REASONING,
-            keeps_bodies=settings.record.path is not None and settings.record.prompts,
-        )
-        realtime = Realtime(
-            self.fence,
-            upstreams=upstreams,
-            dialects=dialects,
-            realtime=REALTIME,
-            trusted_proxies=settings.trusted_proxies,
-            message_bytes=settings.limits.request_bytes,
             observers=self._watching,
             clock_us=now_us,
             hidden=REASONING,
         )
+        limits, record = settings.limits, settings.record
+        keeps_bodies = record.path is not None and record.prompts
+        addon = FenceAddon(self.fence, apis, max_request_bytes=limits.request_bytes, keeps_bodies=keeps_bodies)
+        realtime = Realtime(self.fence, apis, realtime=REALTIME, message_bytes=limits.request_bytes)
         return Served(addon, realtime)
 
     async def stop(self) -> None:

@@ -20,6 +20,7 @@ from modelfence.dialects.openai.realtime import OpenAIRealtime
 from modelfence.enforcement.fence import Fence
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
+from modelfence.wire.apis import Apis
 from modelfence.wire.guard import Bounds
 from modelfence.wire.realtime import Realtime
 from modelfence.wire.runner import Proxy, Served, listen
@@ -266,26 +267,19 @@ class RunningFence:
             clock_us=lambda: self.now_us,
             jitter=lambda: 0.0,
         )
-        self.addon = FenceAddon(
-            self.fence,
-            upstreams=upstreams,
-            dialects={"openai": dialect or OpenAI()},
+        apis = Apis(
+            upstreams,
+            {"openai": dialect or OpenAI()},
             trusted_proxies=trusted_proxies,
-            max_request_bytes=bounds.request_bytes,
             observers=[self.watcher],
             clock_us=lambda: self.now_us,
-            hidden=hidden,
-            hook_deadline_s=hook_deadline_s,
+            hidden=hidden or {},
+        )
+        self.addon = FenceAddon(
+            self.fence, apis, max_request_bytes=bounds.request_bytes, hook_deadline_s=hook_deadline_s
         )
         self.realtime = Realtime(
-            self.fence,
-            upstreams=upstreams,
-            dialects={"openai": dialect or OpenAI()},
-            realtime={"openai": OpenAIRealtime()},
-            trusted_proxies=trusted_proxies,
-            message_bytes=bounds.request_bytes,
-            observers=[self.watcher],
-            clock_us=lambda: self.now_us,
+            self.fence, apis, realtime={"openai": OpenAIRealtime()}, message_bytes=bounds.request_bytes
         )
         listening = listen(host, 0)
         self.port = listening.getsockname()[1]

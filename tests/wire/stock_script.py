@@ -15,6 +15,7 @@ from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
+from modelfence.wire.apis import Apis
 from modelfence.wire.stock import StockRunner
 
 
@@ -47,15 +48,8 @@ fence = Fence(
     jitter=lambda: 0.0,
 )
 upstream = Upstream("openai", "openai", "http", "127.0.0.1", int(os.environ["UPSTREAM_PORT"]), secret="sk-real")
+apis = Apis([upstream], {"openai": OpenAI()}, trusted_proxies=(), observers=[], clock_us=now_us)
 addons = [
-    FenceAddon(
-        fence,
-        upstreams=[upstream],
-        dialects={"openai": OpenAI()},
-        trusted_proxies=(),
-        max_request_bytes=100_000,
-        observers=[],
-        clock_us=now_us,
-    ),
+    FenceAddon(fence, apis, max_request_bytes=100_000),
     StockRunner(),
 ]

@@ -20,6 +20,7 @@ from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.realtime import OpenAIRealtime
 from modelfence.enforcement.fence import Fence
 from modelfence.policy.compile import compile_text
+from modelfence.wire.apis import Apis
 from modelfence.wire.realtime import Realtime
 
 POLICY = """
@@ -103,16 +104,15 @@ class Front:
             compiled.policy, accounts=Accounts(), geo=Geo(), buckets=self.buckets, local_buckets=self.buckets,
             detector=Unwary(), observers=[self.watcher], clock_us=lambda: 0, jitter=lambda: 0.0,
         )  # fmt: skip
-        self.realtime = Realtime(
-            self.fence,
-            upstreams=[upstream or Upstream("openai", "openai", "http", "127.0.0.1", port, prefix="/api", secret=key)],
-            dialects={"openai": OpenAI()},
-            realtime={"openai": OpenAIRealtime()},
+        apis = Apis(
+            [upstream or Upstream("openai", "openai", "http", "127.0.0.1", port, prefix="/api", secret=key)],
+            {"openai": OpenAI()},
             trusted_proxies=(),
-            message_bytes=MESSAGE_BYTES,
             observers=[self.watcher],
             clock_us=lambda: 1_790_000_000_000_000,
-            idle_s=idle_s,
+        )
+        self.realtime = Realtime(
+            self.fence, apis, realtime={"openai": OpenAIRealtime()}, message_bytes=MESSAGE_BYTES, idle_s=idle_s
         )
         self.left_to_the_guard: list[bytes] = []
         self.port = 0

@@ -7,9 +7,8 @@ is guarded by `fail_closed`.
 import asyncio
 import logging
 import re
-import secrets
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,15 +18,15 @@ from mitmproxy import ctx, exceptions, http
 from mitmproxy.net.http.http1 import expected_http_body_size
 
 from modelfence.core.call import Call, Reading, Usage
-from modelfence.core.client_address import Network, client_address
 from modelfence.core.decision import Effect
-from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestError, Refusal, Request
+from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestError, Request
 from modelfence.core.hiding import Hidden
 from modelfence.core.strict_json import parse
-from modelfence.core.upstream import Upstream, choose
+from modelfence.core.upstream import Upstream
 from modelfence.enforcement.fence import Fence
-from modelfence.enforcement.ports import Judged, Observer, Passing
+from modelfence.enforcement.ports import Judged, Passing
 from modelfence.wire import fail_closed, outgoing
+from modelfence.wire.apis import FAULT, NO_UPSTREAM, Apis
 from modelfence.wire.bodies import check_encoding, decode, unasked_encoding
 from modelfence.wire.hiding import WholeAnswer, hidden_in, hide_in_event
 from modelfence.wire.meter import Meter
@@ -36,10 +35,8 @@ from modelfence.wire.whole_events import WholeEvents
 
 log = logging.getLogger(__name__)
 
-_NO_UPSTREAM = "none"
 _LIMITS = re.compile(rb"(?:x|anthropic)-ratelimit-", re.IGNORECASE)
 """How the names of headers begin that tell what is left of a limit."""
-_FAULT = "The service can't check this request right now; try again shortly."
 _FIRST_FINAL_STATUS = 200
 _FIRST_STATUS_THAT_COSTS_NOTHING = 300
 _FIRST_STATUS_OF_OURS = 500
@@ -70,33 +67,20 @@ class Passage:
 class FenceAddon:
     """One fence in front of its upstreams, as a mitmproxy addon."""
 
-    def __init__(  # noqa: PLR0913 - what the wire needs, by keyword
+    def __init__(
         self,
         fence: Fence,
+        apis: Apis,
         *,
-        upstreams: Sequence[Upstream],
-        dialects: Mapping[str, Dialect],
-        trusted_proxies: Sequence[Network],
         max_request_bytes: int,
-        observers: Sequence[Observer],
-        clock_us: Callable[[], int],
-        hidden: Mapping[str, Hidden] | None = None,
         keeps_bodies: bool = False,
         hook_deadline_s: float = fail_closed.HOOK_DEADLINE_S,
     ) -> None:
-        """`hidden` says for each dialect where reasoning is shown.
-
-        `keeps_bodies` hands the text of each request that was read as JSON to the observers, along with its call.
-        """
+        """`keeps_bodies` hands the text of each request that was read as JSON to the observers, along with its call."""
         self.hook_deadline_s = hook_deadline_s
         self._fence = fence
-        self._upstreams = upstreams
-        self._dialects = dialects
-        self._trusted_proxies = trusted_proxies
+        self._apis = apis
         self._max_request_bytes = max_request_bytes
-        self._observers = observers
-        self._clock_us = clock_us
-        self._hidden = hidden or {}
         self._keeps_bodies = keeps_bodies
         self._passages: WeakKeyDictionary[http.HTTPFlow, Passage] = WeakKeyDictionary()
         self._settling = 0
@@ -124,10 +108,7 @@ class FenceAddon:
         if flow.response or flow.error:
             return
         try:
-            chosen = choose(self._upstreams, _path_of(flow.request))
-            if chosen is None:
-                raise MalformedRequestError("Nothing is served under this path.", status=404)  # noqa: TRY301
-            await self._judge(flow, *chosen)
+            await self._judge(flow, *self._apis.chosen(_path_of(flow.request)))
         except MalformedRequestError as error:
             flow.response = self._reject(flow, error)
 
@@ -167,7 +148,7 @@ class FenceAddon:
         passage.meter = Meter(reader, counts=counts, events=events, hides=hidden is not None)
         flow.response.stream = passage.meter
         passage.first_byte_at = time.monotonic()
-        for observer in self._observers:
+        for observer in self._apis.observers:
             observer.answer_began()
 
     @fail_closed.ends_at_once
@@ -218,10 +199,9 @@ class FenceAddon:
 
     def failed(self, flow: http.HTTPFlow, *, refused: bool) -> None:
         """Count a failure of the fence itself."""
-        for observer in self._observers:
-            observer.hook_failed()
+        self._apis.hook_failed()
         if refused and flow not in self._passages:
-            self._unjudged(_NO_UPSTREAM, "unknown", Effect.ERROR)
+            self._apis.unjudged(NO_UPSTREAM, "unknown", Effect.ERROR)
 
     async def settle_failed(self, flow: http.HTTPFlow) -> None:
         """Settle a call that was admitted and is refused after all."""
@@ -229,18 +209,18 @@ class FenceAddon:
 
     def fault_response(self, flow: http.HTTPFlow) -> http.Response:
         """Return the 503 for a failure of the fence itself."""
-        return self._refusal(503, _FAULT, flow.request.path)
+        return self._refusal(503, FAULT, flow.request.path)
 
     def refuse(self, status: int, message: str, target: str) -> http.Response:
         """Return a refusal for what never became a call, or for a call whose upstream failed; count the former."""
         if status < _FIRST_STATUS_OF_OURS:
-            self._unjudged(_NO_UPSTREAM, "unknown", Effect.REJECT)
+            self._apis.unjudged(NO_UPSTREAM, "unknown", Effect.REJECT)
         return self._refusal(status, message, target)
 
     def connection_cut(self, reason: str) -> None:
         """Count a connection that was refused or cut for the limit of that name."""
         try:
-            for observer in self._observers:
+            for observer in self._apis.observers:
                 observer.connection_cut(reason)
         except Exception:
             log.exception("counting a connection that was cut failed")
@@ -259,9 +239,8 @@ class FenceAddon:
             raise MalformedRequestError("The body is too large.", status=413)
         check_encoding(header(data.headers.fields, b"content-encoding"))
 
-    async def _judge(self, flow: http.HTTPFlow, upstream: Upstream, path: str) -> None:
+    async def _judge(self, flow: http.HTTPFlow, upstream: Upstream, dialect: Dialect, path: str) -> None:
         started = time.monotonic()
-        dialect = self._dialects[upstream.dialect]
         request = self._read(flow, dialect, path)
         judged = await self._fence.judge(self._call(flow, upstream, request, dialect.read(request)))
         if not judged.decision.admitted:
@@ -270,7 +249,9 @@ class FenceAddon:
         # From here on what was reserved is settled, whatever comes.
         passage = self._passages[flow] = Passage(judged, dialect, sent_at=started)
         reshaping = judged.decision.reshaping
-        passage.hidden = hidden_in(reshaping, reading=judged.call.reading, hidden=self._hidden.get(upstream.dialect))
+        passage.hidden = hidden_in(
+            reshaping, reading=judged.call.reading, hidden=self._apis.hidden.get(upstream.dialect)
+        )
         unasked = outgoing.address(flow.request, upstream, dialect, request=request, reshaping=reshaping)
         passage.reports_usage, passage.withholds_usage = not unasked, unasked and upstream.stream_usage
         passage.sent_at = time.monotonic()
@@ -289,39 +270,26 @@ class FenceAddon:
         return Request(flow.request.method, path, headers, body, json, query)
 
     def _call(self, flow: http.HTTPFlow, upstream: Upstream, request: Request, reading: Reading) -> Call:
-        peer = flow.client_conn.peername
-        forwarded_for = [value for name, value in request.headers if name == "x-forwarded-for"]
-        return Call(
-            id=new_id(),
-            at_us=self._clock_us(),
-            client_ip=client_address(peer[0], forwarded_for, self._trusted_proxies),
-            credential=self._dialects[upstream.dialect].credential(request.headers, request.query),
-            provider=upstream.name,
-            method=request.method,
-            path=request.path,
-            bytes=len(request.body),
-            reading=reading,
-            max_output_tokens=upstream.max_output_tokens,
+        return self._apis.call(
+            upstream,
+            request,
+            reading,
+            client_ip=self._apis.client_ip(flow.client_conn.peername[0], request),
+            credential=self._apis.credential_of(upstream, request),
             body=request.body if self._keeps_bodies and request.json is not None else None,
         )
 
     def _reject(self, flow: http.HTTPFlow, error: MalformedRequestError) -> http.Response:
-        chosen = choose(self._upstreams, _path_of(flow.request))
-        upstream, path = chosen or (self._upstreams[0], "")
-        operation = self._dialects[upstream.dialect].operation(flow.request.method, path)
-        self._unjudged(upstream.name if chosen else _NO_UPSTREAM, operation, Effect.REJECT)
+        try:
+            upstream, dialect, path = self._apis.chosen(_path_of(flow.request))
+            provider, operation = upstream.name, dialect.operation(flow.request.method, path)
+        except MalformedRequestError:
+            provider, operation = NO_UPSTREAM, "unknown"
+        self._apis.unjudged(provider, operation, Effect.REJECT)
         return self._refusal(error.status, error.message, flow.request.path)
 
     def _refusal(self, status: int, message: str, target: str) -> http.Response:
-        """Return a refusal in the shape of the API that the target is for, or else the first."""
-        chosen = choose(self._upstreams, target.partition("?")[0])
-        dialect = self._dialects[(chosen[0] if chosen else self._upstreams[0]).dialect]
-        effect = Effect.REJECT if status < _FIRST_STATUS_OF_OURS else Effect.ERROR
-        return _response(dialect.refuse(Refusal(effect, status, message, new_id())))
-
-    def _unjudged(self, provider: str, operation: str, effect: Effect) -> None:
-        for observer in self._observers:
-            observer.unjudged(provider, operation, effect)
+        return _response(self._apis.refusal(status, message, target.partition("?")[0]))
 
     async def _settle(self, flow: http.HTTPFlow) -> None:
         passage = self._passages.pop(flow, None)
@@ -332,16 +300,11 @@ class FenceAddon:
             await self._fence.settle(passage.judged, _used(passage), status=passage.status)
             now, sent_at, first = time.monotonic(), passage.sent_at, passage.first_byte_at
             passing = Passing(passage.overhead_s, now - sent_at, None if first is None else first - sent_at)
-            for observer in self._observers:
+            for observer in self._apis.observers:
                 observer.passed(passage.judged.call.provider, passing)
         finally:
             self._settling -= 1
             self._changed.set()
-
-
-def new_id() -> str:
-    """Return a fresh decision id: 16 random bytes in hexadecimal."""
-    return secrets.token_hex(16)
 
 
 def _used(passage: Passage) -> Usage | None:

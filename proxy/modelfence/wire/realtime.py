@@ -10,21 +10,20 @@ waiting for it.
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modelfence.core.call import Call, Credential, Reading, Usage
-from modelfence.core.client_address import Network, client_address
+from modelfence.core.call import Credential, Reading, Usage
 from modelfence.core.decision import Effect
-from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
+from modelfence.core.dialect import Answer, MalformedRequestError, Refusal, Request
 from modelfence.core.hiding import Hidden
 from modelfence.core.realtime import RealtimeDialect, Session
-from modelfence.core.upstream import Upstream, choose
+from modelfence.core.upstream import Upstream
 from modelfence.enforcement.fence import Fence
-from modelfence.enforcement.ports import Judged, Observer
+from modelfence.enforcement.ports import Judged
+from modelfence.wire.apis import FAULT, NO_UPSTREAM, Apis, new_id
 from modelfence.wire.first_request import ReadAgain, Reader, first_head
 from modelfence.wire.handshake import SWITCHING, Handshake, Opened, accepting, answer, open_upstream
 from modelfence.wire.hiding import hidden_in, hide_in_message
@@ -37,8 +36,6 @@ IDLE_S = 900.0
 """Without a word from either side for so long a session is ended. OpenAI ends each after an hour."""
 MOST_ANSWERS = 16
 """That are asked for and not ended."""
-_NOTHING_THERE = "Nothing is served under this path."
-_FAULT = "The service can't check this request right now; try again shortly."
 _UNREACHABLE = "The upstream API could not be reached, or its answer could not be read."
 
 
@@ -85,29 +82,19 @@ class _RefusedError(Exception):
 class Realtime:
     """Serves websockets in front of these upstreams."""
 
-    def __init__(  # noqa: PLR0913 - what the wire needs, by keyword
+    def __init__(
         self,
         fence: Fence,
+        apis: Apis,
         *,
-        upstreams: Sequence[Upstream],
-        dialects: Mapping[str, Dialect],
         realtime: Mapping[str, RealtimeDialect],
-        trusted_proxies: Sequence[Network],
         message_bytes: int,
-        observers: Sequence[Observer],
-        clock_us: Callable[[], int],
-        hidden: Mapping[str, Hidden] | None = None,
         idle_s: float = IDLE_S,
     ) -> None:
         self._fence = fence
-        self._upstreams = upstreams
-        self._dialects = dialects
+        self._apis = apis
         self._realtime = realtime
-        self._trusted_proxies = trusted_proxies
         self._message_bytes = message_bytes
-        self._observers = observers
-        self._clock_us = clock_us
-        self._hidden = hidden or {}
         self._idle_s = idle_s
         self._settling: set[asyncio.Task[None]] = set()
 
@@ -133,31 +120,25 @@ class Realtime:
                 raise MalformedRequestError("Nothing may be sent before the handshake is answered.")  # noqa: TRY301
             await self._serve(handshake, reader, writer)
         except MalformedRequestError as error:
-            self._unjudged(Effect.REJECT)
-            answer(writer, self._refusal(path, error.status, error.message))
+            self._apis.unjudged(NO_UPSTREAM, OPERATION, Effect.REJECT)
+            answer(writer, self._apis.refusal(error.status, error.message, path))
         except Exception:
             log.exception("a realtime session ends: the fence itself failed")
-            for observer in self._observers:
-                observer.hook_failed()
-            answer(writer, self._refusal(path, 503, _FAULT))
+            self._apis.hook_failed()
+            answer(writer, self._apis.refusal(503, FAULT, path))
         await hang_up(writer)
         return None
 
     async def _serve(self, handshake: Handshake, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        chosen = choose(self._upstreams, handshake.request.path)
-        if chosen is None:
-            raise MalformedRequestError(_NOTHING_THERE, status=404)
-        upstream, path = chosen
+        upstream, dialect, path = self._apis.chosen(handshake.request.path)
         request = replace(handshake.request, path=path)
         known = self._realtime.get(upstream.dialect)
         session = known.session(request) if known else None
         if session is None:
-            raise MalformedRequestError(_NOTHING_THERE, status=404)
-        dialect = self._dialects[upstream.dialect]
-        forwarded_for = [value for name, value in request.headers if name == "x-forwarded-for"]
-        client_ip = client_address(writer.get_extra_info("peername")[0], forwarded_for, self._trusted_proxies)
-        credential = dialect.credential(request.headers, request.query)
-        call = self._call(upstream, request, session.opening(), client_ip, credential)
+            raise MalformedRequestError("No websocket is served under this path.", status=404)
+        client_ip = self._apis.client_ip(writer.get_extra_info("peername")[0], request)
+        credential = self._apis.credential_of(upstream, request)
+        call = self._apis.call(upstream, request, session.opening(), client_ip=client_ip, credential=credential)
         judged = await self._fence.judge(call)
         if not judged.decision.admitted:
             answer(writer, dialect.refuse(self._fence.refusal(judged)))
@@ -169,7 +150,7 @@ class Realtime:
             usage, status = (None, opened.status) if isinstance(opened, Answer) else (Usage(), SWITCHING)
         except (OSError, TimeoutError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
             log.info("the upstream `%s` opens no websocket: %s", upstream.name, error)
-            answer(writer, self._refusal(handshake.request.path, 502, _UNREACHABLE))
+            answer(writer, self._apis.refusal(502, _UNREACHABLE, handshake.request.path))
         finally:
             settling = self._begin_settling(judged, usage, status=status)
         if isinstance(opened, Answer):
@@ -200,13 +181,12 @@ class Realtime:
                     await _tell(talk, failure.refusal)
                 case MalformedRequestError():
                     code, reason = POLICY_VIOLATION, failure.message
-                    self._unjudged(Effect.REJECT)
-                    await _tell(talk, Refusal(Effect.REJECT, failure.status, failure.message, _new_id()))
+                    self._apis.unjudged(NO_UPSTREAM, OPERATION, Effect.REJECT)
+                    await _tell(talk, Refusal(Effect.REJECT, failure.status, failure.message, new_id()))
                 case _:
                     code, reason = FAILED, "the fence itself failed"
                     log.error("a realtime session ends: the fence itself failed", exc_info=failure)
-                    for observer in self._observers:
-                        observer.hook_failed()
+                    self._apis.hook_failed()
         except ClosedError as error:
             log.debug("the last words did not arrive: %s", error)
         finally:
@@ -258,11 +238,13 @@ class Realtime:
 
     async def _judge(self, talk: _Talk, reading: Reading) -> Judged:
         """Return what was decided. Raises _RefusedError."""
-        call = self._call(talk.upstream, talk.request, reading, talk.client_ip, talk.credential)
+        call = self._apis.call(
+            talk.upstream, talk.request, reading, client_ip=talk.client_ip, credential=talk.credential
+        )
         judged = await self._fence.judge(call)
         if not judged.decision.admitted:
             raise _RefusedError(self._fence.refusal(judged))
-        hidden = self._hidden.get(talk.upstream.dialect)
+        hidden = self._apis.hidden.get(talk.upstream.dialect)
         talk.hidden = hidden_in(judged.decision.reshaping, reading=reading, hidden=hidden) or talk.hidden
         most = judged.decision.reshaping.cap.get("output_tokens")
         if most is not None and (reading.output_tokens is None or reading.output_tokens > most):
@@ -304,34 +286,7 @@ class Realtime:
         self._settling.discard(settling)
         if not settling.cancelled() and (failure := settling.exception()) is not None:
             log.error("a call of a realtime session could not be settled: the fence itself failed", exc_info=failure)
-            for observer in self._observers:
-                observer.hook_failed()
-
-    def _call(
-        self, upstream: Upstream, request: Request, reading: Reading, client_ip: str, credential: Credential
-    ) -> Call:
-        return Call(
-            id=_new_id(),
-            at_us=self._clock_us(),
-            client_ip=client_ip,
-            credential=credential,
-            provider=upstream.name,
-            method=request.method,
-            path=request.path,
-            bytes=0,
-            reading=reading,
-            max_output_tokens=upstream.max_output_tokens,
-        )
-
-    def _refusal(self, path: str, status: int, message: str) -> Answer:
-        chosen = choose(self._upstreams, path)
-        dialect = self._dialects[(chosen[0] if chosen else self._upstreams[0]).dialect]
-        effect = Effect.REJECT if status < 500 else Effect.ERROR  # noqa: PLR2004
-        return dialect.refuse(Refusal(effect, status, message, _new_id()))
-
-    def _unjudged(self, effect: Effect) -> None:
-        for observer in self._observers:
-            observer.unjudged("none", OPERATION, effect)
+            self._apis.hook_failed()
 
 
 async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -360,7 +315,3 @@ async def _tell(talk: _Talk, refusal: Refusal) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER_S):
                 await talk.client.send(words)
-
-
-def _new_id() -> str:
-    return secrets.token_hex(16)
