@@ -56,6 +56,28 @@ async def _send(fence, upstream, wire, method, path, body):
     )
 
 
+PLACES = {
+    "/converse": ("inferenceConfig",),
+    "/invoke": (),  # each family has its own; `tests/dialects/test_bedrock.py` has them
+    "/api/": ("options",),
+    "/models/": ("generationConfig", "generation_config"),
+}
+"""By a part of a path: where in a body its limits stand; at the top without one."""
+LIMITS = {
+    "chat": ("max_tokens", "max_completion_tokens", "num_predict", "maxOutputTokens", "max_output_tokens", "maxTokens"),
+    "completion": ("max_tokens", "num_predict"),
+    "responses": ("max_output_tokens",),
+}
+
+
+def _most(call, body):
+    """Return the most tokens that a plain reader finds a call to ask for; 0 when it finds no limit."""
+    places = next((names for part, names in PLACES.items() if part in call.path), None)
+    inside = [body] if places is None else [body.get(name) or {} for name in places]
+    limits = (one.get(name) for one in inside for name in LIMITS[call.reading.operation])
+    return max((limit for limit in limits if type(limit) is int), default=0)
+
+
 def _has_one_meaning(profile, message, call):
     method, target, _ = message.first_line.split(" ")
     path, _, query = target.partition("?")
@@ -107,4 +129,6 @@ async def test_a_body_is_read_as_the_upstream_reads_it_or_refused(fence_of, upst
         _has_one_meaning(profile, message, call)
         # The fence asks for the usage of a stream.
         received, sent = json.loads(message.body), json.loads(body)
+        if call.reading.operation in LIMITS and call.reading.output_tokens is not None:
+            assert call.reading.output_tokens >= _most(call, received)
         assert {**received, "stream_options": sent.get("stream_options")} == {"stream_options": None, **sent}
