@@ -1,6 +1,7 @@
 """Fingerprints: the same words have the same hashes, wherever they stand, and nothing but hashes is kept."""
 
 import random
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,11 @@ def test_case_spacing_punctuation_and_numbers_make_no_difference():
 def test_writing_without_spaces_is_cut_by_its_characters():
     assert words_in("請 Translate 以下句子") == ["請", "translate", "以", "下", "句", "子"]
     assert len(asked("請把以下句子翻譯成英文").last) == 7
+
+
+def test_the_same_words_in_another_order_are_another_shingle():
+    orders = [asked(" ".join(order)).last for order in permutations(["read", "the", "task", "with", "care"])]
+    assert len({*orders}) == 120
 
 
 def test_texts_of_fewer_than_five_words_have_no_shingles():

@@ -172,3 +172,29 @@ async def test_public_addresses_are_led_to(address):
 async def test_addresses_of_ones_own_network_are_not_led_to(address):
     with pytest.raises(NotPublicError):
         await public_address(address, 443)
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (b"api.example:443", b"200"),
+        (b"API.example.:443", b"200"),
+        (b"other.example:443", b"403"),
+        (b"other.example.:443", b"403"),
+    ],
+)
+async def test_an_upstreams_host_is_never_led_past_the_fence(tmp_path, asked, status):
+    async def reach(_host: str, _port: int):
+        raise AssertionError(asked)
+
+    upstreams = [UPSTREAM, ("other.example", 8443)]
+    egress = Egress(upstreams, authority=tmp_path / "ca", leaves_others=True, reach=reach)
+    mine, its = socket.socketpair()
+    its.setblocking(False)
+    mine.sendall(b"CONNECT " + asked + b" HTTP/1.1\r\n\r\n")
+    async with asyncio.timeout(WITHIN_S):
+        entered = await egress.enter(its, head_bytes=16_000, head_s=WITHIN_S)
+    assert mine.recv(100).split(b" ")[1] == status
+    assert entered == (UPSTREAM if status == b"200" else None)
+    mine.close()
+    its.close()
