@@ -74,11 +74,16 @@ def call(ip: str = "8.8.8.8", key: str | None = "sk-acme") -> Call:
     return Call("c1", NOON_US, ip, credential, "openai", "POST", "/v1/chat/completions", 9, reading)
 
 
-def counted(metrics: PrometheusMetrics, name: str) -> dict[tuple[str, ...], float]:
+def shown(metrics: PrometheusMetrics, name: str) -> dict[tuple[str, ...], float]:
     """Return the values of a metric by its labels, in the order of their names."""
     families = text_string_to_metric_families(metrics.render().decode())
     samples = [sample for family in families for sample in family.samples if sample.name == f"modelfence_{name}"]
     return {tuple(value for _, value in sorted(sample.labels.items())): sample.value for sample in samples}
+
+
+def counted(metrics: PrometheusMetrics, name: str) -> dict[tuple[str, ...], float]:
+    """Return what is not 0."""
+    return {labels: value for labels, value in shown(metrics, name).items() if value}
 
 
 async def test_a_call_is_counted_by_effect_country_tier_and_rule(fence, metrics):
@@ -142,6 +147,46 @@ async def test_a_throttle_is_counted_by_whether_it_refused_and_what_it_charged(f
     assert counted(metrics, "throttled_total") == {("shadow", "tight"): 1, ("enforce", "calls"): 1}
 
 
+async def test_what_a_throttle_kept_from_being_used_is_counted(fence, metrics):
+    for _ in range(4):
+        await fence.judge(call())
+    assert counted(metrics, "withheld_total") == {("calls", "requests"): 4}
+
+
+@pytest.mark.parametrize(
+    ("status", "counts_as"),
+    [(200, "2xx"), (101, "2xx"), (307, "3xx"), (429, "4xx"), (502, "5xx"), (999, "5xx"), (None, "none")],
+)
+async def test_answers_of_upstreams_are_counted_by_the_class_of_their_status(fence, metrics, status, counts_as):
+    await fence.settle(await fence.judge(call()), None, status=status)
+    assert counted(metrics, "upstream_answers_total") == {("openai", counts_as): 1}
+
+
+def test_what_the_policy_names_is_counted_from_zero_on(fence, metrics):  # noqa: ARG001 - the policy is in force
+    assert shown(metrics, "rule_matches_total") == {
+        ("allow", "enforce", "customers"): 0,
+        ("deny", "enforce", "not-from-there"): 0,
+        ("deny", "shadow", "trial"): 0,
+        ("allow", "enforce", "no-logits"): 0,
+        ("throttle", "enforce", "calls"): 0,
+        ("throttle", "enforce", "words"): 0,
+        ("throttle", "shadow", "tight"): 0,
+    }
+    units = {("calls", "requests"): 0, ("words", "total_tokens"): 0, ("tight", "requests"): 0}
+    assert shown(metrics, "charged_total") == shown(metrics, "withheld_total") == units
+    assert shown(metrics, "throttled_total") == {
+        ("enforce", "calls"): 0,
+        ("enforce", "words"): 0,
+        ("shadow", "tight"): 0,
+    }
+    assert shown(metrics, "streams_cut_total") == {("calls",): 0, ("words",): 0, ("tight",): 0}
+    assert set(shown(metrics, "store_failures_total")) == {
+        (outcome, throttle) for outcome in ("deny", "late", "unsettled") for throttle in ("calls", "words", "tight")
+    }
+    assert ("allow", "none") in shown(metrics, "requests_by_tier_total")
+    assert ("shared_template",) in shown(metrics, "extraction_signals_total")
+
+
 async def test_nothing_served_counts_no_tokens(fence, metrics):
     await fence.settle(await fence.judge(call()), None, status=502)
     assert counted(metrics, "tokens_total") == {}
@@ -169,7 +214,7 @@ def test_how_long_things_take_is_in_seconds(fence, metrics):  # noqa: ARG001 - t
         name: counted(metrics, f"{name}_seconds_sum")[()] for name in ("store", "overhead", "upstream", "first_byte")
     }
     assert sums == {"store": 0.002, "overhead": 1.0, "upstream": 6.0, "first_byte": 1.0}
-    assert counted(metrics, "open_streams") == {(): 0}
+    assert shown(metrics, "open_streams") == {(): 0}
 
 
 def test_what_is_in_force_is_told(fence, metrics):

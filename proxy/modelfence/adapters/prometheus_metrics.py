@@ -1,6 +1,9 @@
 """The loop's watcher that counts for Prometheus. Names and labels are those of the reference in docs/metrics.md.
 
 Rule: labels come from closed sets only. A model, key, account or address that a caller chose is never one.
+
+Counters whose labels are known at the start begin at 0. One that appeared with its first increment would hide just
+that: Prometheus takes the difference of two samples, and there would be none before it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,10 +15,13 @@ from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode, Policy, RuleKind
 from modelfence.enforcement.ports import Judged, Passing, Settled
+from modelfence.extraction.weights import WEIGHTS
 
 _FAST_S = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 _SCORES = tuple(tenth / 10 for tenth in range(11))
 _SLOW_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+_JUDGED = (Effect.ALLOW, Effect.DENY, Effect.THROTTLE, Effect.ERROR)
+"""What can become of a call that was judged."""
 _EFFECT_OF_KIND = {
     RuleKind.DENY: Effect.DENY,
     RuleKind.ALLOW: Effect.ALLOW,
@@ -37,9 +43,13 @@ class PrometheusMetrics:
         self._rules = self._counter("rule_matches", "Rules that applied to a call.", "rule", "effect", "mode")
         self._countries = self._counter("requests_by_country", "Calls by the caller's country.", "country", "effect")
         self._tiers = self._counter("requests_by_tier", "Calls by the account's KYC tier.", "tier", "effect")
+        self._answers = self._counter("upstream_answers", "Answers of upstreams to calls.", "provider", "status")
         self._tokens = self._counter("tokens", "Tokens served.", "provider", "direction", "tier")
         self._throttled = self._counter("throttled", "Calls a throttle refused.", "throttle", "mode")
         self._charged = self._counter("charged", "Units charged to a throttle's buckets.", "throttle", "unit")
+        self._withheld = self._counter(
+            "withheld", "Units that refused calls had asked of a throttle's buckets.", "throttle", "unit"
+        )
         self._store_failures = self._counter(
             "store_failures", "Times a throttle's store did not answer, by what came of it.", "throttle", "outcome"
         )
@@ -89,6 +99,7 @@ class PrometheusMetrics:
         self._policy_loaded.set(at_s)
         for database, built_s in geo_built_s.items():
             self._geo_built.labels(database).set(built_s)
+        self._begin_at_zero(policy)
 
     def watch_circuit(self, states: Iterable[str], state: Callable[[], str]) -> None:
         """Show which of the states the store's circuit breaker is in, whenever metrics are read."""
@@ -118,12 +129,15 @@ class PrometheusMetrics:
             mode = Mode.SHADOW if refused.charge.shadow else Mode.ENFORCE
             self._throttled.at(refused.charge.throttle, mode).inc()
             self._rules.at(refused.charge.throttle, Effect.THROTTLE, mode).inc()
+        for refused in judged.taken.refused:
+            self._withheld.at(refused.charge.throttle, refused.charge.unit).inc(refused.charge.amount)
         for charge in judged.reservation.charges:
             if charge.unit is Unit.REQUESTS:
                 self._charged.at(charge.throttle, charge.unit).inc(charge.amount)
 
     def settled(self, settled: Settled) -> None:
-        """Count what an admitted call used."""
+        """Count how an admitted call was answered, and what it used."""
+        self._answers.at(settled.judged.call.provider, _status_class(settled.status)).inc()
         if settled.usage is None:
             return
         judged, used = settled.judged, settled.usage.demand()
@@ -179,6 +193,23 @@ class PrometheusMetrics:
         """Count what became of a call's line in the recording. May be called in any thread."""
         self._recorded.at(outcome).inc()
 
+    def _begin_at_zero(self, policy: Policy) -> None:
+        for rule in policy.rules():
+            self._rules.at(rule.id, _EFFECT_OF_KIND[rule.kind], Mode.SHADOW if rule.shadow else Mode.ENFORCE)
+        for throttle in policy.throttles:
+            name = throttle.rule.id
+            self._throttled.at(name, Mode.SHADOW if throttle.rule.shadow else Mode.ENFORCE)
+            self._charged.at(name, throttle.unit)
+            self._withheld.at(name, throttle.unit)
+            self._streams_cut.at(name)
+            for outcome in (throttle.on_store_failure, "late", "unsettled"):
+                self._store_failures.at(name, outcome)
+        for effect in _JUDGED:
+            for tier in policy.tiers:
+                self._tiers.at(tier, effect)
+        for signal in WEIGHTS:
+            self._signals.at(signal)
+
     def _counter(self, name: str, help_text: str, *labels: str) -> "_Counters":
         return _Counters(Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry))
 
@@ -187,6 +218,13 @@ class PrometheusMetrics:
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"modelfence_{name}_seconds", help_text, registry=self.registry, buckets=buckets)
+
+
+def _status_class(status: int | None) -> str:
+    """Return 2xx to 5xx; a websocket's 101 is as good as a 200. `none` for a call that was not answered."""
+    if status is None:
+        return "none"
+    return f"{min(max(status // 100, 2), 5)}xx"
 
 
 def _is(state: Callable[[], str], one: str) -> float:
