@@ -24,8 +24,8 @@ import httpx2
 from bench.servers import KEY, fences, process, redis_server, said, write_settings
 
 from modelfence.demo.standin_api import StandInApi
+from modelfence.listening import bind
 from modelfence.settings import Address
-from modelfence.wiring import bind
 
 REFUSED_IN_A_ROW = 2
 """After so many a caller takes the budget for used up."""

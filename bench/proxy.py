@@ -36,12 +36,13 @@ from modelfence.enforcement.ports import Location
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints
+from modelfence.listening import listen
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.apis import Apis
 from modelfence.wire.guard import Bounds
 from modelfence.wire.realtime import Realtime
-from modelfence.wire.runner import Proxy, Served, listen
+from modelfence.wire.runner import Proxy, Served
 
 MESSAGES = [{"role": "user", "content": "Tell me about fences. " * 20}]
 BODY = json.dumps({"model": "gpt-4o", "messages": MESSAGES}).encode()
@@ -142,7 +143,7 @@ async def serve_fence(upstream_port: int) -> int:
         return time.time_ns() // 1000
 
     buckets, metrics = MemoryBuckets(now_us), PrometheusMetrics()
-    metrics.started(compiled.policy, at_s=0, geo_built_s={})
+    metrics.started(compiled.policy)
     fence = Fence(
         compiled.policy,
         accounts=Accounts(),

@@ -8,6 +8,7 @@ import pytest
 
 from modelfence.adapters.accounts_file import read_accounts
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.adapters.state_metrics import StateMetrics
 from modelfence.cli import parser
 from modelfence.core.dialect import Outgoing
 from modelfence.core.problem import errors
@@ -36,6 +37,8 @@ def test_the_metrics_page_names_every_metric_with_its_labels():
     for collector in PrometheusMetrics().registry._collector_to_names:
         name = collector._name + ("_total" if collector._type == "counter" else "")  # type: ignore[attr-defined]
         exists[name] = ", ".join(collector._labelnames)  # type: ignore[attr-defined]
+    for family in StateMetrics().describe():
+        exists[family.name] = ", ".join(family._labelnames)
     assert {name: labels.strip() for name, labels in documented.items()} == exists
 
 

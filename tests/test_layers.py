@@ -28,9 +28,11 @@ MAY_IMPORT = {
         "core", "document", "policy", "dialects", "enforcement", "extraction", "adapters", "recording", "replay", "settings",
         "wire",
     },
-    "wiring": {"adapters", "assembly", "core", "dialects", "enforcement", "extraction", "settings", "wire"},
-    "demo": {"core", "enforcement", "settings", "wiring"},
-    "cli": {"core", "document", "policy", "settings", "settings_reading", "settings_upstreams", "wiring", "demo", "adapters", "assembly", "replay"},
+    "listening": {"settings"},
+    "wiring": {"adapters", "assembly", "core", "dialects", "enforcement", "extraction", "listening", "settings", "wire"},
+    "workers": {"adapters", "core", "listening", "settings", "wiring"},
+    "demo": {"core", "enforcement", "listening", "settings", "wiring"},
+    "cli": {"core", "document", "policy", "settings", "settings_reading", "settings_upstreams", "wiring", "workers", "demo", "adapters", "assembly", "replay"},
 }  # fmt: skip
 
 

@@ -13,15 +13,15 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
-from modelfence.adapters.admin_server import AdminServer
+from modelfence.adapters.admin_server import AdminServer, Readiness
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.adapters.recorder import Recorder
 from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.redis.buckets import RedisBuckets
-from modelfence.adapters.redis.circuit_breaker import Circuit
 from modelfence.adapters.redis.evidence import RedisEvidence
+from modelfence.adapters.state_metrics import State, StateMetrics
 from modelfence.assembly import detector_of, evidence_of, patience_of, read_parts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
@@ -31,26 +31,32 @@ from modelfence.dialects.known import DIALECTS, REALTIME
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows
-from modelfence.settings import Address, CannotStartError, Settings
+from modelfence.listening import address_of, bind
+from modelfence.settings import CannotStartError, Settings
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.apis import Apis
 from modelfence.wire.egress import NAME as AUTHORITY
 from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.guard import Bounds, require_tested_version
 from modelfence.wire.realtime import Realtime
-from modelfence.wire.runner import Pins, Proxy, Served, listen
+from modelfence.wire.runner import Pins, Proxy, Served
 from modelfence.wire.stock import StockRunner
 from modelfence.wire.tls import ServerTls, certified, pinned
 
 COHORTS_EVERY_S = 10.0
+ACCEPTS_AT_ONCE, ACCEPTS_AT_ONCE_OF_SEVERAL = 16, 1
+"""Of several workers each takes one connection at a time, so that all get some."""
 log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """The whole fence on its two ports. `start` and `stop` once each, in one event loop."""
+    """The whole fence. `start` (or `serve`, where others have the ports) and `stop` once each, in one event loop."""
 
-    def __init__(self, settings: Settings, *, observers: Sequence[Observer] = ()) -> None:
-        """Raises CannotStartError."""
+    def __init__(self, settings: Settings, *, observers: Sequence[Observer] = (), slot: int = 0) -> None:
+        """`slot` is the worker's number, different from those of all others that live at the same time.
+
+        Raises CannotStartError.
+        """
         if not settings.upstreams:
             raise CannotStartError(
                 "there is nothing to protect: give --upstream https://api.openai.com, or `upstreams:` in the settings"
@@ -59,6 +65,9 @@ class Gateway:
         self._tls, self._pins = _tested(settings)
         self.parts = read_parts(settings)
         self.metrics = PrometheusMetrics()
+        self._slot = slot
+        self._loaded_s = time.time()
+        self._campaigns: Sequence[int] = ()
         self._exits = AsyncExitStack()
         self._buckets = self._store()
         self._evidence = self._kept_evidence()
@@ -109,21 +118,37 @@ class Gateway:
     async def start(self) -> None:
         """Bind both ports and serve. Raises CannotStartError when an address can't be had."""
         customers, operators = bind("listen", self.settings.listen), bind("admin", self.settings.admin)
-        self.listen, self.admin = _bound(customers), _bound(operators)
+        self.admin = address_of(operators)
+        await self.serve(customers)
+        states = StateMetrics()
+        admin = AdminServer(
+            operators,
+            render=lambda: self.metrics.render() + states.render([self.state()]),
+            liveness=lambda: True,
+            readiness=self.readiness,
+            cohorts=self.cohorts,
+        )
+        admin.start()
+        self._exits.push_async_callback(admin.stop)
+
+    async def serve(self, listening: socket.socket) -> None:
+        """Serve on a listening socket, which other processes may have, too. Raises CannotStartError."""
+        settings = self.settings
+        self.listen = address_of(listening)
         self._refuse_loops()
         proxy = Proxy(
             self._served,
-            customers,
+            listening,
             bounds=self.bounds,
-            idle_s=self.settings.limits.idle_s,
+            idle_s=settings.limits.idle_s,
             tls=self._tls,
-            proxy_protocol_from=self.settings.proxy_protocol_from,
+            proxy_protocol_from=settings.proxy_protocol_from,
             pins=self._pins,
             egress=self._egress,
             by_destination=self._by_destination() if self._egress else None,
+            accepts_at_once=ACCEPTS_AT_ONCE if settings.workers == 1 else ACCEPTS_AT_ONCE_OF_SEVERAL,
         )
-        admin = AdminServer(operators, self.metrics, readiness=self.missing, states=self.states, cohorts=self.cohorts)
-        self.metrics.started(self.parts.policy, at_s=time.time(), geo_built_s=self.parts.geo.built_s)
+        self.metrics.started(self.parts.policy)
         if self._recorder is not None:
             self._recorder.start()
         keeping = asyncio.create_task(self.fence.keep())
@@ -132,8 +157,6 @@ class Gateway:
         self._exits.push_async_callback(_end, watching)
         await proxy.start()
         self._exits.push_async_callback(proxy.stop)
-        admin.start()
-        self._exits.push_async_callback(admin.stop)
 
     def _by_destination(self) -> Mapping[Destination, Served]:
         """Return what serves requests for each host, of those upstreams that have it."""
@@ -165,22 +188,33 @@ class Gateway:
         """Stop serving, settle what was under way and close what is open."""
         await self._exits.aclose()
 
-    async def missing(self) -> Mapping[str, str]:
-        """Return what keeps the fence from serving, by part.
+    async def readiness(self) -> Readiness:
+        """Return whether calls can be served.
 
-        A store keeps it only if a throttle refuses without one: where all fall back on something, calls are served.
+        A store keeps them from it only if a throttle refuses without one: where all fall back on something, they are.
         """
         refusing = any(
             throttle.on_store_failure is OnStoreFailure.DENY and not throttle.rule.shadow
             for throttle in self.parts.policy.throttles
         )
+        missing = {}
         if refusing and isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
-            return {"store": f"{self.settings.store_shown} does not answer, or can't be written to"}
-        return {}
+            missing = {"store": f"{self.settings.store_shown} does not answer, or can't be written to"}
+        circuit = self.state().circuit
+        return Readiness(missing, {} if circuit is None else {"store_circuit": circuit})
 
-    def states(self) -> Mapping[str, str]:
-        """Return in which state the store's circuit breaker is, where there is one."""
-        return {"store_circuit": self._buckets.circuit} if isinstance(self._buckets, RedisBuckets) else {}
+    def state(self) -> State:
+        """Return what is in force."""
+        policy = self.parts.policy
+        return State(
+            policy=policy.hash,
+            mode=policy.mode,
+            policy_loaded_s=self._loaded_s,
+            geo_built_s=self.parts.geo.built_s,
+            circuit=self._buckets.circuit if isinstance(self._buckets, RedisBuckets) else None,
+            cohorts=len(self._campaigns),
+            cohort_accounts=sum(self._campaigns),
+        )
 
     async def cohorts(self) -> Sequence[Row]:
         """Return what is known of each cohort of accounts. Raises UnavailableError."""
@@ -209,7 +243,6 @@ class Gateway:
             return MemoryBuckets(now_us)
         redis = redis_buckets(self.settings, deadline_s=self.settings.limits.store_ms / 1000)
         self._exits.push_async_callback(redis.close)
-        self.metrics.watch_circuit(Circuit, lambda: redis.circuit)
         return redis
 
     def _kept_evidence(self) -> MemoryEvidence | RedisEvidence:
@@ -222,21 +255,22 @@ class Gateway:
         record = self.settings.record
         if record.path is None:
             return None
+        path = of_slot(record.path, self._slot)
         try:
-            file = RecordingFile(record.path, max_bytes=record.max_bytes, keep=record.keep)
+            file = RecordingFile(path, max_bytes=record.max_bytes, keep=record.keep)
         except OSError as error:
-            raise CannotStartError(f"calls can't be recorded in {record.path}: {error.strerror}") from None
+            raise CannotStartError(f"calls can't be recorded in {path}: {error.strerror}") from None
         recorder = Recorder(file, prompts=record.prompts, count=self.metrics.recorded)
         self._exits.push_async_callback(recorder.stop)
         return recorder
 
     async def _watch_cohorts(self) -> None:
-        """Show how many cohorts look like campaigns, until cancelled."""
+        """Keep in mind which cohorts look like campaigns, until cancelled."""
         while True:
             try:
                 known = await self._evidence.cohorts()
                 exempt = self.parts.policy.exempt
-                self.metrics.saw_cohorts([one.accounts for one in known if is_suspicious(one, exempt)])
+                self._campaigns = [one.accounts for one in known if is_suspicious(one, exempt)]
             except UnavailableError:
                 pass  # calls that need the evidence complain of it
             except Exception:
@@ -308,14 +342,6 @@ def now_us() -> int:
     return time.time_ns() // 1000
 
 
-def bind(key: str, address: Address) -> socket.socket:
-    """Return a listening socket; `key` is what to change when there is none to be had. Raises CannotStartError."""
-    try:
-        return listen(address.host, address.port)
-    except OSError as error:
-        raise CannotStartError(f"can't listen on {address} ({error.strerror}); choose another `{key}`") from None
-
-
-def _bound(listening: socket.socket) -> Address:
-    host, port = listening.getsockname()[:2]
-    return Address(host, port)
+def of_slot(path: Path, slot: int) -> Path:
+    """Return the file of a worker's own: `calls.jsonl` for the first slot, then `calls.w1.jsonl` and so on."""
+    return path.with_name(f"{path.stem}.w{slot}{path.suffix}") if slot else path

@@ -53,7 +53,7 @@ def detector() -> Unwary:
 @pytest.fixture
 def fence(metrics, detector) -> Fence:
     policy = compile_text(POLICY).policy
-    metrics.started(policy, at_s=12.0, geo_built_s={"country": 34.0})
+    metrics.started(policy)
     buckets = MemoryBuckets(lambda: NOON_US)
     return Fence(
         policy,
@@ -126,8 +126,6 @@ async def test_what_calls_look_like_is_counted(fence, metrics, detector):
     assert counted(metrics, "extraction_signals_total") == {("shared_template",): 1, ("disjoint_work",): 1}
     assert counted(metrics, "extraction_unmeasured_total") == {(): 1}
     assert counted(metrics, "extraction_score_sum") == {(): 0.55}
-    metrics.saw_cohorts([9, 5])
-    assert (counted(metrics, "cohorts"), counted(metrics, "cohort_accounts")) == ({(): 2}, {(): 14})
 
 
 async def test_a_throttle_is_counted_by_whether_it_refused_and_what_it_charged(fence, metrics):
@@ -215,9 +213,3 @@ def test_how_long_things_take_is_in_seconds(fence, metrics):  # noqa: ARG001 - t
     }
     assert sums == {"store": 0.002, "overhead": 1.0, "upstream": 6.0, "first_byte": 1.0}
     assert shown(metrics, "open_streams") == {(): 0}
-
-
-def test_what_is_in_force_is_told(fence, metrics):
-    assert counted(metrics, "policy_info") == {(fence.policy.hash, "enforce"): 1}
-    assert counted(metrics, "policy_loaded_timestamp_seconds") == {(): 12}
-    assert counted(metrics, "geo_database_built_timestamp_seconds") == {("country",): 34}

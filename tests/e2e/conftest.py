@@ -12,8 +12,9 @@ from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
 from modelfence.demo.standin_api import StandInApi
 from modelfence.enforcement.ports import Observer
+from modelfence.listening import bind
 from modelfence.settings import Address, Settings
-from modelfence.wiring import Gateway, bind
+from modelfence.wiring import Gateway
 
 OWN_DATABASE = 9
 """Of the Redis server that all tests share."""

@@ -11,8 +11,9 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler
 
 from modelfence.core.upstream import Upstream
+from modelfence.listening import bind
 from modelfence.settings import Address
-from modelfence.wiring import Gateway, bind
+from modelfence.wiring import Gateway
 
 HI: Any = [{"role": "user", "content": "Hi"}]
 US, KP = "8.8.8.8", "175.45.176.1"

@@ -21,8 +21,9 @@ from tornado.web import Application, RequestHandler
 from modelfence.core.call import Usage, key_digest
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.bedrock.event_stream import chunk, message
+from modelfence.listening import bind
 from modelfence.settings import Address
-from modelfence.wiring import Gateway, bind
+from modelfence.wiring import Gateway
 
 HI: Any = [{"role": "user", "content": [{"text": "Hi"}]}]
 US, KP = "8.8.8.8", "175.45.176.1"

@@ -18,8 +18,9 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler
 
 from modelfence.core.upstream import Upstream
+from modelfence.listening import bind
 from modelfence.settings import Address
-from modelfence.wiring import Gateway, bind
+from modelfence.wiring import Gateway
 
 US = "8.8.8.8"
 STEP = 256

@@ -19,7 +19,8 @@ from tornado.web import Application, RequestHandler
 from modelfence.core.call import Usage
 from modelfence.core.decision import Effect
 from modelfence.core.upstream import Upstream
-from modelfence.wiring import Gateway, bind
+from modelfence.listening import bind
+from modelfence.wiring import Gateway
 
 US = "8.8.8.8"
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 2_000_000

@@ -18,12 +18,13 @@ from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.realtime import OpenAIRealtime
 from modelfence.enforcement.fence import Fence
+from modelfence.listening import listen
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.apis import Apis
 from modelfence.wire.guard import Bounds
 from modelfence.wire.realtime import Realtime
-from modelfence.wire.runner import Proxy, Served, listen
+from modelfence.wire.runner import Proxy, Served
 
 BODY: dict[str, object] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
 POLICY = """

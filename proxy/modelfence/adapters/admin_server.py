@@ -1,27 +1,39 @@
 """The operators' port: is it alive, is it ready, what does it count. Never on the customers' port.
 
-It is served by the proxy's own event loop, so that a loop that hangs does not look alive.
+It is served by the event loop it tells of: the supervisor's, or where there is none the proxy's own.
 """
 
 import json
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from tornado.httpserver import HTTPServer
 from tornado.web import Application, RequestHandler
 
-from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.core.unavailable import UnavailableError
 
 IDLE_S = 60.0
 MAX_REQUEST_BYTES = 16 << 10
 
-type Readiness = Callable[[], Awaitable[Mapping[str, str]]]
-"""Says what keeps the fence from serving, by part; nothing when it is ready."""
 
-type States = Callable[[], Mapping[str, str]]
-"""Says in which state parts are that may be in several, such as the store's circuit breaker."""
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether calls can be served."""
 
+    missing: Mapping[str, str]
+    """What keeps them from being served, by part; nothing when it is ready."""
+    states: Mapping[str, object]
+    """In which state parts are that may be in several, such as the store's circuit breaker."""
+
+
+type AsksReadiness = Callable[[], Awaitable[Readiness]]
+
+type Liveness = Callable[[], bool]
+"""Says whether somebody is there to serve calls, ready or not."""
+
+type Render = Callable[[], bytes]
+"""Returns the metrics in the text format."""
 
 type Cohorts = Callable[[], Awaitable[Sequence[Mapping[str, object]]]]
 """Lists the cohorts of accounts; raises UnavailableError."""
@@ -33,16 +45,16 @@ class AdminServer:
     def __init__(
         self,
         listening: socket.socket,
-        metrics: PrometheusMetrics,
         *,
-        readiness: Readiness,
-        states: States,
+        render: Render,
+        liveness: Liveness,
+        readiness: AsksReadiness,
         cohorts: Cohorts,
     ) -> None:
-        routes: list[tuple[str, type[RequestHandler]] | tuple[str, type[RequestHandler], dict[str, object]]] = [
-            ("/livez", _Live),
-            ("/readyz", _Ready, {"readiness": readiness, "states": states}),
-            ("/metrics", _Metrics, {"metrics": metrics}),
+        routes: list[tuple[str, type[RequestHandler], dict[str, object]]] = [
+            ("/livez", _Live, {"liveness": liveness}),
+            ("/readyz", _Ready, {"readiness": readiness}),
+            ("/metrics", _Metrics, {"render": render}),
             ("/cohorts", _Cohorts, {"cohorts": cohorts}),
         ]
         application = Application(routes, default_handler_class=_Nothing, log_function=lambda _: None)
@@ -72,29 +84,34 @@ class _Plain(RequestHandler):
 
 
 class _Live(_Plain):
+    def initialize(self, liveness: Liveness) -> None:
+        self._liveness = liveness
+
     def get(self) -> None:
-        self.write("alive\n")
+        alive = self._liveness()
+        self.set_status(200 if alive else 503)
+        self.write("alive\n" if alive else "silent\n")
 
 
 class _Ready(_Plain):
-    def initialize(self, readiness: Readiness, states: States) -> None:
+    def initialize(self, readiness: AsksReadiness) -> None:
         self._readiness = readiness
-        self._states = states
 
     async def get(self) -> None:
-        missing = await self._readiness()
+        readiness = await self._readiness()
         self.set_header("Content-Type", "application/json")
-        self.set_status(503 if missing else 200)
-        self.write(json.dumps({"ready": not missing, "missing": dict(missing), **self._states()}) + "\n")
+        self.set_status(503 if readiness.missing else 200)
+        answer = {"ready": not readiness.missing, "missing": dict(readiness.missing), **readiness.states}
+        self.write(json.dumps(answer) + "\n")
 
 
 class _Metrics(_Plain):
-    def initialize(self, metrics: PrometheusMetrics) -> None:
-        self._metrics = metrics
+    def initialize(self, render: Render) -> None:
+        self._render = render
 
     def get(self) -> None:
         self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.write(self._metrics.render())
+        self.write(self._render())
 
 
 class _Cohorts(_Plain):

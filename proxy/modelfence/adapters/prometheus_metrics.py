@@ -1,13 +1,12 @@
 """The loop's watcher that counts for Prometheus. Names and labels are those of the reference in docs/metrics.md.
 
+What is a state and no count is in `state_metrics`.
+
 Rule: labels come from closed sets only. A model, key, account or address that a caller chose is never one.
 
 Counters whose labels are known at the start begin at 0. One that appeared with its first increment would hide just
 that: Prometheus takes the difference of two samples, and there would be none before it.
 """
-
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
@@ -31,7 +30,7 @@ _EFFECT_OF_KIND = {
 
 
 class PrometheusMetrics:
-    """All metrics of one process, in a registry of their own."""
+    """All counts of one process, in a registry of their own."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # a second series beside each, which nothing here reads
@@ -72,39 +71,26 @@ class PrometheusMetrics:
             registry=self.registry,
             buckets=_SCORES,
         )
-        self._cohorts = self._gauge("cohorts", "Cohorts that look like campaigns.")
-        self._cohort_accounts = self._gauge("cohort_accounts", "Accounts in cohorts that look like campaigns.")
         self._decision = self._histogram("decision", "From facts to a decision.", _FAST_S)
         self._overhead = self._histogram("overhead", "Time an admitted call spent in the fence.", _FAST_S)
         self._store = self._histogram("store", "Time the store took to answer.", _FAST_S)
         self._upstream = self._histogram("upstream", "From sending a call on to the end of its answer.", _SLOW_S)
         self._first_byte = self._histogram("first_byte", "From sending a call on to its first byte.", _SLOW_S)
-        self._open_streams = self._gauge("open_streams", "Answers that are streaming through.")
-        self._circuit = self._gauge("store_circuit", "1 for the state of the store's circuit breaker.", "state")
-        self._policy = self._gauge("policy_info", "The policy in force.", "hash", "mode")
-        self._policy_loaded = self._gauge("policy_loaded_timestamp_seconds", "When the policy was loaded.")
-        self._geo_built = self._gauge(
-            "geo_database_built_timestamp_seconds", "When a geo database was built.", "database"
+        self._open_streams = Gauge(
+            "modelfence_open_streams",
+            "Answers that are streaming through.",
+            registry=self.registry,
+            multiprocess_mode="livesum",  # a process that has died streams nothing
         )
 
     def render(self) -> bytes:
-        """Return all metrics in the text format."""
+        """Return all counts in the text format."""
         return generate_latest(self.registry)
 
-    def started(self, policy: Policy, *, at_s: float, geo_built_s: Mapping[str, float]) -> None:
-        """Tell which policy and databases are in force; times are seconds since the epoch."""
+    def started(self, policy: Policy) -> None:
+        """Take calls from now on for judged by this policy."""
         self._mode = policy.mode
-        self._policy.clear()
-        self._policy.labels(policy.hash, policy.mode).set(1)
-        self._policy_loaded.set(at_s)
-        for database, built_s in geo_built_s.items():
-            self._geo_built.labels(database).set(built_s)
         self._begin_at_zero(policy)
-
-    def watch_circuit(self, states: Iterable[str], state: Callable[[], str]) -> None:
-        """Show which of the states the store's circuit breaker is in, whenever metrics are read."""
-        for one in states:
-            self._circuit.labels(one).set_function(partial(_is, state, one))
 
     def judged(self, judged: Judged) -> None:
         """Count a decision."""
@@ -147,11 +133,6 @@ class PrometheusMetrics:
         for charge in judged.reservation.charges:
             if charge.unit is not Unit.REQUESTS:
                 self._charged.at(charge.throttle, charge.unit).inc(charge.cost(used))
-
-    def saw_cohorts(self, accounts: Sequence[int]) -> None:
-        """Show how many cohorts look like campaigns, of so many accounts each."""
-        self._cohorts.set(len(accounts))
-        self._cohort_accounts.set(sum(accounts))
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """Count a call that was refused without a judgement."""
@@ -213,9 +194,6 @@ class PrometheusMetrics:
     def _counter(self, name: str, help_text: str, *labels: str) -> "_Counters":
         return _Counters(Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry))
 
-    def _gauge(self, name: str, help_text: str, *labels: str) -> Gauge:
-        return Gauge(f"modelfence_{name}", help_text, labels, registry=self.registry)
-
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"modelfence_{name}_seconds", help_text, registry=self.registry, buckets=buckets)
 
@@ -225,10 +203,6 @@ def _status_class(status: int | None) -> str:
     if status is None:
         return "none"
     return f"{min(max(status // 100, 2), 5)}xx"
-
-
-def _is(state: Callable[[], str], one: str) -> float:
-    return float(state() == one)
 
 
 class _Counters:

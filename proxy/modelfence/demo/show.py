@@ -13,8 +13,9 @@ from modelfence.core.upstream import Upstream
 from modelfence.demo.callers import CALLERS, accounts_yaml, call_all
 from modelfence.demo.scoreboard import Scoreboard
 from modelfence.demo.standin_api import StandInApi
+from modelfence.listening import bind
 from modelfence.settings import Address, Settings
-from modelfence.wiring import Gateway, bind
+from modelfence.wiring import Gateway
 
 REFRESH_S = 0.1
 

@@ -31,9 +31,6 @@ from modelfence.wire.tls import HANDSHAKE_S, SHUTDOWN_S, ClientWriter, ServerTls
 
 log = logging.getLogger(__name__)
 
-BACKLOG = 1024
-ACCEPTS_AT_ONCE = 16
-"""Then others get their turn."""
 ACCEPT_AGAIN_S = 1.0
 """After how long it is tried again when no connection can be accepted, for want of file descriptors as a rule."""
 STOP_DEADLINE_S = 5.0
@@ -105,8 +102,11 @@ class Proxy:
         pins: Pins | None = None,
         egress: Egress | None = None,
         by_destination: Mapping[Destination, Served] | None = None,
+        accepts_at_once: int = 16,
     ) -> None:
         """`proxy_protocol_from` are networks whose connections begin with a header of the PROXY protocol.
+
+        After so many connections `accepts_at_once` others get their turn: tasks, or processes with the same socket.
 
         With `egress` every connection asks for a tunnel, and what serves it depends on where to.
 
@@ -117,6 +117,7 @@ class Proxy:
         self._addon = served.addon
         self._egress = egress
         self._by_destination = by_destination or {}
+        self._accepts_at_once = accepts_at_once
         self._socket = listening
         self._bounds = bounds
         self._doors = Doors(bounds.connections, bounds.connections_per_address, bounds.proxies)
@@ -181,7 +182,7 @@ class Proxy:
             self._accepting.add_reader(self._socket, self._accept, self._accepting)
 
     def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
-        for _ in range(ACCEPTS_AT_ONCE):
+        for _ in range(self._accepts_at_once):
             try:
                 connection, peer = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -290,20 +291,3 @@ def _this_task() -> asyncio.Task[None]:
     task = asyncio.current_task()
     assert task is not None  # noqa: S101 - connections are served in tasks
     return task
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening TCP socket. Raises OSError when the address is taken or not ours."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # With the protocol named, asyncio turns off Nagle's algorithm; else each event of a stream waits for the last one's
-    # acknowledgement, which clients delay by 40 ms.
-    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening

@@ -1,0 +1,60 @@
+"""What several processes count is one sum, whoever of them has died."""
+
+import subprocess
+import sys
+
+import pytest
+
+from modelfence.adapters.shared_counts import SharedCounts
+
+COUNTING = """
+import sys
+from pathlib import Path
+from modelfence.adapters.shared_counts import share
+share(Path(sys.argv[1]), int(sys.argv[2]))
+from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+metrics = PrometheusMetrics()
+for _ in range(int(sys.argv[3])):
+    metrics.connection_cut("head_s")
+metrics.store_answered(2_000)
+metrics.answer_began()
+import os, signal
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def count(tmp_path):
+    """Counts so many in a process of its own in that slot, which is then killed."""
+
+    def counted(slot: int, times: int) -> None:
+        command = [sys.executable, "-c", COUNTING, str(tmp_path), str(slot), str(times)]
+        assert subprocess.run(command, check=False).returncode == -9  # noqa: S603 - our own
+
+    return counted
+
+
+def test_the_dead_are_counted_in_the_sum_but_stream_nothing(tmp_path, count):
+    shared = SharedCounts(tmp_path)
+    count(0, 3)
+    count(1, 4)
+    rendered = shared.render().decode()
+    assert 'modelfence_connections_cut_total{reason="head_s"} 7.0' in rendered
+    assert "modelfence_store_seconds_count 2.0" in rendered
+    assert "modelfence_store_seconds_sum 0.004" in rendered
+    assert "modelfence_open_streams 2.0" in rendered
+    shared.ended(1)
+    rendered = shared.render().decode()
+    assert 'modelfence_connections_cut_total{reason="head_s"} 7.0' in rendered
+    assert "modelfence_open_streams 1.0" in rendered
+
+
+def test_who_takes_a_slot_goes_on_with_its_counts_in_its_files(tmp_path, count):
+    shared = SharedCounts(tmp_path)
+    count(0, 3)
+    files = sorted(file.name for file in tmp_path.iterdir())
+    shared.ended(0)
+    count(0, 4)
+    assert sorted(file.name for file in tmp_path.iterdir()) == files
+    assert 'modelfence_connections_cut_total{reason="head_s"} 7.0' in shared.render().decode()
+    assert "modelfence_open_streams 1.0" in shared.render().decode()
