@@ -14,8 +14,8 @@ from tornado.httpclient import HTTPError
 
 from modelfence.demo.callers import CALLERS, accounts_yaml, call_all
 from modelfence.demo.standin_api import StandInApi
+from modelfence.listening import bind
 from modelfence.settings import Address, CannotStartError
-from modelfence.wiring import bind
 
 PACE_S = 0.02
 """What a stream takes for a word, so that streams are seen to be open."""
