@@ -34,9 +34,12 @@ bench: $(READY)         ## measure decisions, the store, evidence, detection, th
 detection: $(READY)     ## measure detection on a simulated day, and on TRAFFIC=DIR if given (OUT=docs/detection.md)
 	@$(VENV)/bin/python -m bench.detection $(TRAFFIC) --out $(or $(OUT),docs/detection.md)
 
-lock:                   ## resolve the dependencies anew (needs uv)
-	uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12 \
-	    --group dev -o requirements.lock pyproject.toml
+LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12
+
+lock:                   ## resolve the dependencies anew (needs uv): all, those of the image, those that build it
+	$(LOCK) --group dev -o requirements.lock pyproject.toml
+	$(LOCK) --constraints requirements.lock -o deploy/requirements.lock pyproject.toml
+	$(LOCK) --constraints requirements.lock --group build -o deploy/requirements-build.lock
 
 clean:                  ## remove what was set up
 	rm -rf $(VENV)
