@@ -31,7 +31,7 @@ from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.core.account import Account
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
-from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.fence import Fence, InForce
 from modelfence.enforcement.ports import Location
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
@@ -43,6 +43,7 @@ from modelfence.wire.apis import Apis
 from modelfence.wire.guard import Bounds
 from modelfence.wire.realtime import Realtime
 from modelfence.wire.runner import Proxy, Served
+from modelfence.wire.tls import UpstreamPins
 
 MESSAGES = [{"role": "user", "content": "Tell me about fences. " * 20}]
 BODY = json.dumps({"model": "gpt-4o", "messages": MESSAGES}).encode()
@@ -93,7 +94,7 @@ async def serve_bare(upstream_port: int) -> int:
     from modelfence.wire.runner import _ProxyOptions, _UpstreamTls  # noqa: PLC0415 - the same addons
 
     master = Master(options.Options())
-    master.addons.add(_ProxyOptions(), _UpstreamTls({}), Started())
+    master.addons.add(_ProxyOptions(), _UpstreamTls(UpstreamPins({})), Started())
     master.options.update(connection_strategy="lazy", http2=False, websocket=False, rawtcp=False, keep_host_header=True)
     asyncio.get_running_loop().running = asyncio.create_task(master.run())  # type: ignore[attr-defined]  # kept alive
     await started.wait()
@@ -143,11 +144,9 @@ async def serve_fence(upstream_port: int) -> int:
         return time.time_ns() // 1000
 
     buckets, metrics = MemoryBuckets(now_us), PrometheusMetrics()
-    metrics.started(compiled.policy)
+    metrics.in_force(compiled.policy)
     fence = Fence(
-        compiled.policy,
-        accounts=Accounts(),
-        geo=Geo(),
+        InForce(compiled.policy, Accounts(), Geo()),
         buckets=buckets,
         local_buckets=buckets,
         detector=Detection(MemoryEvidence(), Fingerprints(common=common_phrases())),

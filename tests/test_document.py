@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modelfence.document import MAX_DOCUMENT_BYTES, Document, Node, read
+from modelfence.document import Document, Node, read
+from modelfence.source_files import MAX_BYTES
 from modelfence.yaml_nodes import MAX_DEPTH
 
 
@@ -32,7 +33,6 @@ def complaint(node: Node) -> tuple[str, int, int]:
 def test_a_file_is_read_without_its_byte_order_mark(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"\xef\xbb\xbfkey: v\n")
     assert read(tmp_path / "a.yaml").text == "key: v\n"
-    assert read(tmp_path / "a.yaml", shown_as="shown").path == "shown"
 
 
 def test_a_file_that_is_not_utf_8_is_a_value_error(tmp_path):
@@ -43,7 +43,7 @@ def test_a_file_that_is_not_utf_8_is_a_value_error(tmp_path):
 
 def test_a_file_that_is_too_large_is_a_value_error(tmp_path):
     with (tmp_path / "a.yaml").open("wb") as file:
-        file.truncate(MAX_DOCUMENT_BYTES + 1)
+        file.truncate(MAX_BYTES + 1)
     with pytest.raises(ValueError, match="larger than 64 MB"):
         read(tmp_path / "a.yaml")
 

@@ -5,38 +5,33 @@ The commands that need no traffic take it from here, and start in a fraction of 
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from importlib.resources import files
-from pathlib import Path
+from dataclasses import replace
 
-from modelfence.adapters.accounts_file import AccountsFile, read_accounts
-from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.redis.replay import ReplayBuckets
-from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.dialect import Headers
-from modelfence.core.policy import Mode, Policy
-from modelfence.core.problem import Problem, errors
+from modelfence.core.policy import Policy
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.prompt_parts import parts_of
 from modelfence.enforcement.expected_usage import ExpectedUsage
-from modelfence.enforcement.fence import Fence, Patience
-from modelfence.enforcement.ports import BucketStore, Detector, UnavailableError
+from modelfence.enforcement.fence import Fence, InForce, Patience
+from modelfence.enforcement.ports import BucketStore, UnavailableError
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.evidence import Bounds, EvidenceStore
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.extraction.listing import Row, rows
 from modelfence.extraction.templates import fingerprint
-from modelfence.policy.compile import compile_policy
+from modelfence.parts import Parts, compiled_policy, shipped_policy
 from modelfence.recording.reading import CallReader
 from modelfence.replay.clock import VirtualClock
 from modelfence.replay.run import Replay, StoreFailedError, UnfailingStore
-from modelfence.settings import CannotStartError, Geo, Settings
+from modelfence.settings import CannotStartError, Settings
+from modelfence.source_files import SourceFiles
 from modelfence.wire.bodies import check_encoding
 from modelfence.wire.sanitise import check_request, header
 
@@ -44,25 +39,9 @@ OPERATORS_DEADLINE_S = 5.0
 _LEAST_KEY_BYTES = 16
 
 
-def shipped_policy() -> Path:
-    """Return the path of the policy that comes with the fence."""
-    return Path(str(files("modelfence"))) / "policies" / "default.yaml"
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What was read from files: everything a fence needs that is not a connection."""
-
-    policy: Policy
-    policy_path: Path
-    accounts: AccountsFile
-    geo: GeoDatabases
-    warnings: tuple[Problem, ...]
-
-
 def read_policy(settings: Settings) -> Policy:
     """Read the policy. Raises CannotStartError."""
-    return _compiled(settings.policy or shipped_policy())[0]
+    return compiled_policy(settings.policy or shipped_policy(), SourceFiles())[0]
 
 
 def redis_buckets(settings: Settings, *, deadline_s: float) -> RedisBuckets:
@@ -128,47 +107,6 @@ async def operators_cohorts(settings: Settings) -> Sequence[Row]:
             await evidence.close()
 
 
-def read_parts(settings: Settings) -> Parts:
-    """Read policy, accounts and databases. Raises CannotStartError."""
-    path = settings.policy or shipped_policy()
-    policy, policy_problems = _compiled(path)
-    if policy.mode is Mode.ENFORCE and all(access.rule.shadow for access in policy.allows):
-        raise CannotStartError(f"nobody could ever be let in: the policy {path} has no `allow` that is enforced")
-    accounts, problems = _accounts(settings.accounts, policy)
-    return Parts(policy, path, accounts, _geo(settings.geo), (*policy_problems, *problems))
-
-
-def _compiled(path: Path) -> tuple[Policy, tuple[Problem, ...]]:
-    try:
-        compiled = compile_policy(path)
-    except OSError as error:
-        raise CannotStartError(f"the policy {path} can't be read: {error.strerror}") from None
-    if compiled.policy is None:
-        raise CannotStartError(f"the policy {path} has problems; mend them and start again", compiled.problems)
-    return compiled.policy, compiled.problems
-
-
-def _accounts(path: Path | None, policy: Policy) -> tuple[AccountsFile, tuple[Problem, ...]]:
-    accounts, problems = (AccountsFile(()), ()) if path is None else read_accounts(path)
-    if accounts is not None:
-        problems = (*problems, *accounts.check_tiers(policy.tiers))
-    if accounts is None or errors(problems):
-        raise CannotStartError(f"the accounts file {path} has problems; mend them and start again", problems)
-    if not len(accounts) and nobody_unknown_is_let_in(policy):
-        where = f"{path} holds none" if path else "give --accounts accounts.yaml"
-        raise CannotStartError(
-            f"nobody could ever be let in: the policy asks for accounts and there are none ({where})"
-        )
-    return accounts, problems
-
-
-def _geo(geo: Geo) -> GeoDatabases:
-    try:
-        return GeoDatabases(country=geo.country, asn=geo.asn, anonymous=geo.anonymous, private=geo.private)
-    except GeoDatabaseError as error:
-        raise CannotStartError(str(error)) from None
-
-
 def fingerprints_of(settings: Settings) -> Fingerprints:
     """Return what takes fingerprints of prompts, with the settings' key. Raises CannotStartError."""
     path = settings.extraction.key_file
@@ -190,7 +128,7 @@ def template_fingerprints(settings: Settings, text: str) -> Mapping[str, str]:
     return {part: fingerprint(fingerprints.of_text(words)) for part, words in parts_of(text).items()}
 
 
-def detector_of(settings: Settings, policy: Policy, evidence: EvidenceStore) -> Detector:
+def detector_of(settings: Settings, policy: Policy, evidence: EvidenceStore) -> Detection:
     """Return what watches for model extraction. Raises CannotStartError."""
     return Detection(evidence, fingerprints_of(settings), exempt=policy.exempt)
 
@@ -222,9 +160,7 @@ async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
     reader = CallReader(settings.upstreams, DIALECTS, check_head=_check_head, max_request_bytes=limits.request_bytes)
     async with _replay_store(settings, clock) as store:
         fence = Fence(
-            parts.policy,
-            accounts=parts.accounts,
-            geo=parts.geo,
+            InForce(parts.policy, parts.accounts, parts.geo),
             buckets=UnfailingStore(store),
             local_buckets=UnfailingStore(MemoryBuckets(clock)),
             detector=detector_of(settings, parts.policy, MemoryEvidence(_bounds(settings))),

@@ -16,9 +16,9 @@ from pathlib import Path
 import yaml
 
 from modelfence.core.problem import Problem, Severity
+from modelfence.source_files import SourceFiles
 from modelfence.yaml_nodes import RefusedError, compose
 
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
@@ -339,15 +339,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean `{near[0]}`?" if near else None
 
 
-def read(path: Path, *, shown_as: str | None = None) -> Document:
-    """Return a file as a document. Raises OSError, and ValueError for one that is too large or not UTF-8."""
-    with path.open("rb") as file:
-        data = file.read(MAX_DOCUMENT_BYTES + 1)
-    if len(data) > MAX_DOCUMENT_BYTES:
-        message = f"larger than {MAX_DOCUMENT_BYTES >> 20} MB"
-        raise ValueError(message)
+def read(path: Path, files: SourceFiles | None = None) -> Document:
+    """Return a file as a document, as the files hold it or else as it is now.
+
+    Raises OSError, and ValueError for one that is too large or not UTF-8.
+    """
+    data = (files or SourceFiles()).text(path)
     try:
-        return Document(shown_as or str(path), data.decode("utf-8-sig"))
+        return Document(str(path), data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         message = f"not UTF-8 at byte {error.start}"
         raise ValueError(message) from None

@@ -22,26 +22,28 @@ from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.state_metrics import State, StateMetrics
-from modelfence.assembly import detector_of, evidence_of, patience_of, read_parts, redis_buckets
+from modelfence.assembly import detector_of, evidence_of, patience_of, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.hidden import REASONING
 from modelfence.dialects.known import DIALECTS, REALTIME
-from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.fence import Fence, InForce
 from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.listening import address_of, bind
+from modelfence.parts import Parts, Reloaded, read_parts, reread_parts, said
 from modelfence.settings import CannotStartError, Settings
+from modelfence.source_files import Files, Stamp, stamp
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.apis import Apis
 from modelfence.wire.egress import NAME as AUTHORITY
 from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.guard import Bounds, require_tested_version
 from modelfence.wire.realtime import Realtime
-from modelfence.wire.runner import Pins, Proxy, Served
+from modelfence.wire.runner import Proxy, Served
 from modelfence.wire.stock import StockRunner
-from modelfence.wire.tls import ServerTls, certified, pinned
+from modelfence.wire.tls import ServerTls, UpstreamPins, certified
 
 COHORTS_EVERY_S = 10.0
 ACCEPTS_AT_ONCE, ACCEPTS_AT_ONCE_OF_SEVERAL = 16, 1
@@ -52,8 +54,12 @@ log = logging.getLogger(__name__)
 class Gateway:
     """The whole fence. `start` (or `serve`, where others have the ports) and `stop` once each, in one event loop."""
 
-    def __init__(self, settings: Settings, *, observers: Sequence[Observer] = (), slot: int = 0) -> None:
-        """`slot` is the worker's number, different from those of all others that live at the same time.
+    def __init__(
+        self, settings: Settings, *, observers: Sequence[Observer] = (), slot: int = 0, files: Files | None = None
+    ) -> None:
+        """Policy, accounts and databases are what the files hold, or else what is on the disk now.
+
+        `slot` is the worker's number, different from those of all others that live at the same time.
 
         Raises CannotStartError.
         """
@@ -63,7 +69,8 @@ class Gateway:
             )
         self.settings = settings
         self._tls, self._pins = _tested(settings)
-        self.parts = read_parts(settings)
+        self._certificates = [one for one in (self._tls, self._pins) if one is not None]
+        self.parts = read_parts(settings, files)
         self.metrics = PrometheusMetrics()
         self._slot = slot
         self._loaded_s = time.time()
@@ -74,13 +81,12 @@ class Gateway:
         self._recorder = self._recording()
         recording = () if self._recorder is None else (self._recorder,)
         watching: tuple[Observer, ...] = (self.metrics, *recording, *observers)
+        self._detection = detector_of(settings, self.parts.policy, self._evidence)
         self.fence = Fence(
-            self.parts.policy,
-            accounts=self.parts.accounts,
-            geo=self.parts.geo,
+            _in_force(self.parts),
             buckets=self._buckets,
             local_buckets=self._buckets if isinstance(self._buckets, MemoryBuckets) else MemoryBuckets(now_us),
-            detector=detector_of(settings, self.parts.policy, self._evidence),
+            detector=self._detection,
             observers=watching,
             clock_us=lambda: time.monotonic_ns() // 1000,
             jitter=random.random,
@@ -88,6 +94,7 @@ class Gateway:
             patience=patience_of(settings),
         )
         self._watching = watching
+        self._reloading = asyncio.Lock()
         self._served = self._serving(settings.upstreams)
         self._egress = _egress(settings)
         self.listen, self.admin = settings.listen, settings.admin
@@ -148,7 +155,7 @@ class Gateway:
             by_destination=self._by_destination() if self._egress else None,
             accepts_at_once=ACCEPTS_AT_ONCE if settings.workers == 1 else ACCEPTS_AT_ONCE_OF_SEVERAL,
         )
-        self.metrics.started(self.parts.policy)
+        self.metrics.in_force(self.parts.policy)
         if self._recorder is not None:
             self._recorder.start()
         keeping = asyncio.create_task(self.fence.keep())
@@ -157,6 +164,9 @@ class Gateway:
         self._exits.push_async_callback(_end, watching)
         await proxy.start()
         self._exits.push_async_callback(proxy.stop)
+
+    def _owner(self, digest: str) -> str | None:
+        return self.parts.accounts.owner(digest)
 
     def _by_destination(self) -> Mapping[Destination, Served]:
         """Return what serves requests for each host, of those upstreams that have it."""
@@ -169,7 +179,7 @@ class Gateway:
     def _serving(self, upstreams: Sequence[Upstream]) -> Served:
         """Return what serves requests to these upstreams."""
         settings = self.settings
-        dialects = certified(DIALECTS, self.parts.accounts.owner) if settings.tls.client_ca else DIALECTS
+        dialects = certified(DIALECTS, self._owner) if settings.tls.client_ca else DIALECTS
         apis = Apis(
             upstreams,
             dialects,
@@ -183,6 +193,37 @@ class Gateway:
         addon = FenceAddon(self.fence, apis, max_request_bytes=limits.request_bytes, keeps_bodies=keeps_bodies)
         realtime = Realtime(self.fence, apis, realtime=REALTIME, message_bytes=limits.request_bytes)
         return Served(addon, realtime)
+
+    async def reload(self, files: Files | None = None) -> Reloaded:
+        """Read again what has changed, as the files hold it or else on the disk, and go on with it.
+
+        What can't be used changes nothing. Calls go on meanwhile, and each is judged by one policy from its beginning
+        to its end.
+        """
+        async with self._reloading:
+            reread = await asyncio.to_thread(reread_parts, self.settings, self.parts, files)
+            self.parts = reread.parts
+            if reread.changed:
+                self.fence.in_force = _in_force(self.parts)
+                self._detection.exempt = self.parts.policy.exempt
+                self.metrics.in_force(self.parts.policy)
+            if "policy" in reread.changed:
+                self._loaded_s = time.time()
+            changed, failures = list(reread.changed), {part: said(error) for part, error in reread.failures.items()}
+            if any(stamp(path) != seen for one in self._certificates for path, seen in one.stamps.items()):
+                try:
+                    for one in self._certificates:
+                        one.reload()
+                    changed.append("tls")
+                except ValueError as error:
+                    failures["tls"] = str(error)
+            return Reloaded(tuple(changed), failures, self.parts.files, {**self.stamps, **reread.stamps})
+
+    @property
+    def stamps(self) -> Mapping[Path, Stamp]:
+        """Return of each file that is in use how it was when it was read: when one changes it is time to reload."""
+        certificates = {path: seen for one in self._certificates for path, seen in one.stamps.items()}
+        return {**certificates, **self.parts.files.stamps}
 
     async def stop(self) -> None:
         """Stop serving, settle what was under way and close what is open."""
@@ -293,7 +334,11 @@ class Gateway:
                 raise CannotStartError(f"the upstream `{upstream.name}` is this fence itself: {upstream.url}")
 
 
-def _tested(settings: Settings) -> tuple[ServerTls | None, Pins]:
+def _in_force(parts: Parts) -> InForce:
+    return InForce(parts.policy, parts.accounts, parts.geo)
+
+
+def _tested(settings: Settings) -> tuple[ServerTls | None, UpstreamPins]:
     """Return TLS towards callers and upstreams, once mitmproxy's version is known to be one that can be guarded.
 
     Raises CannotStartError.
@@ -303,7 +348,7 @@ def _tested(settings: Settings) -> tuple[ServerTls | None, Pins]:
         raise CannotStartError("there is no certificate to serve TLS with: give `tls.cert`, or leave out all of `tls`")
     try:
         require_tested_version()
-        pins = {(one.host, one.port): pinned(Path(one.ca)) for one in settings.upstreams if one.ca}
+        pins = UpstreamPins({(one.host, one.port): Path(one.ca) for one in settings.upstreams if one.ca})
         return (ServerTls(tls.cert, tls.key, tls.client_ca) if tls.cert else None), pins
     except (RuntimeError, ValueError) as error:
         raise CannotStartError(str(error)) from None

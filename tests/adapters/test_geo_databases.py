@@ -7,8 +7,7 @@ from typing import Any
 import maxminddb
 import pytest
 from maxminddb.decoder import Decoder
-from mmdb_writer import MMDBWriter
-from netaddr import IPSet
+from tests.geo import write_database
 
 from modelfence.adapters.geo_databases import BUNDLED, GeoDatabaseError, GeoDatabases
 from modelfence.enforcement.ports import Location
@@ -33,11 +32,8 @@ def write(tmp_path):
     """A function that writes a database of networks and their records."""
 
     def write(database_type: str, records: dict[str, Any], *, ip_version: int = 6) -> Path:
-        writer = MMDBWriter(ip_version, database_type, ipv4_compatible=ip_version == 6)
-        for network, record in records.items():
-            writer.insert_network(IPSet([network]), record)
         path = tmp_path / f"{database_type}.mmdb"
-        writer.to_db_file(str(path))
+        write_database(path, database_type, records, ip_version=ip_version)
         return path
 
     return write

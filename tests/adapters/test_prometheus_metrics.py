@@ -10,7 +10,7 @@ from modelfence.core.account import Account
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Extraction
-from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.fence import Fence, InForce
 from modelfence.enforcement.ports import Location, Passing
 from modelfence.policy import compile_text
 
@@ -53,12 +53,10 @@ def detector() -> Unwary:
 @pytest.fixture
 def fence(metrics, detector) -> Fence:
     policy = compile_text(POLICY).policy
-    metrics.started(policy)
+    metrics.in_force(policy)
     buckets = MemoryBuckets(lambda: NOON_US)
     return Fence(
-        policy,
-        accounts=Directory(),
-        geo=Places(),
+        InForce(policy, Directory(), Places()),
         buckets=buckets,
         local_buckets=buckets,
         detector=detector,

@@ -2,7 +2,7 @@ import pytest
 from tests.enforcement.outside import ACME, Clock, Directory, Nowhere, Unwary, Watcher
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.enforcement.fence import Fence, Patience
+from modelfence.enforcement.fence import Fence, InForce, Patience
 from modelfence.policy.compile import compile_text
 
 
@@ -23,9 +23,7 @@ def fence(clock, watcher):
         assert compiled.policy, [problem.render() for problem in compiled.problems]
         local = MemoryBuckets(clock)
         return Fence(
-            compiled.policy,
-            accounts=accounts or Directory(ACME),
-            geo=Nowhere(),
+            InForce(compiled.policy, accounts or Directory(ACME), Nowhere()),
             buckets=buckets or local,
             local_buckets=local,
             detector=detector or Unwary(),

@@ -87,7 +87,6 @@ async def test_a_call_is_charged_what_it_used_once(charges, steps, fates, limit)
     clock = Clock()
     store = Fickle(clock, [Fate.ANSWERED, *fates])  # it is admitted
     charging = Charging(
-        PERMISSIVE,
         store=store,
         local=MemoryBuckets(clock),
         observers=[Watcher()],

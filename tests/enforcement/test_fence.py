@@ -9,8 +9,9 @@ from modelfence.core.account import Account
 from modelfence.core.call import Reading, Usage
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Caller, Extraction
-from modelfence.enforcement.fence import Patience
+from modelfence.enforcement.fence import InForce, Patience
 from modelfence.enforcement.ports import UnavailableError
+from modelfence.policy.compile import compile_text
 
 
 async def test_an_allowed_call_is_let_in_and_seen(fence, watcher):
@@ -266,3 +267,27 @@ async def test_a_policy_in_shadow_lets_everyone_through(fence):
     judged = await made.judge(call(key=None))
     assert judged.decision.effect is Effect.ALLOW
     assert judged.decision.would is Effect.DENY
+
+
+async def test_a_call_is_judged_by_one_policy_from_its_beginning_to_its_end(fence):
+    closed = compile_text("version: 1\naccess:\n  - {id: closed, deny: 'true'}\n").policy
+
+    class Slow(Directory):
+        async def find(self, key_digest):
+            made.in_force = replace(made.in_force, policy=closed)
+            return await super().find(key_digest)
+
+    made = fence(CUSTOMERS, accounts=Slow(ACME))
+    opened_hash = made.in_force.policy.hash
+    first, second = await made.judge(call()), await made.judge(call())
+    assert (first.decision.effect, first.decision.policy_hash) == (Effect.ALLOW, opened_hash)
+    assert (second.decision.effect, second.decision.policy_hash) == (Effect.DENY, closed.hash)
+
+
+async def test_who_may_teach_the_detector_is_for_the_policy_in_force_to_say(fence):
+    detector = Unwary()
+    made = fence(CUSTOMERS, detector=detector)
+    await made.judge(call(None))
+    made.in_force = InForce(compile_text(OPEN).policy, made.in_force.accounts, made.in_force.geo)
+    await made.judge(call(None))
+    assert [caller is None for caller in detector.callers] == [True, False]

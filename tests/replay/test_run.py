@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from modelfence.assembly import anywhere, read_parts, replaying
+from modelfence.assembly import anywhere, replaying
 from modelfence.core.call import key_digest
+from modelfence.parts import read_parts
 from modelfence.recording.lines import END, beginning_of, end_of
 from modelfence.replay.outcomes import Broken, Decided, Rejected
 from modelfence.replay.run import TOO_LONG

@@ -17,7 +17,7 @@ from modelfence.core.hiding import Hidden
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.realtime import OpenAIRealtime
-from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.fence import Fence, InForce
 from modelfence.listening import listen
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon
@@ -258,9 +258,7 @@ class RunningFence:
         self.now_us = 1_790_000_000_000_000
         self.buckets = Buckets(lambda: self.now_us)
         self.fence = Fence(
-            compiled.policy,
-            accounts=self.accounts,
-            geo=Geo(),
+            InForce(compiled.policy, self.accounts, Geo()),
             buckets=self.buckets,
             local_buckets=self.buckets,
             detector=Unwary(),

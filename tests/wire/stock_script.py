@@ -9,7 +9,7 @@ from modelfence.core.account import Account
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
-from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.fence import Fence, InForce
 from modelfence.enforcement.ports import Location
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints
@@ -37,9 +37,7 @@ policy = compile_text("version: 1\naccess:\n  - {id: active, allow: kyc.status =
 assert policy is not None
 buckets = MemoryBuckets(now_us)
 fence = Fence(
-    policy,
-    accounts=Accounts(),
-    geo=Geo(),
+    InForce(policy, Accounts(), Geo()),
     buckets=buckets,
     local_buckets=buckets,
     detector=Detection(MemoryEvidence(), Fingerprints()),

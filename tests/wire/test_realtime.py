@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.realtime import OpenAIRealtime
-from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.fence import Fence, InForce
 from modelfence.policy.compile import compile_text
 from modelfence.wire.apis import Apis
 from modelfence.wire.realtime import Realtime
@@ -101,7 +101,7 @@ class Front:
         assert compiled.policy is not None, compiled.problems
         self.watcher, self.buckets = Watcher(), Buckets(lambda: 1_790_000_000_000_000)
         self.fence = Fence(
-            compiled.policy, accounts=Accounts(), geo=Geo(), buckets=self.buckets, local_buckets=self.buckets,
+        InForce(compiled.policy, Accounts(), Geo()), buckets=self.buckets, local_buckets=self.buckets,
             detector=Unwary(), observers=[self.watcher], clock_us=lambda: 0, jitter=lambda: 0.0,
         )  # fmt: skip
         apis = Apis(

@@ -12,6 +12,7 @@ from modelfence.adapters.accounts_reader import Record, read_records
 from modelfence.core.account import Account
 from modelfence.core.problem import Problem, errors, in_order
 from modelfence.document import did_you_mean, read
+from modelfence.source_files import SourceFiles
 from modelfence.yaml_nodes import uncollected
 
 
@@ -49,10 +50,10 @@ class AccountsFile:
         return in_order(replace(record.tier_unknown, hint=hints[record.account.tier]) for record in unknown)
 
 
-def read_accounts(path: Path) -> tuple[AccountsFile | None, tuple[Problem, ...]]:
+def read_accounts(path: Path, files: SourceFiles | None = None) -> tuple[AccountsFile | None, tuple[Problem, ...]]:
     """Return the accounts, or None with every problem that stops them. A file that can't be read is a problem."""
     try:
-        document = read(path)
+        document = read(path, files)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         return None, (Problem(str(path), 1, 1, "unreadable-file", f"can't read the accounts: {reason}"),)

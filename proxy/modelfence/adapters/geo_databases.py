@@ -4,8 +4,7 @@ Rule: what a database does not say stays unknown. Two schemas of countries are r
 (Country, City, Enterprise), which DB-IP's databases share, and the flat `country_code` of ip-location-db.
 
 Why `maxminddb` and not the `geoip2` models above it: a model object for each call takes several times as long as the
-lookup. The files are mapped into memory, so that workers share it. Replace one by renaming another over it: a mapped
-file that is overwritten in place ends the process.
+lookup. The files are mapped into memory, so that workers share it.
 """
 
 import functools
@@ -19,6 +18,7 @@ import maxminddb
 
 from modelfence.core.client_address import Address, parse_address
 from modelfence.enforcement.ports import Location
+from modelfence.source_files import SourceFiles
 
 BUNDLED = Path(__file__).parent / "bundled" / "country.mmdb"
 """Countries for whoever names no database of their own; where it comes from is written beside it."""
@@ -45,12 +45,17 @@ class GeoDatabases:
         asn: Path | None = None,
         anonymous: Path | None = None,
         private: str | None = None,
+        files: SourceFiles | None = None,
     ) -> None:
-        """Open the files. `private` is the country of addresses that are not public. Raises GeoDatabaseError."""
+        """Open the databases, where the files have them or else where they are.
+
+        `private` is the country of addresses that are not public. Raises GeoDatabaseError.
+        """
+        files = files or SourceFiles()
         self._private = Location(private)
-        self._country = _open("country", country or BUNDLED, _country_of)
-        self._asn = asn and _open("asn", asn, _asn_of)
-        self._anonymous = anonymous and _open("anonymous", anonymous, _anonymous_of)
+        self._country = _open("country", country or BUNDLED, _country_of, files if country else SourceFiles())
+        self._asn = asn and _open("asn", asn, _asn_of, files)
+        self._anonymous = anonymous and _open("anonymous", anonymous, _anonymous_of, files)
         self._remembered = functools.lru_cache(REMEMBERED)(self._look_up)
 
     @property
@@ -118,11 +123,11 @@ def _anonymous_of(record: _Record) -> tuple[bool, bool] | None:
     return concealed, hosting
 
 
-def _open(name: str, path: Path, read: Callable[[_Record], object]) -> maxminddb.Reader:
+def _open(name: str, path: Path, read: Callable[[_Record], object], files: SourceFiles) -> maxminddb.Reader:
     """Open a database and check that its first records are of the kind asked for."""
     remedy = f"name a .mmdb file of that kind under `geo.{name}`"
     try:
-        reader = maxminddb.open_database(path)
+        reader = maxminddb.open_database(files.database(path))
         first = itertools.islice(reader, _SAMPLE)
         fits = any(isinstance(record, dict) and read(record) is not None for _network, record in first)
     except OSError as error:

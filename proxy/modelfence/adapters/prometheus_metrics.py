@@ -87,7 +87,7 @@ class PrometheusMetrics:
         """Return all counts in the text format."""
         return generate_latest(self.registry)
 
-    def started(self, policy: Policy) -> None:
+    def in_force(self, policy: Policy) -> None:
         """Take calls from now on for judged by this policy."""
         self._mode = policy.mode
         self._begin_at_zero(policy)

@@ -83,7 +83,8 @@ def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> 
 
 
 async def _replay(options: argparse.Namespace, ending: ExitStack) -> int:
-    from modelfence.assembly import anywhere, read_parts, replaying  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.assembly import anywhere, replaying  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.parts import read_parts  # noqa: PLC0415 - likewise
 
     settings = settings_of(options, os.environ)
     if options.dialect or not settings.upstreams:

@@ -16,8 +16,7 @@ from weakref import WeakSet
 from modelfence.core.bucket import SECOND_US, Rate
 from modelfence.core.call import Call
 from modelfence.core.charge import Adjustment, Charge, Demand, Lease, OnStoreFailure, Taken
-from modelfence.core.decision import Decision, Effect, charged
-from modelfence.core.policy import Policy
+from modelfence.core.decision import Decision, Effect
 from modelfence.enforcement.ports import BucketStore, Observer, UnavailableError
 from modelfence.enforcement.reservation import Reservation, lease_id
 
@@ -50,11 +49,10 @@ class _Late:
 
 
 class Charging:
-    """The charges of one policy's calls. `local` serves throttles that fall back on this process."""
+    """The charges of calls. `local` serves throttles that fall back on this process."""
 
     def __init__(  # noqa: PLR0913 - two stores and what is told to whom, by keyword
         self,
-        policy: Policy,
         *,
         store: BucketStore,
         local: BucketStore,
@@ -64,7 +62,6 @@ class Charging:
         lease_s: float,
         step_tokens: int,
     ) -> None:
-        self._policy = policy
         self._store = store
         self._local = local
         self._observers = observers
@@ -78,7 +75,10 @@ class Charging:
         self._complained_us: int | None = None
 
     async def admit(self, call: Call, decision: Decision, demand: Demand) -> tuple[Decision, Taken, Reservation]:
-        """Take a call's charges. Return the decision after that, the store's answer, and what is held."""
+        """Take a call's charges. Return the decision, the store's answer, and what is held.
+
+        It is another decision when the store has failed. What a refusal of the store makes of it is for `charged`.
+        """
         started_us = self._clock_us()
         lease = Lease(lease_id(call.id, 0), self._lasts_us)
         try:
@@ -222,7 +222,7 @@ class Charging:
         )
         if reservation.holds:
             self._open.add(reservation)
-        return charged(decision, taken, self._policy), taken, reservation
+        return decision, taken, reservation
 
     async def _admit_without_store(
         self, call: Call, decision: Decision, demand: Demand, lease: Lease

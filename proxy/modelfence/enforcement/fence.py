@@ -7,12 +7,12 @@ answer does what the policy says (refuse, unless told otherwise). Nothing here c
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from modelfence.core.account import STATUSES, Account
 from modelfence.core.call import Call, CredentialState, Usage
 from modelfence.core.charge import Demand, Taken
-from modelfence.core.decision import Effect, decide, nobody_unknown_is_let_in, plainly_refuses
+from modelfence.core.decision import Effect, charged, decide, nobody_unknown_is_let_in, plainly_refuses
 from modelfence.core.dialect import Refusal
 from modelfence.core.policy import Policy
 from modelfence.enforcement.charging import Charging
@@ -50,15 +50,38 @@ class Patience:
     assumed_tokens: int = 1024
 
 
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """What calls are judged by. A call is judged by the same from its beginning to its end, whatever comes meanwhile.
+
+    Whoever can't be let in must not be able to teach the detector anything, nor to fill its tables: it costs him
+    nothing to be refused.
+    """
+
+    policy: Policy
+    accounts: AccountDirectory
+    geo: GeoDatabase
+    refused: frozenset[str] = field(init=False)
+    """The statuses of accounts that are plainly refused."""
+    unknown_may_pass: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        refused = frozenset(status for status in STATUSES if plainly_refuses(self.policy, status))
+        object.__setattr__(self, "refused", refused)
+        object.__setattr__(self, "unknown_may_pass", not nobody_unknown_is_let_in(self.policy))
+
+    def is_watched(self, account: Account | None) -> bool:
+        """Say whether the detector takes calls of this account into account."""
+        return self.unknown_may_pass if account is None else account.status not in self.refused
+
+
 class Fence:
-    """One policy over its ports. All methods are for one event loop."""
+    """A policy over its ports. All methods are for one event loop."""
 
     def __init__(  # noqa: PLR0913 - the ports of the loop, by keyword
         self,
-        policy: Policy,
+        in_force: InForce,
         *,
-        accounts: AccountDirectory,
-        geo: GeoDatabase,
         buckets: BucketStore,
         local_buckets: BucketStore,
         detector: Detector,
@@ -72,19 +95,15 @@ class Fence:
 
         `clock_us` measures how long things take, in microseconds: it should never step. The time of a call is its own.
         """
-        self.policy = policy
-        self._accounts = accounts
-        self._geo = geo
+        self.in_force = in_force
+        """May be exchanged at any time: for the calls that come after that."""
         self._detector = detector
         self._observers = observers
         self._clock_us = clock_us
         self._jitter = jitter
         self._patience = patience
-        self._refused = frozenset(status for status in STATUSES if plainly_refuses(policy, status))
-        self._unknown_may_pass = not nobody_unknown_is_let_in(policy)
         self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
         self.charging = Charging(
-            policy,
             store=buckets,
             local=local_buckets,
             observers=observers,
@@ -97,24 +116,24 @@ class Fence:
     async def judge(self, call: Call) -> Judged:
         """Decide about a call and take its charges."""
         started_us = self._clock_us()
-        account, directory_failed = await self._account_of(call)
-        location = self._geo.locate(call.client_ip)
-        # Whoever can't be let in must not be able to teach the detector anything, nor to fill its tables: it costs him
-        # nothing to be refused.
-        is_watched = account.status not in self._refused if account else self._unknown_may_pass
-        caller = caller_of(call, account, location, self.policy) if is_watched else None
+        in_force = self.in_force
+        policy = in_force.policy
+        account, directory_failed = await self._account_of(call, in_force.accounts)
+        location = in_force.geo.locate(call.client_ip)
+        caller = caller_of(call, account, location, policy) if in_force.is_watched(account) else None
         extraction = await self._detector.look(call, caller)
-        facts = gather(call, account, location, self.policy, extraction=extraction)
+        facts = gather(call, account, location, policy, extraction=extraction)
         expected = self._expected.of(_name(account), call.reading.operation)
         demand = demand_of(call, step_tokens=self._patience.step_tokens, expected_tokens=expected)
         deciding_us = self._clock_us()
-        decision = decide(self.policy, facts, demand)
+        decision = decide(policy, facts, demand)
         decided_us = self._clock_us() - deciding_us
         if directory_failed and not decision.admitted:
             # Not the caller's fault: with the directory it might have been let in.
             decision = replace(decision, effect=Effect.ERROR, message=None)
         if decision.admitted and decision.charges:
             decision, taken, reservation = await self.charging.admit(call, decision, demand)
+            decision = charged(decision, taken, policy)
         else:
             taken, reservation = Taken(), Reservation(call.id)
         judged = Judged(
@@ -122,7 +141,7 @@ class Fence:
             decision=decision,
             account=account,
             country=location.country,
-            tier=tier_of(call, account, self.policy),
+            tier=tier_of(call, account, policy),
             taken=taken,
             reservation=reservation,
             caller=caller,
@@ -183,13 +202,13 @@ class Fence:
             balance=balances[0] if balances else None,
         )
 
-    async def _account_of(self, call: Call) -> tuple[Account | None, bool]:
+    async def _account_of(self, call: Call, accounts: AccountDirectory) -> tuple[Account | None, bool]:
         """Return the account of the credential; and whether the directory failed to answer."""
         if call.credential.state is not CredentialState.PRESENTED:
             return None, False
         try:
             async with asyncio.timeout(self._patience.directory_s):
-                return await self._accounts.find(call.credential.digest), False
+                return await accounts.find(call.credential.digest), False
         except (UnavailableError, TimeoutError):
             return None, True
 

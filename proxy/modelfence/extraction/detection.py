@@ -5,7 +5,7 @@ store away must not take a campaign out of its bucket. Of the others only the ca
 """
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from modelfence.core.call import Call, Usage
@@ -27,22 +27,20 @@ _SECOND_US = 1_000_000
 
 
 class Detection:
-    """A `Detector` over one store of evidence.
-
-    `exempt` are fingerprints of templates (`templates.fingerprint`) whose cohorts are of no interest.
-    """
+    """A `Detector` over one store of evidence."""
 
     def __init__(
         self,
         store: EvidenceStore,
         fingerprints: Fingerprints,
         *,
-        exempt: Collection[str] = (),
+        exempt: Sequence[str] = (),
         weights: Mapping[str, Weight] = WEIGHTS,
     ) -> None:
         self._store = store
         self._fingerprints = fingerprints
-        self._exempt = tuple(exempt)
+        self.exempt = exempt
+        """Fingerprints of templates (`templates.fingerprint`) whose cohorts are of no interest; may be exchanged."""
         self._weights = weights
         self._remembered: dict[str, Extraction] = {}
         self._complained_us: int | None = None
@@ -79,7 +77,7 @@ class Detection:
         cohort yet draw on one bucket where they can; else the one that weighs most.
         """
         account = score.weighed(score.of_account(seen.tally), self._weights)
-        cohorts = [cohort for cohort in score.belongs_to(seen) if not is_exempt(cohort.template, self._exempt)]
+        cohorts = [cohort for cohort in score.belongs_to(seen) if not is_exempt(cohort.template, self.exempt)]
         weighed = [(score.weighed(score.of_cohort(cohort), self._weights), cohort) for cohort in cohorts]
         shared, cohort = _drawn_on(weighed) if weighed else ((), None)
         own = [one for one in alone.contributions if cohort is None or one[0] not in REQUEST_PHRASES]

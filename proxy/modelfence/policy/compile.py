@@ -12,6 +12,7 @@ from modelfence.policy.exemptions import exempted_by
 from modelfence.policy.files import content_hash, load
 from modelfence.policy.names import defined_by
 from modelfence.policy.rules import Rules
+from modelfence.source_files import SourceFiles
 
 _OWNED_BY = "kyc.owned_by."
 
@@ -27,23 +28,27 @@ class Compiled:
     """Every file that was read, the root first: what to watch for changes."""
 
 
-def compile_policy(path: Path) -> Compiled:
-    """Compile a file. Raises OSError when it can't be read; an included one that can't be is a problem."""
+def compile_policy(path: Path, files: SourceFiles | None = None) -> Compiled:
+    """Compile a file, and what it includes, as the files hold them or else as they are now.
+
+    Raises OSError when it can't be read; an included one that can't be is a problem.
+    """
+    files = files or SourceFiles()
     try:
-        document = read(path)
+        document = read(path, files)
     except ValueError as error:
         problem = Problem(str(path), 1, 1, "unreadable", f"this file can't be read: {error}")
         return Compiled(None, (problem,), (path,))
-    return _compiled(document)
+    return _compiled(document, files)
 
 
 def compile_text(text: str, *, path: str = "policy.yaml") -> Compiled:
     """Compile a text as if it stood in a file at `path`, to which what it includes is relative. Never raises."""
-    return _compiled(Document(path, text))
+    return _compiled(Document(path, text), SourceFiles())
 
 
-def _compiled(root: Document) -> Compiled:
-    files = load(root)
+def _compiled(root: Document, source: SourceFiles) -> Compiled:
+    files = load(root, source)
     names = defined_by(files)
     shadow = files[0].shadow
     language = Language(names.lists, names.tiers)

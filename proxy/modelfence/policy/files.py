@@ -8,6 +8,7 @@ from pathlib import Path
 
 from modelfence.document import Document, Node, read
 from modelfence.policy.keys import POLICY_KEYS, names, required
+from modelfence.source_files import SourceFiles
 
 VERSION = "1"
 MODES = ("enforce", "shadow")
@@ -24,7 +25,7 @@ class PolicyFile:
     """Its own mode is shadow, which covers the rules it holds."""
 
 
-def load(root: Document) -> tuple[PolicyFile, ...]:
+def load(root: Document, source: SourceFiles) -> tuple[PolicyFile, ...]:
     """Return the root and every file it includes, nearest first, each once. Problems are in their documents."""
     files: list[PolicyFile] = []
     waiting = [(root, Path(root.path))]
@@ -35,7 +36,7 @@ def load(root: Document) -> tuple[PolicyFile, ...]:
         files.append(file)
         include = file.entries.get("include")
         for item in [] if include is None or include.is_null else include.items():
-            included = _included(item, path, seen)
+            included = _included(item, path, seen, source)
             if included is not None:
                 waiting.append((included, Path(included.path)))
     return tuple(files)
@@ -51,7 +52,7 @@ def _checked(document: Document, path: Path) -> PolicyFile:
     return PolicyFile(document, path, entries, shadow=mode is not None and mode.choice(MODES) == "shadow")
 
 
-def _included(item: Node, at: Path, seen: set[str]) -> Document | None:
+def _included(item: Node, at: Path, seen: set[str], source: SourceFiles) -> Document | None:
     """Return an included file that was not seen yet."""
     name = item.filled_text()
     if name is None:
@@ -62,7 +63,7 @@ def _included(item: Node, at: Path, seen: set[str]) -> Document | None:
         if real in seen:
             return None
         seen.add(real)
-        return read(path)
+        return read(path, source)
     except OSError as error:
         item.problem("bad-include", f"`{name}` can't be read: {(error.strerror or str(error)).lower()}")
     except ValueError as error:

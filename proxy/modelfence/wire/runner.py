@@ -17,7 +17,6 @@ from mitmproxy.addons.proxyserver import Proxyserver
 from mitmproxy.addons.tlsconfig import TlsConfig
 from mitmproxy.master import Master
 from mitmproxy.proxy import mode_specs
-from OpenSSL import SSL
 
 from modelfence.core.client_address import Network, parse_address
 from modelfence.wire.addon import FenceAddon
@@ -27,7 +26,7 @@ from modelfence.wire.guard import Bounds, GuardedHandler, Room, require_tested_v
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
 from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
 from modelfence.wire.realtime import Realtime
-from modelfence.wire.tls import HANDSHAKE_S, SHUTDOWN_S, ClientWriter, ServerTls, client_certificate
+from modelfence.wire.tls import HANDSHAKE_S, SHUTDOWN_S, ClientWriter, ServerTls, UpstreamPins, client_certificate
 
 log = logging.getLogger(__name__)
 
@@ -46,14 +45,10 @@ class Served:
     realtime: Realtime
 
 
-type Pins = Mapping[tuple[str, int], SSL.Context]
-"""What verifies the certificate of an upstream, by host and port, where it is of one authority alone."""
-
-
 class _UpstreamTls(TlsConfig):
     """TLS towards the upstream, certificates verified. The rest of mitmproxy's addon makes a certificate authority."""
 
-    def __init__(self, pins: Pins) -> None:
+    def __init__(self, pins: UpstreamPins) -> None:
         self._pins = pins
 
     def tls_start_server(self, tls_start: Any) -> None:
@@ -99,7 +94,7 @@ class Proxy:
         idle_s: int,
         tls: ServerTls | None = None,
         proxy_protocol_from: Sequence[Network] = (),
-        pins: Pins | None = None,
+        pins: UpstreamPins | None = None,
         egress: Egress | None = None,
         by_destination: Mapping[Destination, Served] | None = None,
         accepts_at_once: int = 16,
@@ -125,7 +120,7 @@ class Proxy:
         self._idle_s = idle_s
         self._tls = tls
         self._proxy_protocol_from = proxy_protocol_from
-        self._pins = pins or {}
+        self._pins = pins or UpstreamPins({})
         self._opening: set[asyncio.Task[None]] = set()
         self._handlers: set[GuardedHandler] = set()
         self._connections: set[asyncio.Task[None]] = set()
@@ -207,7 +202,7 @@ class Proxy:
             if limit is not None:
                 await self._turn_away(connection, client, limit)
                 return
-            served, context = self._served, self._tls.context() if self._tls else None
+            served, context = self._served, self._tls.context if self._tls else None
             if self._egress is not None:
                 destination = await self._egress.enter(
                     connection, head_bytes=self._bounds.head_bytes, head_s=self._bounds.head_s

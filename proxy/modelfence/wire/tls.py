@@ -9,7 +9,6 @@ is resumed from a ticket where clients have certificates: they would not be veri
 
 import asyncio
 import hashlib
-import logging
 import ssl
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
@@ -21,8 +20,7 @@ from OpenSSL import SSL
 from modelfence.core.account import certificate_digest
 from modelfence.core.call import Credential, CredentialState
 from modelfence.core.dialect import Dialect, Headers, MalformedRequestError
-
-log = logging.getLogger(__name__)
+from modelfence.source_files import stamp
 
 HANDSHAKE_S = 10.0
 SHUTDOWN_S = 10.0
@@ -34,13 +32,12 @@ _NOT_BOTH = "The API key and the client certificate do not belong to the same ac
 client_certificate: ContextVar[str] = ContextVar("client_certificate", default="")
 """Under which digest the directory finds the certificate of the connection that is served; empty without one."""
 
-type Stamp = tuple[tuple[int, int, int] | None, ...]
 type OwnerOf = Callable[[str], str | None]
 """Returns the id of the account that a digest belongs to."""
 
 
 class ServerTls:
-    """What callers are met with: the certificate in the files as they are now."""
+    """What callers are met with: the certificate that was in the files when they were last read and could be used."""
 
     def __init__(self, cert: Path, key: Path | None = None, client_ca: Path | None = None) -> None:
         """`key` None: it is in the certificate's file. With `client_ca` every client must have a certificate of it.
@@ -50,27 +47,16 @@ class ServerTls:
         self._cert = cert
         self._key = key
         self._client_ca = client_ca
-        self._stamp = self._look()
+        self.reload()
+
+    def reload(self) -> None:
+        """Read the files again. Raises ValueError for files that can't be used; those before stay in use."""
+        # Looked at before they are read: what changes meanwhile is seen the next time.
+        self.stamps = {path: stamp(path) for path in (self._cert, self._key, self._client_ca) if path is not None}
         try:
-            self._context = self._load()
+            self.context = self._load()
         except (OSError, ValueError) as error:
             raise ValueError(self._words(error)) from None
-
-    def context(self) -> ssl.SSLContext:
-        """Return what a new connection begins with. A look at three files' times is little beside a handshake."""
-        stamp = self._look()
-        if stamp != self._stamp:
-            # Looked at before they are read: what changes meanwhile is seen the next time.
-            self._stamp = stamp
-            try:
-                self._context = self._load()
-                log.info("new connections are met with the changed certificate in %s", self._cert)
-            except (OSError, ValueError) as error:
-                log.error("%s; the one before stays in use", self._words(error))  # noqa: TRY400 - no bug of ours
-        return self._context
-
-    def _look(self) -> Stamp:
-        return tuple(_stamp(path) for path in (self._cert, self._key, self._client_ca) if path is not None)
 
     def _load(self) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -89,14 +75,6 @@ class ServerTls:
         files = ", ".join(str(path) for path in (self._cert, self._key, self._client_ca) if path is not None)
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return f"the certificate can't be used ({files}): {reason}"
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _no_password() -> str:
@@ -179,6 +157,24 @@ class CertifiedDialect:
 def certified(dialects: Mapping[str, Dialect], owner_of: OwnerOf) -> Mapping[str, Dialect]:
     """Return the dialects, for callers with certificates."""
     return {name: cast("Dialect", CertifiedDialect(dialect, owner_of)) for name, dialect in dialects.items()}
+
+
+class UpstreamPins:
+    """What verifies the certificates of upstreams that are pinned to one authority, by host and port."""
+
+    def __init__(self, files: Mapping[tuple[str, int], Path]) -> None:
+        """Raises ValueError for a file that can't be used."""
+        self._files = files
+        self.reload()
+
+    def get(self, address: tuple[str, int]) -> SSL.Context | None:
+        """Return what verifies this upstream; None: any authority that is known."""
+        return self._contexts.get(address)
+
+    def reload(self) -> None:
+        """Read the files again. Raises ValueError for files that can't be used; those before stay in use."""
+        self.stamps = {path: stamp(path) for path in self._files.values()}
+        self._contexts = {address: pinned(path) for address, path in self._files.items()}
 
 
 def pinned(ca: Path) -> SSL.Context:

@@ -1,0 +1,185 @@
+"""What a fence reads from files and exchanges while it runs: policy, accounts and geo databases.
+
+Rule: what is wrong never takes the place of what is right. When a part that is read again can't be used, the one in
+force stays; so it does before a policy under which nobody could be let in, or accounts of tiers the policy has not.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.resources import files as resources
+from pathlib import Path
+
+from modelfence.adapters.accounts_file import AccountsFile, read_accounts
+from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
+from modelfence.core.decision import nobody_unknown_is_let_in
+from modelfence.core.policy import Mode, Policy
+from modelfence.core.problem import Problem
+from modelfence.policy.compile import compile_policy
+from modelfence.settings import CannotStartError, Geo, Settings
+from modelfence.source_files import Files, SourceFiles, Stamp
+
+
+def shipped_policy() -> Path:
+    """Return the path of the policy that comes with the fence."""
+    return Path(str(resources("modelfence"))) / "policies" / "default.yaml"
+
+
+type PolicyRead = tuple[Policy, tuple[Problem, ...]]
+type AccountsRead = tuple[AccountsFile, tuple[Problem, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything a fence needs that is not a connection."""
+
+    policy: Policy
+    policy_path: Path
+    accounts: AccountsFile
+    geo: GeoDatabases
+    warnings: tuple[Problem, ...]
+    files: Files
+    """What they were read from."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reread:
+    """What came of reading the parts again."""
+
+    parts: Parts
+    """Those in force from now on."""
+    changed: tuple[str, ...]
+    """The parts that were exchanged: policy, accounts, geo."""
+    failures: Mapping[str, CannotStartError]
+    """Why a part that has changed stays as it was."""
+    stamps: Mapping[Path, Stamp]
+    """Of all files that were looked at: when one of them changes, it is time to read again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What came of a reload, in values that other processes can be handed."""
+
+    changed: tuple[str, ...]
+    """The parts that were exchanged: policy, accounts, geo, tls."""
+    failures: Mapping[str, str]
+    """Why a part that has changed stays as it was: problems with their excerpts, or a sentence."""
+    files: Files
+    """What is in force from now on."""
+    stamps: Mapping[Path, Stamp]
+    """Of all files that were looked at: when one of them changes, it is time to reload."""
+
+
+def said(error: CannotStartError) -> str:
+    """Return all that an error says."""
+    return "\n".join((*(problem.render() for problem in error.problems), str(error)))
+
+
+def read_parts(settings: Settings, files: Files | None = None) -> Parts:
+    """Read policy, accounts and databases, as the files hold them or else as they are now. Raises CannotStartError."""
+    files = files or Files.on_disk()
+    path = settings.policy or shipped_policy()
+    policy, policy_problems = compiled_policy(path, files.policy)
+    accounts, problems = _accounts(settings.accounts, files.accounts)
+    _check_fit(policy, accounts, settings)
+    return Parts(policy, path, accounts, _geo(settings.geo, files.geo), (*policy_problems, *problems), files)
+
+
+def reread_parts(settings: Settings, before: Parts, files: Files | None = None) -> Reread:
+    """Read again what has changed, as the files hold it or else on the disk, and keep whatever can't be used."""
+    asked = files or before.files.again()
+    attempts = _Attempts()
+    policy = attempts.read(
+        "policy", asked.policy, before.files.policy, lambda: compiled_policy(before.policy_path, asked.policy)
+    )
+    accounts = attempts.read(
+        "accounts", asked.accounts, before.files.accounts, lambda: _accounts(settings.accounts, asked.accounts)
+    )
+    geo = attempts.read("geo", asked.geo, before.files.geo, lambda: _geo(settings.geo, asked.geo))
+    policy, accounts = attempts.fitting(policy, accounts, before=before, settings=settings)
+    new = {name: part for name, part in (("policy", policy), ("accounts", accounts), ("geo", geo)) if part is not None}
+    after = replace(
+        before,
+        policy=policy[0] if policy else before.policy,
+        accounts=accounts[0] if accounts else before.accounts,
+        geo=geo or before.geo,
+        warnings=(*(policy[1] if policy else ()), *(accounts[1] if accounts else ())),
+        files=replace(before.files, **{name: getattr(asked, name) for name in new}),
+    )
+    return Reread(after, tuple(new), attempts.failures, asked.stamps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempts:
+    """What could not be used, by part."""
+
+    failures: dict[str, CannotStartError] = field(default_factory=dict)
+
+    def read[T](self, part: str, asked: SourceFiles, before: SourceFiles, read: Callable[[], T]) -> T | None:
+        """Return what the files hold; None when it can't be used, or is in force."""
+        if asked.hold_what(before):
+            return None
+        try:
+            return read()
+        except CannotStartError as error:
+            self.failures[part] = error
+            return None
+
+    def fitting(
+        self, policy: PolicyRead | None, accounts: AccountsRead | None, *, before: Parts, settings: Settings
+    ) -> tuple[PolicyRead | None, AccountsRead | None]:
+        """Return both when they fit together, else the one that fits what is in force."""
+        misfit: CannotStartError | None = None
+        for one, other in ((policy, accounts), (policy, None), (None, accounts)):
+            if one is None and other is None:
+                continue
+            try:
+                _check_fit(one[0] if one else before.policy, other[0] if other else before.accounts, settings)
+            except CannotStartError as error:
+                misfit = misfit or error
+                continue
+            break
+        else:
+            one = other = None
+        if misfit is not None:
+            left = {"policy": policy if one is None else None, "accounts": accounts if other is None else None}
+            self.failures.update((part, misfit) for part, read in left.items() if read is not None)
+        return one, other
+
+
+def compiled_policy(path: Path, files: SourceFiles) -> PolicyRead:
+    """Return a policy with what it warns of. Raises CannotStartError."""
+    try:
+        compiled = compile_policy(path, files)
+    except OSError as error:
+        raise CannotStartError(f"the policy {path} can't be read: {error.strerror}") from None
+    if compiled.policy is None:
+        raise CannotStartError(f"the policy {path} has problems", compiled.problems)
+    return compiled.policy, compiled.problems
+
+
+def _accounts(path: Path | None, files: SourceFiles) -> AccountsRead:
+    accounts, problems = (AccountsFile(()), ()) if path is None else read_accounts(path, files)
+    if accounts is None:
+        raise CannotStartError(f"the accounts file {path} has problems", problems)
+    return accounts, problems
+
+
+def _check_fit(policy: Policy, accounts: AccountsFile, settings: Settings) -> None:
+    """Raise CannotStartError when the policy does not know the accounts' tiers, or nobody could ever be let in."""
+    path = settings.accounts
+    if policy.mode is Mode.ENFORCE and all(access.rule.shadow for access in policy.allows):
+        raise CannotStartError("nobody could ever be let in: the policy has no `allow` that is enforced")
+    if problems := accounts.check_tiers(policy.tiers):
+        raise CannotStartError(f"the accounts file {path} has problems", problems)
+    if not len(accounts) and nobody_unknown_is_let_in(policy):
+        where = f"{path} holds none" if path else "give --accounts accounts.yaml"
+        raise CannotStartError(
+            f"nobody could ever be let in: the policy asks for accounts and there are none ({where})"
+        )
+
+
+def _geo(geo: Geo, files: SourceFiles) -> GeoDatabases:
+    try:
+        return GeoDatabases(country=geo.country, asn=geo.asn, anonymous=geo.anonymous, private=geo.private, files=files)
+    except GeoDatabaseError as error:
+        raise CannotStartError(str(error)) from None

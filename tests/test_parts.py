@@ -1,0 +1,196 @@
+"""What is read again while the fence runs: all that can be used, and nothing else."""
+
+import pickle
+
+import pytest
+from tests.geo import write_database
+
+from modelfence.parts import read_parts, reread_parts, said
+from modelfence.settings import CannotStartError, Geo, Settings
+from modelfence.source_files import Files
+
+POLICY = """\
+version: 1
+tiers: [none, {tier}]
+access:
+  - {{id: {id}, allow: 'kyc.status == "active"'}}
+"""
+ACCOUNTS = """\
+accounts:
+  - {{id: {id}, keys: ["sha256:{digest}"], status: active, tier: {tier}}}
+"""
+
+
+class Folder:
+    def __init__(self, path) -> None:
+        self.path = path
+        self.settings = Settings(policy=path / "policy.yaml", accounts=path / "accounts.yaml")
+
+    def policy(self, id="first", tier="basic", after=""):  # noqa: A002 - as in the file
+        (self.path / "policy.yaml").write_text(POLICY.format(id=id, tier=tier) + after)
+
+    def accounts(self, id="acme", tier="basic"):  # noqa: A002
+        (self.path / "accounts.yaml").write_text(ACCOUNTS.format(id=id, tier=tier, digest="0" * 64))
+
+    def read(self):
+        return read_parts(self.settings, Files.on_disk())
+
+    def reread(self, before, files=None):
+        return reread_parts(self.settings, before, files)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = Folder(tmp_path)
+    folder.policy()
+    folder.accounts()
+    return folder
+
+
+def rules(parts):
+    return [rule.id for rule in parts.policy.rules()]
+
+
+def ids(parts):
+    return [account.id for account in parts.accounts]
+
+
+def test_nothing_is_exchanged_while_no_file_changes(folder):
+    before = folder.read()
+    again = folder.reread(before)
+    assert (again.changed, again.failures) == ((), {})
+    assert again.parts.policy is before.policy
+    assert again.parts.accounts is before.accounts
+
+
+def test_a_changed_policy_and_changed_accounts_are_exchanged(folder):
+    before = folder.read()
+    folder.policy(id="second")
+    first = folder.reread(before)
+    assert (first.changed, rules(first.parts), ids(first.parts)) == (("policy",), ["second"], ["acme"])
+    assert first.parts.policy.hash != before.policy.hash
+    folder.accounts(id="globex")
+    second = folder.reread(first.parts)
+    assert (second.changed, rules(second.parts), ids(second.parts)) == (("accounts",), ["second"], ["globex"])
+    assert folder.reread(second.parts).changed == ()
+
+
+def test_a_policy_that_does_not_compile_leaves_the_last_good_one(folder):
+    before = folder.read()
+    folder.policy(id="second", after="acess: []\n")
+    folder.accounts(id="globex")
+    again = folder.reread(before)
+    assert (again.changed, rules(again.parts), ids(again.parts)) == (("accounts",), ["first"], ["globex"])
+    assert "policy.yaml:5:1: unknown key `acess`" in said(again.failures["policy"])
+    folder.policy(id="second")
+    assert rules(folder.reread(again.parts).parts) == ["second"]
+
+
+@pytest.mark.parametrize("name", ["policy.yaml", "accounts.yaml"])
+def test_a_file_that_is_gone_leaves_the_last_good_one_until_it_is_back(folder, name):
+    before = folder.read()
+    part = name.removesuffix(".yaml")
+    text = (folder.path / name).read_text()
+    (folder.path / name).unlink()
+    again = folder.reread(before)
+    assert (again.changed, list(again.failures)) == ((), [part])
+    assert again.stamps[folder.path / name] is None
+    (folder.path / name).write_text(text)
+    assert folder.reread(again.parts).changed == (part,)
+
+
+def test_tiers_renamed_in_both_files_are_exchanged_together(folder):
+    before = folder.read()
+    folder.policy(tier="checked")
+    first = folder.reread(before)
+    assert (first.changed, rules(first.parts)) == ((), ["first"])
+    assert "unknown tier `basic`" in said(first.failures["policy"]) or "`basic`" in said(first.failures["policy"])
+    folder.accounts(tier="checked")
+    second = folder.reread(first.parts)
+    assert (second.changed, second.failures) == (("policy", "accounts"), {})
+    assert second.parts.policy.tiers == ("none", "checked")
+
+
+def test_accounts_of_a_tier_the_policy_does_not_know_leave_the_last_good_ones(folder):
+    before = folder.read()
+    folder.policy(id="second")
+    folder.accounts(id="globex", tier="golden")
+    again = folder.reread(before)
+    assert (again.changed, rules(again.parts), ids(again.parts)) == (("policy",), ["second"], ["acme"])
+    assert list(again.failures) == ["accounts"]
+    assert "`golden`" in said(again.failures["accounts"])
+
+
+def test_two_changes_that_fit_neither_each_other_nor_what_is_in_force_change_nothing(folder):
+    before = folder.read()
+    folder.policy(tier="checked")
+    folder.accounts(tier="golden")
+    again = folder.reread(before)
+    assert (again.changed, rules(again.parts), ids(again.parts)) == ((), ["first"], ["acme"])
+    assert sorted(again.failures) == ["accounts", "policy"]
+
+
+def test_a_policy_that_could_let_nobody_in_leaves_the_last_good_one(folder):
+    before = folder.read()
+    (folder.path / "policy.yaml").write_text("version: 1\naccess:\n  - {id: no, deny: 'true'}\n")
+    again = folder.reread(before)
+    assert rules(again.parts) == ["first"]
+    assert "nobody could ever be let in" in said(again.failures["policy"])
+
+
+def test_an_accounts_file_that_was_emptied_leaves_the_last_good_accounts(folder):
+    before = folder.read()
+    (folder.path / "accounts.yaml").write_text("accounts: []\n")
+    again = folder.reread(before)
+    assert ids(again.parts) == ["acme"]
+    assert "nobody could ever be let in" in said(again.failures["accounts"])
+
+
+def test_what_a_policy_includes_is_part_of_it(folder):
+    (folder.path / "pack.yaml").write_text("version: 1\naccess:\n  - {id: packed, deny: 'false'}\n")
+    folder.policy(after="include: [pack.yaml, later.yaml]\n")
+    with pytest.raises(CannotStartError):
+        folder.read()
+    (folder.path / "later.yaml").write_text("version: 1\n")
+    before = folder.read()
+    assert rules(before) == ["packed", "first"]
+    (folder.path / "pack.yaml").write_text("version: 1\naccess:\n  - {id: repacked, deny: 'false'}\n")
+    assert rules(folder.reread(before).parts) == ["repacked", "first"]
+
+
+def test_an_included_file_that_is_missing_is_waited_for(folder):
+    before = folder.read()
+    folder.policy(after="include: [later.yaml]\n")
+    again = folder.reread(before)
+    assert again.stamps[folder.path / "later.yaml"] is None
+
+
+def test_another_process_goes_on_with_what_was_found_good_whatever_is_on_the_disk(folder):
+    one = other = folder.read()
+    folder.policy(id="second")
+    one = folder.reread(one).parts
+    handed = pickle.loads(pickle.dumps(one.files))
+    folder.policy(id="third", after="half sa")
+    again = folder.reread(other, handed)
+    assert (again.changed, rules(again.parts)) == (("policy",), ["second"])
+    started = read_parts(folder.settings, handed)
+    assert (rules(started), started.policy.hash) == (["second"], one.policy.hash)
+    assert folder.reread(again.parts, handed).changed == ()
+
+
+def test_a_database_is_exchanged_and_a_damaged_one_is_not(folder, tmp_path):
+    path, copies = tmp_path / "country.mmdb", tmp_path / "copies"
+    copies.mkdir()
+    write_database(path, "GeoLite2-Country", {"8.8.8.0/24": {"country": {"iso_code": "US"}}})
+    settings = Settings(policy=folder.settings.policy, accounts=folder.settings.accounts, geo=Geo(country=path))
+    before = read_parts(settings, Files.on_disk(copies))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])  # in place, as `cp` does it
+    damaged = reread_parts(settings, before)
+    assert (damaged.changed, list(damaged.failures)) == ((), ["geo"])
+    assert f"{path} is no MaxMind DB file" in said(damaged.failures["geo"])
+    assert damaged.parts.geo.locate("8.8.8.8").country == "US"
+    write_database(path, "GeoLite2-Country", {"8.8.8.0/24": {"country": {"iso_code": "NO"}}})
+    again = reread_parts(settings, damaged.parts)
+    assert again.changed == ("geo",)
+    assert again.parts.geo.locate("8.8.8.8").country == "NO"
+    assert before.geo.locate("8.8.8.9").country == "US"

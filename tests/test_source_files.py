@@ -1,0 +1,110 @@
+"""The files of a configuration: read once, handed on, and seen to change."""
+
+import os
+import pickle
+
+import pytest
+
+from modelfence.source_files import MAX_BYTES, Files, SourceFiles
+
+
+def test_a_file_is_read_once_and_remembered(tmp_path):
+    path, files = tmp_path / "a.yaml", SourceFiles()
+    path.write_text("first")
+    assert files.text(path) == b"first"
+    path.write_text("second")
+    assert files.text(path) == b"first"
+    assert SourceFiles().text(path) == b"second"
+
+
+def test_who_is_handed_the_files_needs_none_on_the_disk(tmp_path):
+    path, files = tmp_path / "a.yaml", SourceFiles()
+    path.write_text("first")
+    files.text(path)
+    path.unlink()
+    assert pickle.loads(pickle.dumps(files)).text(path) == b"first"
+
+
+def test_a_file_that_is_not_there_is_looked_at_again_when_it_is(tmp_path):
+    files = SourceFiles()
+    with pytest.raises(FileNotFoundError):
+        files.text(tmp_path / "later.yaml")
+    assert files.again() is files
+    (tmp_path / "later.yaml").write_text("here")
+    assert files.again() is not files
+    assert files.again().text(tmp_path / "later.yaml") == b"here"
+
+
+def test_a_file_of_more_than_64_mb_is_refused(tmp_path):
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ValueError, match="larger than 64 MB"):
+        SourceFiles().text(tmp_path / "a")
+
+
+def test_a_change_is_seen_through_a_symbolic_link(tmp_path):
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "policy.yaml").write_text("same")
+    (tmp_path / "current").symlink_to("old")
+    files = SourceFiles()
+    files.text(tmp_path / "current" / "policy.yaml")
+    assert files.again() is files
+    (tmp_path / "next").symlink_to("new")
+    (tmp_path / "next").replace(tmp_path / "current")
+    assert files.again() is not files
+    read = files.again()
+    read.text(tmp_path / "current" / "policy.yaml")
+    assert read.hold_what(files)  # though they hold the same
+
+
+def test_a_database_is_copied_so_that_nobody_can_write_over_what_is_mapped(tmp_path):
+    path, folder = tmp_path / "country.mmdb", tmp_path / "copies"
+    folder.mkdir()
+    path.write_bytes(b"first")
+    files = SourceFiles(folder)
+    copy = files.database(path)
+    path.write_bytes(b"second, in place")
+    assert copy.read_bytes() == b"first"
+    assert copy.parent == folder
+    assert files.database(path) == copy
+    later = files.again().database(path)
+    assert later.read_bytes() == b"second, in place"
+    assert {copy, later} == set(folder.iterdir())
+
+
+def test_a_database_that_comes_back_is_not_copied_again(tmp_path):
+    path, folder = tmp_path / "country.mmdb", tmp_path / "copies"
+    folder.mkdir()
+    path.write_bytes(b"first")
+    copy = SourceFiles(folder).database(path)
+    made = copy.stat().st_ino
+    assert SourceFiles(folder).database(path).stat().st_ino == made
+
+
+def test_without_a_folder_the_database_itself_is_mapped(tmp_path):
+    (tmp_path / "a.mmdb").write_bytes(b"first")
+    assert SourceFiles().database(tmp_path / "a.mmdb") == tmp_path / "a.mmdb"
+
+
+def test_only_what_has_changed_is_read_again(tmp_path):
+    policy, accounts = tmp_path / "policy.yaml", tmp_path / "accounts.yaml"
+    files = Files.on_disk()
+    for part, path in ((files.policy, policy), (files.accounts, accounts)):
+        path.write_text("first")
+        part.text(path)
+    accounts.write_text("other")
+    again = files.again()
+    assert again.policy is files.policy
+    assert again.geo is files.geo
+    assert again.accounts.text(accounts) == b"other"
+    assert set(files.stamps) == {policy, accounts}
+
+
+def test_a_change_that_leaves_the_size_is_seen(tmp_path):
+    path, files = tmp_path / "a", SourceFiles()
+    path.write_text("abc")
+    os.utime(path, ns=(0, 0))
+    files.text(path)
+    path.write_text("xyz")
+    assert files.again() is not files
