@@ -1,0 +1,97 @@
+"""Files are exchanged while the fence serves, without a connection being lost."""
+
+import asyncio
+import contextlib
+import ssl
+
+import openai
+import pytest
+from tests.e2e.conftest import ACCOUNTS, POLICY
+from tests.tls_front import Authority
+
+from modelfence.core.call import key_digest
+from modelfence.settings import Tls
+
+FROM_US = {"X-Forwarded-For": "8.8.8.8"}
+MESSAGES = [{"role": "user", "content": "hello"}]
+
+
+@pytest.fixture
+async def gateway(start):
+    return await start()
+
+
+@pytest.fixture
+async def client(gateway):
+    async with openai.AsyncOpenAI(
+        base_url=f"http://{gateway.listen}/v1", api_key="sk-acme", max_retries=0, timeout=20, default_headers=FROM_US
+    ) as client:
+        yield client
+
+
+async def ask(client, **changes):
+    return await client.chat.completions.create(model="gpt-4o", messages=MESSAGES, **changes)
+
+
+async def test_another_policy_is_live_for_the_next_call_and_a_stream_goes_on(gateway, client):
+    assert (await ask(client)).choices[0].message.content
+    stream = await ask(client, stream=True)
+    first = await anext(aiter(stream))
+    before = gateway.parts.policy.hash
+    gateway.settings.policy.write_text(POLICY.replace("embargoed: [KP]", "embargoed: [KP, US]"))
+    reloaded = await gateway.reload()
+    assert (reloaded.changed, reloaded.failures) == (("policy",), {})
+    with pytest.raises(openai.PermissionDeniedError, match="not available in your region"):
+        await ask(client)
+    rest = [chunk async for chunk in stream]
+    assert first
+    assert rest[-1].usage or rest[-1].choices[0].finish_reason
+    state = gateway.state()
+    assert state.policy == gateway.parts.policy.hash != before
+    assert (await gateway.reload()).changed == ()
+
+
+async def test_a_policy_with_a_problem_changes_nothing_and_says_what_is_wrong(gateway, client):
+    gateway.settings.policy.write_text(POLICY.replace("client.country in", "client.contry in"))
+    reloaded = await gateway.reload()
+    assert reloaded.changed == ()
+    assert "unknown fact `client.contry`" in reloaded.failures["policy"]
+    assert "did you mean `client.country`?" in reloaded.failures["policy"]
+    assert await ask(client)
+
+
+async def test_a_suspended_account_is_out_and_a_new_one_is_in(gateway, client):
+    assert await ask(client)
+    accounts = ACCOUNTS.replace("id: acme", "id: acme-2").replace(key_digest("sk-acme"), key_digest("sk-fresh"))
+    gateway.settings.accounts.write_text(accounts)
+    assert (await gateway.reload()).changed == ("accounts",)
+    with pytest.raises(openai.AuthenticationError):
+        await ask(client)
+    assert await ask(client.with_options(api_key="sk-fresh"))
+
+
+async def test_a_renewed_certificate_meets_the_next_connection_and_one_that_fits_nothing_does_not(start, tmp_path):
+    authority, cert = Authority(tmp_path, "authority"), tmp_path / "served.pem"
+    cert.write_bytes(authority.certificate("localhost").read_bytes())
+    gateway = await start(tls=Tls(cert))
+    context = ssl.create_default_context(cafile=authority.file)
+
+    async def met_with():
+        async with asyncio.timeout(20):
+            _, writer = await asyncio.open_connection(
+                gateway.listen.host, gateway.listen.port, ssl=context, server_hostname="localhost"
+            )
+        certificate = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        return certificate
+
+    first = await met_with()
+    cert.write_bytes(b"half a certificate")
+    reloaded = await gateway.reload()
+    assert "can't be used" in reloaded.failures["tls"]
+    assert await met_with() == first
+    cert.write_bytes(authority.certificate("localhost").read_bytes())
+    assert (await gateway.reload()).changed == ("tls",)
+    assert await met_with() != first
