@@ -45,6 +45,16 @@ def test_paths_of_a_file_are_relative_to_it_and_others_to_the_current_folder(tmp
     assert settings.accounts == tmp_path / "a.yaml"
 
 
+def test_paths_are_relative_to_the_link_that_a_settings_file_is(tmp_path):
+    # Kubernetes mounts files as links through `..data`, a link to a folder that is removed at the next change.
+    (tmp_path / "..1").mkdir()
+    (tmp_path / "..1" / "modelfence.yaml").write_text("accounts: a.yaml\n")
+    (tmp_path / "..data").symlink_to("..1")
+    (tmp_path / "modelfence.yaml").symlink_to("..data/modelfence.yaml")
+    settings, _ = load(tmp_path / "modelfence.yaml", {}, {"policy": "p.yaml"}, with_upstreams=False)
+    assert settings.accounts == tmp_path / "a.yaml"
+
+
 def test_a_nested_key_has_a_variable_and_a_key_set_to_null_keeps_its_default(tmp_path):
     text = "geo: {country: bundled, asn: null}\nlimits: {store_ms: 20}\ntls: {cert: null}\naudit: {path: null}\n"
     settings, problems = read(

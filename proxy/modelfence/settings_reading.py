@@ -75,7 +75,8 @@ class _Reading:
             return
         root = document.compose()
         if root is not None:
-            self._read_mapping(root, "", file.resolve().parent)
+            # By the name it was asked for: where links lead changes while the fence runs, as Kubernetes swaps them.
+            self._read_mapping(root, "", file.absolute().parent)
         self.problems.extend(_without_secrets(document.problems))
 
     def read_variable(self, name: str, text: str) -> None:
