@@ -57,9 +57,16 @@ async def test_an_expired_account_has_the_lowest_tier_from_that_moment_on(fence)
     assert (late.decision.effect, late.tier) == (Effect.DENY, "none")
 
 
-@pytest.mark.parametrize("directory", [Directory(fails=UnavailableError()), Directory(hangs=True)])
-async def test_a_directory_that_does_not_answer_is_no_fault_of_the_callers(fence, directory):
-    made = fence(CUSTOMERS, accounts=directory, patience=Patience(directory_s=0.01))
+@pytest.mark.parametrize(
+    ("directory", "waits_s"),
+    [
+        (Directory(fails=UnavailableError()), 0.01),
+        (Directory(fails=UnavailableError()), None),
+        (Directory(hangs=True), 0.01),
+    ],
+)
+async def test_a_directory_that_does_not_answer_is_no_fault_of_the_callers(fence, directory, waits_s):
+    made = fence(CUSTOMERS, accounts=directory, patience=Patience(directory_s=waits_s))
     judged = await made.judge(call())
     refusal = made.refusal(judged)
     assert (refusal.effect, refusal.status) == (Effect.ERROR, 503)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from modelfence.core.charge import Demand
 from modelfence.core.extraction import Fingerprint, Prompt
+from modelfence.core.quick import quick
 
 
 class CredentialState(StrEnum):
@@ -15,6 +16,7 @@ class CredentialState(StrEnum):
     MALFORMED = "malformed"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Credential:
     """What the caller proved itself with. Only its digest is kept, never the secret."""
@@ -34,6 +36,7 @@ def key_digest(secret: str) -> str:
     return "sha256:" + hashlib.sha256(secret.encode()).hexdigest()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What a dialect read in a request. None is unknown; empty, zero or false where it makes no sense."""
@@ -59,6 +62,7 @@ class Reading:
         return self.seen_input_tokens if self.input_tokens is None else self.input_tokens
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """A request on its way in. Times are microseconds since the epoch."""
@@ -80,6 +84,7 @@ class Call:
     """The request's JSON, for a recording that keeps prompts."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What an answer cost, in tokens."""

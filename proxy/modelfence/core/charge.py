@@ -9,6 +9,7 @@ from enum import StrEnum
 from functools import cached_property
 
 from modelfence.core.bucket import Rate
+from modelfence.core.quick import quick
 
 _PLAIN_KEY = re.compile(r"[A-Za-z0-9_.:@/+()-]{1,128}")
 
@@ -26,6 +27,7 @@ class OnStoreFailure(StrEnum):
     LOCAL = "local"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Demand:
     """What a call is expected to use, in tokens: what is reserved before the answer is known."""
@@ -101,6 +103,7 @@ class Charge:
         return units * (self.weight or 0.0)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Lease:
     """For how long what a call reserves is kept for it. `id` is new for every taking, also of the same call."""
@@ -109,6 +112,7 @@ class Lease:
     lasts_us: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Hold:
     """What was taken from one bucket under a lease and is not used up yet: given back when the lease runs out."""
@@ -123,6 +127,7 @@ class Hold:
         return f"{self.lease}:{self.held_us}"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Adjustment:
     """The end of a hold: what its call still owes to the bucket, in microseconds of flow; negative gives back."""
@@ -133,6 +138,7 @@ class Adjustment:
     """What it owes instead when the hold is there no more: its lease ran out, and all it held was given back."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A charge that did not fit, and how long until it would."""
@@ -141,6 +147,7 @@ class Refused:
     wait_us: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Balance:
     """A bucket after the call: what it still holds and when it is full again, in microseconds of flow."""

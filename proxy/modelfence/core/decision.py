@@ -28,6 +28,7 @@ from modelfence.core.policy import (
     ThrottleRule,
     Unknown,
 )
+from modelfence.core.quick import quick
 
 
 class Effect(StrEnum):
@@ -40,6 +41,7 @@ class Effect(StrEnum):
     """The fence itself, or its store, failed."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Step:
     """One rule that applied, or would have with more known: one line of the trace."""

@@ -8,6 +8,7 @@ from modelfence.core.call import Credential, Reading, Usage
 from modelfence.core.charge import Balance
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Reshaping
+from modelfence.core.quick import quick
 
 type Json = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 type Headers = Sequence[tuple[str, str]]
@@ -44,6 +45,7 @@ class MalformedRequestError(Exception):
         self.status = status
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a dialect reads: the path without the upstream's prefix and query, and the body decoded and parsed."""

@@ -8,6 +8,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from modelfence.core.quick import quick
+
 HASH_BITS = 48
 """Of every hash of a prompt: whole numbers of that size are exact in the doubles of Lua and of readers of JSON, and two
 of them are the same by chance once in 281 million million."""
@@ -16,6 +18,7 @@ TEMPLATE_FINGERPRINT = re.compile(r"(?:[0-9a-f]{8}){3,8}")
 """How the fingerprint of a template is written: eight hashes of 32 bits, or as few as three of a short one."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """The texts of a call, by who speaks, in order. Never stored, never logged."""
@@ -28,6 +31,7 @@ class Prompt:
     """Names of the fields that the answer is to have, where the call prescribes them."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
     """What is kept of a prompt: keyed hashes of HASH_BITS bits, each the same wherever the same text stands."""
@@ -51,6 +55,7 @@ class Fingerprint:
         return not (self.item or self.system or self.last)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls, as far as detection asks."""
@@ -64,6 +69,7 @@ class Caller:
     """Where the call comes from; empty when unknown."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """How much a call looks like model extraction, and why: the facts `extraction.*`."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from modelfence.core.bucket import Rate
 from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.facts import Facts
+from modelfence.core.quick import quick
 
 UNKNOWN_KEY = "(unknown)"
 """The bucket shared by all calls whose key could not be found. No fact holds parentheses of its own accord."""
@@ -25,6 +26,7 @@ class RuleKind(StrEnum):
     THROTTLE = "throttle"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Unknown:
     """The value of an expression that could not be found out: the facts it lacked, and the reason in words."""

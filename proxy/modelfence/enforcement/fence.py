@@ -206,9 +206,12 @@ class Fence:
         """Return the account of the credential; and whether the directory failed to answer."""
         if call.credential.state is not CredentialState.PRESENTED:
             return None, False
+        found = accounts.find(call.credential.digest)
         try:
+            if self._patience.directory_s is None:
+                return await found, False
             async with asyncio.timeout(self._patience.directory_s):
-                return await accounts.find(call.credential.digest), False
+                return await found, False
         except (UnavailableError, TimeoutError):
             return None, True
 

@@ -9,6 +9,7 @@ from modelfence.core.call import Call, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
 from modelfence.core.extraction import Caller, Extraction
+from modelfence.core.quick import quick
 from modelfence.core.unavailable import UnavailableError as UnavailableError  # noqa: PLC0414 - a port's error, too
 from modelfence.enforcement.reservation import Reservation
 
@@ -84,6 +85,7 @@ class BucketStore(Protocol):
         ...
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Judged:
     """One call judged: what the watchers see."""
@@ -105,6 +107,7 @@ class Judged:
     """The part of it that was the decision itself, from facts to `Decision`."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Settled:
     """One admitted call that has ended. `usage` is None when nothing was served."""

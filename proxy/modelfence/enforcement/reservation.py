@@ -80,11 +80,10 @@ class Reservation:
     def known_debt(self) -> Sequence[Adjustment]:
         """Return what the input costs beyond the burst, which was all that was taken: it is used for certain."""
         used = Demand(input_tokens=self._input_tokens)
-        over = ((part.charge, part.charge.used_us(used) - part.charge.cost_us) for part in self._parts)
         return [
-            Adjustment(Hold(charge, "", 0), owed_us, owed_us)
-            for charge, owed_us in over
-            if owed_us > 0 and charge.weight
+            Adjustment(Hold(part.charge, "", 0), owed_us, owed_us)
+            for part in self._parts
+            if part.charge.weight and (owed_us := part.charge.used_us(used) - part.charge.cost_us) > 0
         ]
 
     def owes_known_debt(self, adjustments: Sequence[Adjustment]) -> None:

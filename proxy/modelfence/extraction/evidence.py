@@ -28,6 +28,7 @@ Everything is bounded and expires (`Bounds` and the constants here). Nothing gro
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from operator import attrgetter
 from typing import Protocol
 from zlib import crc32
 
@@ -139,10 +140,10 @@ class Tally:
 
     def copy(self) -> "Tally":
         """Return one that goes on by itself."""
-        return Tally(*(getattr(self, name) for name in _TALLIED))
+        return Tally(*_counts_of(self))
 
 
-_TALLIED = tuple(one.name for one in fields(Tally))
+_counts_of = attrgetter(*(one.name for one in fields(Tally)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,16 +149,13 @@ def repeated_share(cohort: CohortRecord) -> float:
 
 def weighed(shares: Shares, weights: Mapping[str, Weight] = WEIGHTS) -> Contributions:
     """Return what these come to, without those that hardly speak."""
-    return tuple(
-        (name, round(weights[name].most * share, 4))
-        for name, share in shares.items()
-        if share >= _COUNTS and weights[name].most
-    )
+    counted = [name for name, share in shares.items() if share >= _COUNTS and weights[name].most]
+    return tuple([(name, round(weights[name].most * shares[name], 4)) for name in counted])
 
 
 def total(contributions: Contributions) -> float:
     """Return the score: their sum, cut off at 0 and 1."""
-    return round(min(1.0, max(0.0, math.fsum(value for _, value in contributions))), 4)
+    return round(min(1.0, max(0.0, math.fsum([value for _, value in contributions]))), 4)
 
 
 def belongs_to(seen: Seen) -> list[CohortRecord]:

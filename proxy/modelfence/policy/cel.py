@@ -15,6 +15,7 @@ from cel_expr_python import cel
 
 from modelfence.core.facts import FACTS, Facts, FactType, FactValue
 from modelfence.core.policy import Unknown
+from modelfence.core.quick import quick
 from modelfence.policy.complaints import Complaint, complaints, with_article
 from modelfence.policy.tokens import Token, dotted_names, tokens
 
@@ -51,6 +52,7 @@ _FAILED = "it can't be evaluated"
 _CONSTANTS = {"matches": "''.matches({})", "timestamp": "timestamp({})", "duration": "duration({})"}
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Bound:
     """Facts prepared for the expressions of one decision."""

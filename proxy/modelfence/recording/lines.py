@@ -21,6 +21,7 @@ from modelfence.core.client_address import parse_address
 from modelfence.core.dialect import Headers
 from modelfence.core.extraction import HASH_BITS, Fingerprint
 from modelfence.core.facts import OPERATIONS
+from modelfence.core.quick import quick
 from modelfence.recording.fields import (
     BrokenLineError,
     Reader,
@@ -48,6 +49,7 @@ _ADDRESSES = 10_000
 _LINE_ENDS = bytes.maketrans(b"\r\n", b"  ")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Line:
     """What a line says, before anything has judged the request in it."""

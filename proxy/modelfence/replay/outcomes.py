@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from modelfence.core.call import Usage
 from modelfence.core.decision import Effect
+from modelfence.core.quick import quick
 from modelfence.enforcement.ports import Judged
 from modelfence.recording.lines import Line
 
@@ -51,6 +52,7 @@ class Rejected:
         )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A call that was judged; `usage` is what it was charged for, None when it was not let in or nothing was served."""
