@@ -35,11 +35,12 @@ MAY_IMPORT = {
         "source_files", "wire",
     },
     "listening": {"settings"},
-    "workers": {"adapters", "core", "listening", "settings", "source_files", "wiring"},
+    "logs": set(),
+    "workers": {"adapters", "core", "listening", "logs", "settings", "source_files", "wiring"},
     "demo": {"core", "enforcement", "listening", "settings", "wiring"},
     "cli": {
         "core", "document", "policy", "settings", "settings_reading", "settings_upstreams", "wiring", "workers", "demo",
-        "adapters", "assembly", "parts", "replay",
+        "adapters", "assembly", "logs", "parts", "replay",
     },
 }  # fmt: skip
 

@@ -173,7 +173,7 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("listen: 8080", "an address and port like 127.0.0.1:8080 is expected here, not `8080` [bad-address]"),
         ("listen: example.com:1", "an address and port like 127.0.0.1:8080 is expected here, not `example.com:1` [bad-address]"),
         ("listen: 127.0.0.1:65536", "an address and port like 127.0.0.1:8080 is expected here, not `127.0.0.1:65536` [bad-address]"),
-        ("workers: 4", "several workers are not supported yet; leave `workers` at 1 [not-supported]"),
+        ("workers: 4", "several workers need a shared store: give `store: redis://…` [no-shared-store]"),
         ("workers: none", "a whole number is expected here, not `none` [wrong-type]"),
         ("store: sqlite", "a store is `memory`, or begins with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster:// [bad-store]"),
         ("store: 'redis://host/0?db=1'", "the store's query names an option that does not exist for redis://; there are none [bad-store]"),

@@ -16,6 +16,10 @@ class CannotStartError(Exception):
         super().__init__(message)
         self.problems = tuple(problems)
 
+    def report(self) -> str:
+        """Return the problems, then what follows from them."""
+        return "\n".join([*(problem.render() for problem in self.problems), str(self)])
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -152,6 +156,8 @@ class Settings:
     limits: Limits = Limits()
     record: Recording = Recording()
     extraction: Detecting = Detecting()
+    log_format: str = "text"
+    """Or `json`."""
     file: Path | None = None
 
     @property

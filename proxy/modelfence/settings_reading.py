@@ -53,6 +53,8 @@ def load(
         reading.read_text(key, text, source=f"--{key}")
     if not with_upstreams:
         reading.values.pop("upstreams", None)
+    if with_secrets:  # replay has one process, and a store of its own
+        reading.check_workers()
     reading.check_prefixes()
     reading.find_secrets(environment if with_secrets else None)
     found = in_order(reading.problems)
@@ -64,6 +66,8 @@ class _Reading:
     """What the sources have said so far: values by dotted key, the later source over the earlier."""
 
     values: dict[str, object] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    """Where each value stands."""
     problems: list[Problem] = field(default_factory=list)
 
     def read_file(self, file: Path) -> None:
@@ -94,7 +98,7 @@ class _Reading:
         document = Document(source, text)
         node = document.compose() if key in _LISTS else document.scalar()
         if node is not None:
-            self._keep(key, _KEYS[key](node, Path.cwd()))
+            self._keep(key, node, Path.cwd())
         self.problems.extend(_without_secrets(document.problems))
 
     def check_prefixes(self) -> None:
@@ -108,6 +112,12 @@ class _Reading:
                 words = f"two upstreams have the prefix `{upstream.prefix}`"
                 self.problems.append(Problem(node.document.path, node.line, node.column, "duplicate-upstream", words))
             seen.add((upstream.prefix, host))
+
+    def check_workers(self) -> None:
+        """Say that workers with a store of their own each would multiply every rate by their number."""
+        if self.values.get("workers", 1) != 1 and self.values.get("store", "memory") == "memory":
+            node, words = self.nodes["workers"], "several workers need a shared store: give `store: redis://…`"
+            self.problems.append(Problem(node.document.path, node.line, node.column, "no-shared-store", words))
 
     def find_secrets(self, environment: Mapping[str, str] | None) -> None:
         """Replace the upstreams as written by upstreams with the API keys that their credentials name.
@@ -144,11 +154,13 @@ class _Reading:
             if key not in _KEYS:
                 self._read_mapping(value, f"{key}.", folder)
             elif not value.is_null:
-                self._keep(key, _KEYS[key](value, folder))
+                self._keep(key, value, folder)
 
-    def _keep(self, key: str, value: object) -> None:
+    def _keep(self, key: str, node: Node, folder: Path) -> None:
+        value = _KEYS[key](node, folder)
         if value is not None:
             self.values[key] = value
+            self.nodes[key] = node
 
 
 def _address(node: Node, _: Path) -> Address | None:
@@ -186,12 +198,8 @@ def _country_code(node: Node, _: Path) -> str | None:
     return None
 
 
-def _workers(node: Node, _: Path) -> int | None:
-    workers = node.integer(minimum=1, maximum=1024)
-    if workers is not None and workers > 1:
-        node.problem("not-supported", "several workers are not supported yet; leave `workers` at 1")
-        return None
-    return workers
+def _log_format(node: Node, _: Path) -> str | None:
+    return node.choice(("text", "json"))
 
 
 def _store(node: Node, _: Path) -> str | None:
@@ -259,7 +267,8 @@ _LISTS = ("trusted_proxies", "proxy_protocol_from", "upstreams")
 _KEYS: Mapping[str, Reader] = {
     "listen": _address,
     "admin": _address,
-    "workers": _workers,
+    "workers": _whole(1, 1_024),
+    "log_format": _log_format,
     "policy": path_in,
     "accounts": _accounts,
     "store": _store,

@@ -70,6 +70,11 @@ class Running:
         assert found, self.said
         return found[1]
 
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers that live."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
 
 @pytest.fixture
 def start_modelfence(tmp_path: Path) -> Iterator[Callable[..., Running]]:

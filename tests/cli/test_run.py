@@ -50,7 +50,10 @@ def test_operators_have_a_port_of_their_own(start_modelfence, flags, fetch):
     fence = start_modelfence(*flags, **FREE)
     fetch(f"{fence.url}/v1/chat/completions", key="sk-acme")
     assert get(f"{fence.admin}/livez") == (200, "alive\n")
-    assert get(f"{fence.admin}/readyz") == (200, '{"ready": true, "missing": {}}\n')
+    assert get(f"{fence.admin}/readyz") == (
+        200,
+        '{"ready": true, "missing": {}, "workers": {"serving": 1, "wanted": 1}}\n',
+    )
     status, metrics = get(f"{fence.admin}/metrics")
     assert status == 200
     assert 'modelfence_requests_total{effect="allow",mode="enforce",operation="chat",provider="openai"} 1.0' in metrics
@@ -85,7 +88,8 @@ def test_a_store_that_every_throttle_can_do_without_does_not_make_it_unready(
     server = start_redis()
     fence = start_modelfence(*flags, "--store", server.url, "--policy", "local.yaml", **FREE)
     server.kill()
-    assert get(f"{fence.admin}/readyz") == (200, '{"ready": true, "missing": {}, "store_circuit": "closed"}\n')
+    status, answer = get(f"{fence.admin}/readyz")
+    assert (status, json.loads(answer)["store_circuit"]) == (200, "closed")
     server.start()
 
 
@@ -158,7 +162,7 @@ BAD_POLICY = "version: 1\naccess:\n  - id: a\n    deny: client.contry == 'X'\n"
         ({"p.yaml": BAD_POLICY}, ["--upstream", "https://x.test", "--policy", "p.yaml"], "did you mean `client.country`?"),
         ({}, ["--config", "no.yaml"], "can't read the settings: No such file"),
         ({}, ["--upstream", "https://x.test", "--store", "mysql://x"], "a store is `memory`"),
-        ({}, ["--upstream", "https://x.test", "--workers", "2"], "several workers are not supported yet"),
+        ({}, ["--upstream", "https://x.test", "--workers", "2"], "--workers:1:1: several workers need a shared store: give `store: redis://…`"),
         (
             {"a.yaml": ACCOUNTS.replace("basic", "basics")},
             ["--upstream", "https://x.test", "--accounts", "a.yaml"],
@@ -180,7 +184,7 @@ BAD_POLICY = "version: 1\naccess:\n  - id: a\n    deny: client.contry == 'X'\n"
 def test_it_refuses_to_start_and_says_what_to_do(files, arguments, expected, modelfence, tmp_path):
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    ended = modelfence("run", *arguments, MODELFENCE_ADMIN="127.0.0.1:0")
+    ended = modelfence("run", *arguments, MODELFENCE_ADMIN="127.0.0.1:0", MODELFENCE_LISTEN="127.0.0.1:0")
     assert ended.returncode == 2
     assert expected in ended.stderr
     assert "Traceback" not in ended.stderr

@@ -1,6 +1,8 @@
-"""What a fence had reserved when it was killed comes back when its lease runs out: real processes on a real Redis."""
+"""What a worker had reserved when it was killed comes back when its lease runs out: real processes on a real Redis."""
 
 import json
+import os
+import signal
 import threading
 import time
 import urllib.request
@@ -49,7 +51,7 @@ def endless():
     server.server_close()
 
 
-def test_what_a_killed_fence_had_reserved_comes_back(modelfence, start_modelfence, redis_server, endless, tmp_path):
+def test_what_a_killed_worker_had_reserved_comes_back(modelfence, start_modelfence, redis_server, endless, tmp_path):
     url, begun = endless
     account = {"id": "acme", "keys": [key_digest("sk-acme")], "status": "active", "tier": "basic", "country": "US"}
     (tmp_path / "policy.yaml").write_text(POLICY)
@@ -77,10 +79,10 @@ def test_what_a_killed_fence_had_reserved_comes_back(modelfence, start_modelfenc
     with urllib.request.urlopen(request, timeout=WITHIN_S):  # noqa: S310
         assert begun.wait(WITHIN_S)
         assert left() == 1000 - 256
-        time.sleep(2 * LEASE_S)  # the lease is renewed while the fence lives
+        time.sleep(2 * LEASE_S)  # the lease is renewed while the worker lives
         assert left() == 1000 - 256
-        fence.process.kill()
-        fence.process.wait(WITHIN_S)
+        [worker] = fence.workers()
+        os.kill(worker, signal.SIGKILL)
     until = time.monotonic() + WITHIN_S
     while left() != 1000:
         assert time.monotonic() < until, "what was held never came back"

@@ -6,17 +6,29 @@ Exit status: 0 fine; 1 the thing checked is bad; 2 it could not be done.
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
-from modelfence.cli import demo, extraction, policy_check, replay, run, throttle
+from modelfence.cli import run
 
 COULD_NOT_BE_DONE = 2
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands."""
+def parser(first: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser of all commands, or of `run` alone where that is the first word.
+
+    Its process stays up beside those that serve, and is spared what the others load.
+    """
     root = argparse.ArgumentParser(prog="modelfence", description="A fence in front of LLM APIs.")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_to(commands)
+    if first != "run":
+        _add_others(commands)
+    return root
+
+
+def _add_others(commands: Any) -> None:
+    from modelfence.cli import demo, extraction, policy_check, replay, throttle  # noqa: PLC0415 - see `parser`
+
     demo.add_to(commands)
     replay.add_to(commands)
     policy = commands.add_parser("policy", help="work with policies", description="Work with policies.")
@@ -26,12 +38,12 @@ def parser() -> argparse.ArgumentParser:
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
     watching = commands.add_parser("extraction", help="look at campaigns", description="Look at campaigns.")
     extraction.add_to(watching.add_subparsers(title="commands", metavar="COMMAND", required=True))
-    return root
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
-    options = parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    options = parser(*words[:1]).parse_args(words)
     try:
         return int(options.command(options))
     except BrokenPipeError:

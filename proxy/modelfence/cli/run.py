@@ -2,17 +2,18 @@
 
 import argparse
 import asyncio
-import logging
 import os
-import signal
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from modelfence.core.problem import Problem
+from modelfence.logs import log_as
 from modelfence.settings import CannotStartError, Settings
 from modelfence.settings_reading import CONFIG_VARIABLE, load
+from modelfence.workers.process import Started
+from modelfence.workers.service import serve
 
 DEFAULT_CONFIG = Path("modelfence.yaml")
 FLAGS = {
@@ -20,7 +21,8 @@ FLAGS = {
     "policy": "policy file (default: the one that comes with modelfence)",
     "accounts": "accounts file: who is let in",
     "store": "memory, or redis://…",
-    "workers": "processes that serve (default: 1)",
+    "workers": "processes that serve (default: 1); several need a Redis",
+    "log_format": "text, or json: a line of JSON for each message",
 }
 _EXAMPLE = "example:\n  modelfence run --upstream https://api.openai.com --accounts accounts.yaml"
 
@@ -44,16 +46,22 @@ def add_to(commands: Any) -> None:
         "--egress", action="store_true", help="be the callers' HTTP proxy: they ask for a tunnel to the API's own name"
     )
     for flag, help_text in FLAGS.items():
-        parser.add_argument(f"--{flag}", metavar=flag.upper(), help=help_text)
+        parser.add_argument(f"--{flag.replace('_', '-')}", metavar=flag.upper(), help=help_text)
     parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; 2 when the fence can't start."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_as(options.log_format or os.environ.get("MODELFENCE_LOG_FORMAT", "text"))
     try:
         settings = settings_of(options, os.environ)
-        asyncio.run(_serve(settings))
+        log_as(settings.log_format)
+
+        def on_started(started: Started) -> None:
+            complain(started.warnings)
+            print(started.banner, file=sys.stderr, flush=True)
+
+        asyncio.run(serve(settings, read_again=lambda: settings_of(options, os.environ), on_started=on_started))
     except CannotStartError as error:
         complain(error.problems)
         print(f"modelfence can't start: {error}", file=sys.stderr)
@@ -84,20 +92,3 @@ def complain(problems: Iterable[Problem]) -> None:
     """Print problems where complaints go."""
     for problem in problems:
         print(problem.render(), file=sys.stderr)
-
-
-async def _serve(settings: Settings) -> None:
-    from modelfence.wiring import Gateway  # noqa: PLC0415 - loads mitmproxy, which other commands need not wait for
-
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    gateway = Gateway(settings)
-    complain(gateway.parts.warnings)
-    try:
-        await gateway.start()
-        print(gateway.banner(), file=sys.stderr, flush=True)
-        await stopping.wait()
-    finally:
-        await gateway.stop()

@@ -1,0 +1,91 @@
+"""What operators see of all workers as one: metrics, readiness, cohorts."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+
+from modelfence.adapters.admin_server import Readiness
+from modelfence.adapters.shared_counts import SharedCounts
+from modelfence.adapters.state_metrics import StateMetrics
+from modelfence.core.unavailable import UnavailableError
+from modelfence.workers.supervisor import Exit, Phase, Supervisor
+
+WITHIN_S = 2.0
+"""How long workers may take to answer what operators ask."""
+
+
+class WorkerMetrics:
+    """What is counted of the workers themselves. It is the supervisor's watcher."""
+
+    def __init__(self, shared: SharedCounts) -> None:
+        self._shared = shared
+        self.registry = CollectorRegistry()
+        self._workers = Gauge(
+            "modelfence_workers", "Worker processes by what they are doing.", ["state"], registry=self.registry
+        )
+        self._exits = Counter(
+            "modelfence_worker_exits_total", "Workers that ended untold.", ["reason"], registry=self.registry
+        )
+        for reason in Exit:
+            self._exits.labels(reason)
+
+    def ended(self, slot: int) -> None:
+        """See a process end: it streams nothing any more."""
+        self._shared.ended(slot)
+
+    def failed(self, reason: Exit) -> None:
+        """Count a worker that ended untold."""
+        self._exits.labels(reason).inc()
+
+    def render(self, phases: Sequence[Phase]) -> bytes:
+        """Return the metrics in the text format, with so many workers in each phase."""
+        for phase in Phase:
+            self._workers.labels(phase).set(phases.count(phase))
+        return generate_latest(self.registry)
+
+
+class Overview:
+    """Answers for all workers."""
+
+    def __init__(self, supervisor: Supervisor, shared: SharedCounts, metrics: WorkerMetrics) -> None:
+        self._supervisor, self._shared, self._metrics = supervisor, shared, metrics
+        self._states = StateMetrics()
+
+    def render(self) -> bytes:
+        """Return the sum of what all have counted, what is in force, and how the workers are."""
+        workers = self._supervisor.workers
+        states = [worker.state for worker in workers if worker.state is not None]
+        return (
+            self._shared.render()
+            + self._states.render(states)
+            + self._metrics.render([worker.phase for worker in workers])
+        )
+
+    async def readiness(self) -> Readiness:
+        """Return whether calls can be served: by one worker at least."""
+        told = [_readiness(one) for _, one in await self._supervisor.ask_all("readiness", within_s=WITHIN_S)]
+        states: dict[str, object] = {
+            part: ", ".join(sorted({str(one.states[part]) for one in told}))
+            for part in (told[0].states if told else ())
+        }
+        states["workers"] = {"serving": len(self._supervisor.serving), "wanted": self._supervisor.wanted}
+        missing: Mapping[str, str] = {"workers": "none of them serves"}
+        if self._supervisor.is_stopping:
+            missing = {"fence": "it is stopping"}
+        for one in told:
+            missing = one.missing
+            if not missing:
+                break
+        return Readiness(missing, states)
+
+    async def cohorts(self) -> Sequence[Mapping[str, object]]:
+        """Return what is known of each cohort; workers that share a store know the same. Raises UnavailableError."""
+        for worker in self._supervisor.serving:
+            rows: Any = await worker.ask("cohorts", within_s=WITHIN_S)
+            return list(rows)
+        raise UnavailableError("no worker serves")
+
+
+def _readiness(answer: Any) -> Readiness:
+    return Readiness(**answer)

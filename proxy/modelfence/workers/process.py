@@ -1,0 +1,110 @@
+"""A worker as a process: started anew, never forked alone, so that no thread or lock of the supervisor is in it."""
+
+import asyncio
+import socket
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self
+
+from modelfence.adapters.state_metrics import State
+from modelfence.core.problem import Problem, Severity
+from modelfence.core.unavailable import UnavailableError
+from modelfence.settings import CannotStartError
+from modelfence.workers.control import Asker, Orders, open_line
+
+MODULE = "modelfence.workers.worker"
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a worker tells that has started."""
+
+    banner: str
+    warnings: tuple[Problem, ...]
+    state: State
+
+
+class Process(Protocol):
+    """What the supervisor needs of a worker's process."""
+
+    @property
+    def pid(self) -> int: ...
+
+    async def start(self, *, within_s: float) -> Started:
+        """Return when it serves. Raises CannotStartError, and UnavailableError when it ends or is silent."""
+        ...
+
+    async def ask(self, what: str, *, within_s: float) -> Any:
+        """Return its answer. Raises UnavailableError."""
+        ...
+
+    async def exit(self) -> int:
+        """Return when it has ended, and how: its status, or the signal that killed it as a negative number."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended."""
+        ...
+
+
+class WorkerProcess:
+    """A process that serves on the supervisor's listening socket, with a line to it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, asker: Asker, orders: Orders) -> None:
+        self._process, self._asker, self._orders = process, asker, orders
+
+    @classmethod
+    async def launch(cls, listening: socket.socket, orders: Orders) -> Self:
+        """Begin a process. Raises UnavailableError when the system has none to give."""
+        own, other = socket.socketpair()
+        try:
+            with other:
+                handed = (listening.fileno(), other.fileno())
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",  # nothing is imported from the folder in which an operator happens to be
+                    "-m",
+                    MODULE,
+                    *map(str, handed),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=handed,
+                    process_group=0,  # what is typed on a terminal is for the supervisor
+                )
+        except OSError as error:
+            own.close()
+            raise UnavailableError(f"no process can be started: {error.strerror}") from None
+        return cls(process, Asker(*await open_line(own)), orders)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def start(self, *, within_s: float) -> Started:
+        answer = await self._asker.ask("start", within_s=within_s, bring=self._orders.pack())
+        problems = tuple(_problem(fields) for fields in answer["problems"])
+        if "cannot_start" in answer:
+            raise CannotStartError(answer["cannot_start"], problems)
+        return Started(answer["banner"], problems, State(**answer["state"]))
+
+    async def ask(self, what: str, *, within_s: float) -> Any:
+        return await self._asker.ask(what, within_s=within_s)
+
+    async def exit(self) -> int:
+        status = await self._process.wait()
+        await self._asker.close()
+        return status
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+
+def as_answer(problem: Problem) -> Mapping[str, object]:
+    """Return a problem as a worker tells it."""
+    return asdict(problem)
+
+
+def _problem(fields: dict[str, Any]) -> Problem:
+    return Problem(**{**fields, "severity": Severity(fields["severity"])})

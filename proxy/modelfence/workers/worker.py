@@ -1,0 +1,90 @@
+"""A worker: a fence on the supervisor's listening socket, which answers what the supervisor asks.
+
+When the line to the supervisor ends, the supervisor is gone: the worker serves what is under way, and ends too.
+"""
+
+import asyncio
+import signal
+import socket
+import sys
+from dataclasses import asdict
+
+from modelfence.adapters.shared_counts import share
+from modelfence.logs import log_as
+from modelfence.settings import CannotStartError
+from modelfence.wiring import Gateway
+from modelfence.workers.control import Answers, Orders, answer, open_line
+from modelfence.workers.process import as_answer
+
+
+def main() -> int:
+    """Serve until told to drain: by the supervisor, by its end, or by SIGTERM."""
+    # The supervisor tells when to stop; a terminal, or whoever signals a whole group, must not do it before.
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(ignored, signal.SIG_IGN)
+    listening, control = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    listening.setblocking(False)
+    asyncio.run(_Worker(listening).work(control))
+    return 0
+
+
+class _Worker:
+    def __init__(self, listening: socket.socket) -> None:
+        self._listening = listening
+        self._gateway: Gateway | None = None
+        self._stopping = asyncio.Event()
+
+    async def work(self, control: socket.socket) -> None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
+        answering = asyncio.create_task(answer(*await open_line(control), self._answers()))
+        answering.add_done_callback(lambda _: self._stopping.set())
+        await self._stopping.wait()
+        if self._gateway is not None:
+            await self._gateway.stop()
+        answering.cancel()  # it has told of itself until now
+        await asyncio.wait([answering])
+
+    def _answers(self) -> Answers:
+        return {
+            "start": self._start,
+            "state": self._state,
+            "readiness": self._readiness,
+            "cohorts": self._cohorts,
+            "drain": self._drain,
+        }
+
+    async def _start(self, packed: str) -> object:
+        orders = Orders.unpack(packed)
+        log_as(orders.settings.log_format, worker=orders.slot)
+        share(orders.counts, orders.slot)
+        try:
+            self._gateway = Gateway(orders.settings, slot=orders.slot)
+            await self._gateway.serve(self._listening)
+        except CannotStartError as error:
+            return {"cannot_start": str(error), "problems": [as_answer(one) for one in error.problems]}
+        return {
+            "banner": self._gateway.banner(),
+            "problems": [as_answer(one) for one in self._gateway.parts.warnings],
+            "state": await self._state(None),
+        }
+
+    async def _state(self, _: None) -> object:
+        return asdict(self._serving.state())
+
+    async def _readiness(self, _: None) -> object:
+        return asdict(await self._serving.readiness())
+
+    async def _cohorts(self, _: None) -> object:
+        return list(await self._serving.cohorts())
+
+    async def _drain(self, _: None) -> None:
+        self._stopping.set()
+
+    @property
+    def _serving(self) -> Gateway:
+        assert self._gateway is not None  # noqa: S101 - nothing is asked before the start
+        return self._gateway
+
+
+if __name__ == "__main__":
+    sys.exit(main())
