@@ -16,6 +16,9 @@ def read(text: str, tmp_path: Path, environment=None, flags=None):
     return load(file, environment or {}, flags or {})
 
 
+UPSTREAM = "{name: a, dialect: openai, url: 'https://x', "
+
+
 def messages(problems) -> list[str]:
     return [f"{problem.message} [{problem.code}]" for problem in problems]
 
@@ -212,13 +215,38 @@ def test_what_is_wrong_is_said_in_one_sentence(text, expected, tmp_path):
     assert messages(problems) == [expected]
 
 
+def test_an_upstream_takes_its_key_from_the_file_its_credential_names(tmp_path):
+    (tmp_path / "key").write_text("sk-1\n")
+    text = f"upstreams: [{UPSTREAM}credential: {{file: key}}}}]"
+    settings, problems = read(text, tmp_path)
+    assert problems == ()
+    assert settings.upstreams[0].secret == "sk-1"
+    assert load(tmp_path / "modelfence.yaml", {}, {}, with_secrets=False)[0].upstreams[0].secret is None
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        (None, "can't be read: no such file or directory"),
+        ("\n", "is empty"),
+        ("sk 1", "holds spaces or control characters"),
+        ("sk-1\n\n", "holds spaces or control characters"),
+        ("k" * 16_385, "is larger than 16 kB"),
+    ],
+)
+def test_what_is_wrong_with_a_key_in_a_file_is_said_without_the_files_name(held, expected, tmp_path):
+    # The name may be the key itself, put in the wrong place.
+    if held is not None:
+        (tmp_path / "key").write_text(held)
+    settings, problems = read(f"upstreams: [{UPSTREAM}credential: {{file: key}}}}]", tmp_path)
+    assert settings is None
+    assert messages(problems) == [f"`a` takes its key from a file that {expected} [no-credential]"]
+
+
 def test_a_missing_file_is_a_problem(tmp_path):
     settings, (problem,) = load(tmp_path / "none.yaml", {}, {})
     assert settings is None
     assert problem.message == "can't read the settings: No such file or directory"
-
-
-UPSTREAM = "{name: a, dialect: openai, url: 'https://x', "
 
 
 @pytest.mark.parametrize(
@@ -239,6 +267,10 @@ UPSTREAM = "{name: a, dialect: openai, url: 'https://x', "
         f"upstreams: [{UPSTREAM}credential: {{env: hunter2}}}}]",
         f"upstreams: [{UPSTREAM}credential: {{key: hunter2}}}}]",
         f"upstreams: [{UPSTREAM}credential: {{env: A, key: hunter2}}}}]",
+        f"upstreams: [{UPSTREAM}credential: {{env: A, file: hunter2}}}}]",
+        f"upstreams: [{UPSTREAM}credential: {{file: hunter2}}}}]",
+        f"upstreams: [{UPSTREAM}credential: {{file: [hunter2]}}}}]",
+        f'upstreams: [{UPSTREAM}credential: {{file: "hunter2\\0"}}}}]',
         f"upstreams: [{UPSTREAM}dialct: openai, credential: hunter2}}]",
         "upstreams:\n- name: a\n  credential:\n    env: [hunter2]\n",
     ],

@@ -17,7 +17,7 @@ from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.document import Document, Node, did_you_mean, read
 from modelfence.settings import Address, Detecting, Egress, Geo, Limits, Recording, Settings, Tls
-from modelfence.settings_upstreams import path_in, upstreams_in
+from modelfence.settings_upstreams import path_in, secret_of, upstreams_in
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
 CONFIG_VARIABLE = "MODELFENCE_CONFIG"
@@ -127,13 +127,14 @@ class _Reading:
         written = self.values.get("upstreams", ())
         assert isinstance(written, tuple)  # noqa: S101 - made by _upstreams
         upstreams = []
-        for upstream, variable, node in written:
-            secret = None if variable is None or environment is None else environment.get(variable, "")
-            if secret is not None and not re.fullmatch(r"[\x21-\x7e]+", secret):
-                state = "holds spaces or control characters" if secret else "is not set"
-                problem = f"`{upstream.name}` takes its key from {variable}, which {state}"
-                place = Problem(node.document.path, node.line, node.column, "no-credential", problem)
-                self.problems.append(place)
+        for upstream, credential, node in written:
+            secret = None
+            try:
+                if credential is not None and environment is not None:
+                    secret = secret_of(credential, environment)
+            except ValueError as error:
+                words = f"`{upstream.name}` takes its key from {error}"
+                self.problems.append(Problem(node.document.path, node.line, node.column, "no-credential", words))
             upstreams.append(replace(upstream, secret=secret))
         if upstreams:
             self.values["upstreams"] = tuple(upstreams)

@@ -4,6 +4,7 @@ Rule: people put the key itself where its variable's name belongs, so nothing of
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ _HOSTS = {
     "bedrock": re.compile(r"bedrock-runtime(?:-fips)?\..+\.amazonaws\.com(?:\.cn)?"),
 }
 _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_MAX_KEY_BYTES = 16 << 10
 
 
 def path_in(node: Node, folder: Path) -> Path | None:
@@ -30,8 +32,8 @@ def path_in(node: Node, folder: Path) -> Path | None:
     return None if value is None else folder / Path(value).expanduser()
 
 
-type Written = tuple[Upstream, str | None, Node]
-"""An upstream, the variable that holds its API key, and where it stands."""
+type Written = tuple[Upstream, str | Path | None, Node]
+"""An upstream, the variable or the file that holds its API key, and where it stands."""
 
 
 def upstreams_in(node: Node, folder: Path) -> tuple[Written, ...]:
@@ -61,7 +63,7 @@ def _upstream(node: Node, folder: Path) -> Written | None:
     dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
     url = _url(entries["url"]) if "url" in entries else None
     prefix = _prefix(entries["prefix"]) if "prefix" in entries else ""
-    variable = _credential(entries["credential"]) if "credential" in entries else None
+    credential = _credential(entries["credential"], folder) if "credential" in entries else None
     limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
     ca = path_in(entries["ca"], folder) if "ca" in entries and not entries["ca"].is_null else None
     if name is None or dialect is None or url is None or prefix is None:
@@ -71,22 +73,46 @@ def _upstream(node: Node, folder: Path) -> Written | None:
     asks = entries["stream_usage"].boolean() is not False if "stream_usage" in entries else True
     upstream = Upstream(name, dialect, *url, prefix=prefix, max_output_tokens=limit, stream_usage=asks)
     upstream = replace(upstream, ca=None if ca is None else str(ca))
-    return upstream, variable, node
+    return upstream, credential, node
 
 
-def _credential(node: Node) -> str | None:
-    """Return the variable that holds an API key. People put the key itself here, so nothing of it is repeated."""
+def _credential(node: Node, folder: Path) -> str | Path | None:
+    """Return the variable or the file that holds an API key."""
     if node.is_null:
         return None
     entries = (node.free_entries() or {}) if node.is_mapping else {}
-    variable = str(entries["env"].yaml.value) if list(entries) == ["env"] else ""
-    if _VARIABLE.fullmatch(variable):
-        return variable
+    value = str(next(iter(entries.values())).yaml.value) if len(entries) == 1 else ""
+    if "env" in entries and _VARIABLE.fullmatch(value):
+        return value
+    if "file" in entries and value and not entries["file"].is_list and not entries["file"].is_mapping:
+        return folder / value
     words = (
-        "this is written as {env: OPENAI_API_KEY}: the variable that holds the key, in capitals, never the key itself"
+        "this is written as {env: OPENAI_API_KEY}: the variable that holds the key, in capitals, never the key itself; "
+        "or as {file: PATH}"
     )
     node.problem("bad-credential", words, quote=False)
     return None
+
+
+def secret_of(credential: str | Path, environment: Mapping[str, str]) -> str:
+    """Return the API key in a variable or a file, without the end of its line. Raises ValueError with what is wrong."""
+    if isinstance(credential, str):
+        where, secret = f"{credential}, which", environment.get(credential, "")
+        if not secret:
+            raise ValueError(f"{where} is not set")
+    else:
+        where = "a file that"  # its name may be the key
+        try:
+            with credential.open("rb") as file:
+                secret = file.read(_MAX_KEY_BYTES + 1).decode("utf-8", "replace").removesuffix("\n")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is none"
+            raise ValueError(f"{where} can't be read: {reason.lower()}") from None
+        if len(secret) > _MAX_KEY_BYTES:
+            raise ValueError(f"{where} is larger than {_MAX_KEY_BYTES >> 10} kB")
+    if not re.fullmatch(r"[\x21-\x7e]+", secret):
+        raise ValueError(f"{where} {'holds spaces or control characters' if secret else 'is empty'}")
+    return secret
 
 
 def _dialect(node: Node) -> str | None:
