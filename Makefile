@@ -2,7 +2,7 @@
 VENV := .venv
 READY := $(VENV)/.ready
 
-.PHONY: help demo test check format bench detection lock clean
+.PHONY: help demo test check format bench detection dashboards lock clean
 
 help:                   ## say what there is
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -33,6 +33,9 @@ bench: $(READY)         ## measure decisions, the store, evidence, detection, th
 
 detection: $(READY)     ## measure detection on a simulated day, and on TRAFFIC=DIR if given (OUT=docs/detection.md)
 	@$(VENV)/bin/python -m bench.detection $(TRAFFIC) --out $(or $(OUT),docs/detection.md)
+
+dashboards: $(READY)    ## write grafana/dashboards/ from the code in tools/dashboards/
+	@$(VENV)/bin/python -m tools.write_dashboards
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12
 

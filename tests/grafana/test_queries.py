@@ -1,0 +1,110 @@
+"""Every query of every dashboard, asked of a real Prometheus that has scraped a real fence: each returns data.
+
+Needs Debian's package `prometheus`, and says so where it is not there.
+"""
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pytest
+from tests.grafana.boards import BOARDS, Asked, metrics_named, queries
+from tests.grafana.prometheus_server import PrometheusServer, needs
+from tests.grafana.sample_traffic import all_kinds_of_calls, fence
+from tests.redis_servers import RedisServer
+
+SHOWN_S = 300
+TIMES = {"__rate_interval": "1m", "__range": f"{SHOWN_S}s", "__interval": "15s"}
+ALL = {"instance": ".*", "provider": ".*", "tier": ".*"}
+"""What Grafana puts in for a variable of which everything is chosen: its `allValue`."""
+CHOSEN = {"instance": "INSTANCE", "provider": "(stand-in|away)", "tier": "(basic|none)"}
+MAY_BE_EMPTY = {
+    "modelfence_workers", "modelfence_worker_exits_total",          # of a fence of one process
+    "modelfence_policy_reloads_total", "modelfence_reloads_total",  # nothing was reloaded
+    "modelfence_audit_lines_total",                                 # there is no audit
+}  # fmt: skip
+"""Metrics of which this fence may show nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A Prometheus, and when it had seen all of the traffic."""
+
+    prometheus: PrometheusServer
+    instance: str
+    at_s: float
+
+    def answers(self, asked: Asked, choices: Mapping[str, str]) -> list[float]:
+        """Return the values of a query as a panel would ask it, those that are no number left out."""
+        expr = filled_in(asked.expr, {**choices, "instance": choices["instance"].replace("INSTANCE", self.instance)})
+        if asked.instant:
+            values = [series["value"] for series in self.prometheus.at(expr, self.at_s)]
+        else:
+            over = self.prometheus.over(expr, until_s=self.at_s, for_s=SHOWN_S, step_s=1)
+            values = [value for series in over for value in series["values"]]
+        return [float(value) for _, value in values if math.isfinite(float(value))]
+
+
+def filled_in(expr: str, choices: Mapping[str, str]) -> str:
+    """Return a query with its variables filled in, as Grafana does."""
+    return re.sub(r"\$\{?(\w+)\}?", lambda found: {**TIMES, **choices}[found[1]], expr)
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory) -> Iterator[Watched]:
+    needs("prometheus")
+    folder = tmp_path_factory.mktemp("watched")
+    redis = RedisServer()
+    running: list[PrometheusServer] = []
+
+    async def traffic() -> Watched:
+        async with fence(folder, redis) as gateway:
+            prometheus = await asyncio.to_thread(PrometheusServer, folder, str(gateway.admin))
+            running.append(prometheus)
+            # In two parts: rates are of what was seen before.
+            await all_kinds_of_calls(f"http://{gateway.listen}", redis, calls=4)
+            await asyncio.to_thread(prometheus.wait_for_scrape)
+            await all_kinds_of_calls(f"http://{gateway.listen}", redis, calls=180)
+            await asyncio.to_thread(prometheus.wait_for, "modelfence_cohorts > 0")
+            await asyncio.to_thread(prometheus.wait_for_scrape)
+            return Watched(prometheus, str(gateway.admin), time.time())
+
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("modelfence.wiring.COHORTS_EVERY_S", 0.5)
+            yield asyncio.run(traffic())
+    finally:
+        for prometheus in running:
+            prometheus.close()
+        redis.kill()
+
+
+@pytest.mark.parametrize("choices", [ALL, CHOSEN], ids=["all", "chosen"])
+@pytest.mark.parametrize("asked", list(queries()), ids=lambda asked: asked.name)
+def test_a_query_returns_data(watched, asked, choices):
+    assert watched.answers(asked, choices) or MAY_BE_EMPTY & set(metrics_named(asked.expr)), asked.expr
+
+
+@pytest.mark.parametrize("variable", ["instance", "provider", "tier"])
+def test_a_variable_has_values_to_choose_from(watched, variable):
+    for board in BOARDS.values():
+        [query] = [one["query"]["query"] for one in board["templating"]["list"] if one["name"] == variable]
+        selector, label = re.fullmatch(r"label_values\((.*), (\w+)\)", query).groups()
+        values = watched.prometheus.get(f"/api/v1/label/{label}/values", **{"match[]": filled_in(selector, ALL)})
+        assert len(values) >= 1
+        assert set(re.findall(r"[\w.:-]+", CHOSEN[variable].replace("INSTANCE", watched.instance))) <= set(values)
+
+
+def test_marks_are_asked_for_in_words_that_prometheus_understands(watched):
+    for board in BOARDS.values():
+        for marks in board["annotations"]["list"]:
+            watched.prometheus.at(filled_in(marks["expr"], ALL), watched.at_s)
+
+
+def test_every_alert_rule_can_be_evaluated(watched):
+    watched.prometheus.wait_for("count(prometheus_rule_evaluations_total) or vector(1)")
+    [group] = watched.prometheus.get("/api/v1/rules")["groups"]
+    assert {rule["name"]: rule.get("lastError", "") for rule in group["rules"] if rule["health"] != "ok"} == {}
