@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from modelfence.core.extraction import HASH_BITS, Fingerprint, Prompt
 from modelfence.extraction import fingerprint
-from modelfence.extraction.fingerprint import KEPT, WINDOW, Fingerprints, words_in
+from modelfence.extraction.fingerprint import KEPT, WINDOW, WORDS, Fingerprints, words_in
 
 TEMPLATE = (
     "You are an expert tutor. Read the task that follows with care, list what is given and what is asked, solve it in"
@@ -125,6 +125,14 @@ def test_common_phrases_tell_nothing_and_crowd_nothing_out():
     assert {*knowing.of(Prompt(user=(f"{phrase} {TEMPLATE}",))).last} == {*asked(f"{phrase} {TEMPLATE}").last} - {
         shingle
     } or shingle not in knowing.of(Prompt(user=(f"{phrase} {TEMPLATE}",))).last
+
+
+def test_many_common_phrases_are_common_each_by_itself():
+    words = [f"w{number}x" for number in range(2 * WINDOW + WORDS)]
+    phrases = [words[start : start + WORDS] for start in range(0, len(words), WORDS)]
+    knowing = Fingerprints(b"a key", common=phrases)
+    assert not any(knowing.of_text(" ".join(phrase)) for phrase in phrases)
+    assert len(knowing.of_text(" ".join(words[: 2 * WORDS]))) == WORDS - 1
 
 
 def test_another_key_makes_other_hashes():

@@ -31,7 +31,8 @@ def parse(body: bytes) -> Json:
     if body.startswith(_BOM):
         message = "The request body begins with a byte order mark; send plain UTF-8."
         raise MalformedRequestError(message)
-    if _brackets_in(body) > MAX_VALUES and _brackets_in(_TEXT.sub(b"", body)) > MAX_VALUES:
+    brackets = _brackets_in(body)
+    if brackets > MAX_VALUES and _brackets_in(_TEXT.sub(b"", body)) > MAX_VALUES:
         message = f"The request body holds more than {MAX_VALUES} JSON objects and arrays."
         raise MalformedRequestError(message, status=413)
     try:
@@ -45,7 +46,7 @@ def parse(body: bytes) -> Json:
     except RecursionError:
         raise _too_deep() from None
     # Fewer brackets than levels can't be too deep, whatever they enclose.
-    if _brackets_in(body) > MAX_DEPTH and _deeper_than(MAX_DEPTH, value):
+    if brackets > MAX_DEPTH and _deeper_than(MAX_DEPTH, value):
         raise _too_deep()
     if _SURROGATE.search(body):
         _refuse_lone_surrogates(value)

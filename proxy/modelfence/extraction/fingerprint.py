@@ -60,7 +60,13 @@ class Fingerprints:
         self._words = _Words(self._key)
         self._sketches: dict[tuple[int, int], tuple[int, ...]] = {}
         """By hash and length of the text, so that no text is kept."""
-        self._common = frozenset(shingle for phrase in common for shingle in self._shingles(phrase))
+        words = [word for phrase in common for word in phrase]
+        self._common = frozenset(
+            shingle
+            for start in range(0, len(words), WINDOW)
+            # The others begin within a phrase, and end in the next.
+            for shingle in self._shingles(words[start : start + WINDOW])[::WORDS]
+        )
 
     def of(self, prompt: Prompt) -> Fingerprint:
         """Return the fingerprint of a prompt. At most 4,000 characters of each text are read."""
@@ -86,7 +92,7 @@ class Fingerprints:
         looked_at = messages if len(messages) <= 2 * _EARLIER else [*messages[:_EARLIER], *messages[-_EARLIER:]]
         if len(looked_at) == 1:
             return self._known_sketch(looked_at[0])
-        return tuple(sorted({one for text in looked_at for one in self._known_sketch(text)})[: 2 * KEPT])
+        return tuple(sorted(set().union(*map(self._known_sketch, looked_at)))[: 2 * KEPT])
 
     def _sketch(self, text: str) -> tuple[int, ...]:
         if len(text) <= WINDOW:
@@ -143,14 +149,15 @@ class _Words(dict[str, bytes]):
     """The hashes of the words met last, each made when it is first asked for."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._keyed = blake2b(key=key, digest_size=_LANE)
 
     def __missing__(self, word: str) -> bytes:
         if len(self) >= _MOST_WORDS_KNOWN:
             self.clear()
         folded = "0" if word.isdecimal() else word
-        digest = blake2b(folded.encode(errors="surrogatepass"), key=self._key, digest_size=_LANE).digest()
-        found = (int.from_bytes(digest) >> (8 * _LANE - HASH_BITS - _PLACES)).to_bytes(_LANE, "little")
+        hashed = self._keyed.copy()
+        hashed.update(folded.encode(errors="surrogatepass"))
+        found = (int.from_bytes(hashed.digest()) >> (8 * _LANE - HASH_BITS - _PLACES)).to_bytes(_LANE, "little")
         if len(word) <= _LONGEST_KNOWN:
             self[word] = found
         return found

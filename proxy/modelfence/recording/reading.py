@@ -32,6 +32,11 @@ class CallReader:
         max_request_bytes: int,
     ) -> None:
         self._upstreams = upstreams
+        self._alike: dict[str, list[Upstream]] = {}
+        """Those with the same prefix, by that prefix."""
+        for one in upstreams:
+            self._alike.setdefault(one.prefix, []).append(one)
+        self._first_of_each = [alike[0] for alike in self._alike.values()]
         self._dialects = dialects
         self._check_head = check_head
         self._max_request_bytes = max_request_bytes
@@ -67,12 +72,11 @@ class CallReader:
                 return named, path
             known = self._knowing(self._upstreams, line.method, path)
             return replace(known, name=line.provider, max_output_tokens=line.max_output_tokens), path
-        chosen = choose(self._upstreams, path)
+        chosen = choose(self._first_of_each, path)
         if chosen is None:
             raise MalformedRequestError("Nothing is served under this path.", status=404)
         upstream, rest = chosen
-        alike = [one for one in self._upstreams if one.prefix == upstream.prefix]
-        return self._knowing(alike, line.method, rest), rest
+        return self._knowing(self._alike[upstream.prefix], line.method, rest), rest
 
     def _knowing(self, upstreams: Sequence[Upstream], method: str, path: str) -> Upstream:
         knowing = (one for one in upstreams if self._dialects[one.dialect].operation(method, path) != "unknown")
