@@ -34,7 +34,7 @@ MAY_IMPORT = {
         "adapters", "assembly", "core", "dialects", "enforcement", "extraction", "listening", "parts", "settings",
         "source_files", "wire",
     },
-    "listening": {"settings"},
+    "listening": {"core", "settings"},
     "logs": set(),
     "workers": {"adapters", "core", "listening", "logs", "settings", "source_files", "wiring"},
     "demo": {"core", "enforcement", "listening", "settings", "wiring"},

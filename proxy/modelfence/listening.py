@@ -1,7 +1,9 @@
 """Sockets to listen on, made before anything that is slow to load, so that they can be handed to whoever serves."""
 
 import socket
+from collections.abc import Sequence
 
+from modelfence.core.upstream import Upstream
 from modelfence.settings import Address, CannotStartError
 
 BACKLOG = 1024
@@ -37,3 +39,16 @@ def address_of(listening: socket.socket) -> Address:
     """Return where a socket listens, with the port it was given."""
     host, port = listening.getsockname()[:2]
     return Address(host, port)
+
+
+def refuse_loops(own: Sequence[Address], upstreams: Sequence[Upstream]) -> None:
+    """Raise CannotStartError when an upstream is one of these addresses: each call would come back for ever."""
+    reached = {(address.host, address.port) for address in own}
+    # Who listens everywhere listens on every address of this machine, of which loopback is the one to expect.
+    reached |= {
+        (loopback, port) for host, port in reached if host in ("0.0.0.0", "::") for loopback in ("127.0.0.1", "::1")
+    }
+    for upstream in upstreams:
+        host = "127.0.0.1" if upstream.host == "localhost" else upstream.host
+        if (host, upstream.port) in reached:
+            raise CannotStartError(f"the upstream `{upstream.name}` is this fence itself: {upstream.url}")

@@ -98,6 +98,8 @@ class Limits:
     """How long the accounts may take to answer."""
     idle_s: int = 600
     """How long a connection may stay silent."""
+    drain_s: int = 25
+    """How long what is under way may go on once the fence is told to stop. Kubernetes kills after 30."""
     step_tokens: int = 256
     """What a stream reserves, and takes again whenever it is used up."""
     assumed_tokens: int = 1024

@@ -310,6 +310,7 @@ _KEYS: Mapping[str, Reader] = {
     "limits.store_connections": _whole(1, 64),
     "limits.directory_ms": _whole(1, 2_000),
     "limits.idle_s": _whole(1, 86_400),
+    "limits.drain_s": _whole(0, 3_600),
     "limits.step_tokens": _whole(1, 1_000_000),
     "limits.assumed_tokens": _whole(1, 1_000_000),
     "limits.lease_s": _whole(2, 3_600),

@@ -31,7 +31,7 @@ from modelfence.dialects.known import DIALECTS, REALTIME
 from modelfence.enforcement.fence import Fence, InForce
 from modelfence.enforcement.ports import Observer
 from modelfence.extraction.listing import Row, is_suspicious, rows
-from modelfence.listening import address_of, bind
+from modelfence.listening import address_of, bind, refuse_loops
 from modelfence.parts import Parts, Reloaded, read_parts, reread_parts, said
 from modelfence.settings import CannotStartError, Settings
 from modelfence.source_files import Files, Stamp, stamp
@@ -96,6 +96,8 @@ class Gateway:
         self._watching = watching
         self._reloading = asyncio.Lock()
         self._served = self._serving(settings.upstreams)
+        self._proxy: Proxy | None = None
+        self._is_stopping = False
         self._egress = _egress(settings)
         self.listen, self.admin = settings.listen, settings.admin
 
@@ -142,7 +144,7 @@ class Gateway:
         """Serve on a listening socket, which other processes may have, too. Raises CannotStartError."""
         settings = self.settings
         self.listen = address_of(listening)
-        self._refuse_loops()
+        refuse_loops((self.listen, self.admin), settings.upstreams)
         proxy = Proxy(
             self._served,
             listening,
@@ -164,6 +166,7 @@ class Gateway:
         self._exits.push_async_callback(_end, watching)
         await proxy.start()
         self._exits.push_async_callback(proxy.stop)
+        self._proxy = proxy
 
     def _owner(self, digest: str) -> str | None:
         return self.parts.accounts.owner(digest)
@@ -225,6 +228,17 @@ class Gateway:
         certificates = {path: seen for one in self._certificates for path, seen in one.stamps.items()}
         return {**certificates, **self.parts.files.stamps}
 
+    async def drain(self) -> None:
+        """Stop once what is under way has ended, at the latest after `limits.drain_s`.
+
+        From now on the fence is not ready, and accepts no connection; operators are served to the end. May be cut short
+        by cancelling it; then `stop`.
+        """
+        self._is_stopping = True
+        if self._proxy is not None:
+            await self._proxy.drain(self.settings.limits.drain_s)
+        await self.stop()
+
     async def stop(self) -> None:
         """Stop serving, settle what was under way and close what is open."""
         await self._exits.aclose()
@@ -234,6 +248,8 @@ class Gateway:
 
         A store keeps them from it only if a throttle refuses without one: where all fall back on something, they are.
         """
+        if self._is_stopping:
+            return Readiness({"fence": "it is stopping"}, {})
         refusing = any(
             throttle.on_store_failure is OnStoreFailure.DENY and not throttle.rule.shadow
             for throttle in self.parts.policy.throttles
@@ -321,17 +337,6 @@ class Gateway:
     async def _end_keeping(self, keeping: asyncio.Task[None]) -> None:
         await _end(keeping)
         await self.fence.close()
-
-    def _refuse_loops(self) -> None:
-        own = {(address.host, address.port) for address in (self.listen, self.admin)}
-        # Who listens everywhere listens on every address of this machine, of which loopback is the one to expect.
-        own |= {
-            (loopback, port) for host, port in own if host in ("0.0.0.0", "::") for loopback in ("127.0.0.1", "::1")
-        }
-        for upstream in self.settings.upstreams:
-            host = "127.0.0.1" if upstream.host == "localhost" else upstream.host
-            if (host, upstream.port) in own:
-                raise CannotStartError(f"the upstream `{upstream.name}` is this fence itself: {upstream.url}")
 
 
 def _in_force(parts: Parts) -> InForce:

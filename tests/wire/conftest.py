@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -249,6 +250,7 @@ class RunningFence:
         trusted_proxies: Sequence[Any] = (),
         hook_deadline_s: float = 5.0,
         host: str = "127.0.0.1",
+        listening: socket.socket | None = None,
         hidden: Mapping[str, Hidden] | None = None,
     ) -> None:
         compiled = compile_text(policy)
@@ -280,7 +282,7 @@ class RunningFence:
         self.realtime = Realtime(
             self.fence, apis, realtime={"openai": OpenAIRealtime()}, message_bytes=bounds.request_bytes
         )
-        listening = listen(host, 0)
+        listening = listening or listen(host, 0)
         self.port = listening.getsockname()[1]
         self.proxy = Proxy(Served(self.addon, self.realtime), listening, bounds=bounds, idle_s=60)
         self._clients: list[Client] = []
@@ -313,7 +315,9 @@ async def upstream() -> AsyncIterator[RecordingUpstream]:
 @pytest.fixture
 async def start_fence(upstream: RecordingUpstream) -> AsyncIterator[Callable[..., Awaitable[RunningFence]]]:
     """A function that starts a fence. When it ends, the upstream must have received nothing but admitted calls."""
+    fences: list[RunningFence] = []
     async with AsyncExitStack() as ending:
+        ending.callback(lambda: _nothing_else_reached(upstream, fences))
 
         async def start(**options: Any) -> RunningFence:
             secret, prefix = options.pop("secret", "sk-real"), options.pop("prefix", "")
@@ -321,8 +325,8 @@ async def start_fence(upstream: RecordingUpstream) -> AsyncIterator[Callable[...
             one = Upstream("openai", "openai", "http", "127.0.0.1", upstream.port, base_path, prefix, secret)
             fence = RunningFence(options.pop("upstreams", [one]), **options)
             await fence.proxy.start()
+            fences.append(fence)
             ending.push_async_callback(fence.stop)
-            ending.callback(lambda: _nothing_else_reached(upstream, fence))
             return fence
 
         yield start
@@ -333,8 +337,8 @@ async def fence(start_fence: Callable[..., Awaitable[RunningFence]]) -> RunningF
     return await start_fence()
 
 
-def _nothing_else_reached(upstream: RecordingUpstream, fence: RunningFence) -> None:
-    assert len(upstream.requests) <= fence.watcher.admitted
+def _nothing_else_reached(upstream: RecordingUpstream, fences: Sequence[RunningFence]) -> None:
+    assert len(upstream.requests) <= sum(fence.watcher.admitted for fence in fences)
     assert sum(map(len, upstream.received)) == sum(request.size for request in upstream.requests)
 
 

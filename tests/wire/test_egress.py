@@ -8,6 +8,7 @@ import pytest
 from tests.wire.outside import WITHIN_S
 
 from modelfence.wire.egress import Egress, NotPublicError, public_address
+from modelfence.wire.grace import Grace
 
 UPSTREAM = ("api.example", 443)
 IDLE_S = 0.5
@@ -68,7 +69,7 @@ async def enter(egress):
         mine, its = socket.socketpair()
         its.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=mine)
-        serving = asyncio.create_task(egress.enter(its, head_bytes=16_000, head_s=head_s))
+        serving = asyncio.create_task(egress.enter(its, head_bytes=16_000, grace=Grace(head_s)))
         ends.append((writer, serving))
         return reader, writer, its, serving
 
@@ -193,7 +194,7 @@ async def test_an_upstreams_host_is_never_led_past_the_fence(tmp_path, asked, st
     its.setblocking(False)
     mine.sendall(b"CONNECT " + asked + b" HTTP/1.1\r\n\r\n")
     async with asyncio.timeout(WITHIN_S):
-        entered = await egress.enter(its, head_bytes=16_000, head_s=WITHIN_S)
+        entered = await egress.enter(its, head_bytes=16_000, grace=Grace(WITHIN_S))
     assert mine.recv(100).split(b" ")[1] == status
     assert entered == (UPSTREAM if status == b"200" else None)
     mine.close()

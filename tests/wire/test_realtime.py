@@ -21,6 +21,7 @@ from modelfence.dialects.openai.realtime import OpenAIRealtime
 from modelfence.enforcement.fence import Fence, InForce
 from modelfence.policy.compile import compile_text
 from modelfence.wire.apis import Apis
+from modelfence.wire.grace import Grace
 from modelfence.wire.realtime import Realtime
 
 POLICY = """
@@ -118,7 +119,7 @@ class Front:
         self.port = 0
 
     async def on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        other = await self.realtime.first(reader, writer, head_bytes=16_000, head_s=WITHIN_S)
+        other = await self.realtime.first(reader, writer, head_bytes=16_000, grace=Grace(WITHIN_S))
         if other is not None:
             self.left_to_the_guard.append(await other.read(100_000))
             writer.close()

@@ -168,8 +168,13 @@ class FenceAddon:
         assert passage.meter is not None  # noqa: S101 - what has no meter has no steps
         return await self._fence.extend(passage.judged, passage.meter.output_tokens)
 
+    def is_stream(self, flow: http.HTTPFlow) -> bool:
+        """Say whether what passes is a stream, which can be ended between two of its events."""
+        passage = self._passages.get(flow)
+        return passage is not None and passage.is_stream
+
     def end_stream(self, flow: http.HTTPFlow) -> None:
-        """Let a stream that could not pay end with the API's own words."""
+        """Let a stream end with the API's own words, short of what the upstream still has to say."""
         passage = self._passages.get(flow)
         if passage is not None and passage.meter is not None:
             input_tokens = passage.judged.call.reading.least_input_tokens

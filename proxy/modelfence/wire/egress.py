@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from mitmproxy.certs import CertStore
 
 from modelfence.wire.first_request import READ_BYTES
+from modelfence.wire.grace import Grace
 from modelfence.wire.websocket import hang_up
 
 log = logging.getLogger(__name__)
@@ -96,21 +97,21 @@ class Egress:
         self._idle_s = idle_s
         self._contexts: dict[str, ssl.SSLContext] = {}
 
-    async def enter(self, connection: socket.socket, *, head_bytes: int, head_s: float) -> Destination | None:
+    async def enter(self, connection: socket.socket, *, head_bytes: int, grace: Grace) -> Destination | None:
         """Open the tunnel that a caller asks for, and return where it goes; what comes next is for that upstream.
 
         Return None when the connection was served otherwise, or refused, and is closed; so it is when this raises.
         Raises OSError, TimeoutError.
         """
         try:
-            return await self._enter(connection, head_bytes=head_bytes, head_s=head_s)
+            return await self._enter(connection, head_bytes=head_bytes, grace=grace)
         except BaseException:
             connection.close()
             raise
 
-    async def _enter(self, connection: socket.socket, *, head_bytes: int, head_s: float) -> Destination | None:
+    async def _enter(self, connection: socket.socket, *, head_bytes: int, grace: Grace) -> Destination | None:
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(head_s):
+        async with grace.lasts():
             asked = _CONNECT.fullmatch(await _head(connection, head_bytes))
         if asked is None:
             await _refuse(connection, 400, "Ask for a tunnel to the API with CONNECT.")

@@ -7,6 +7,7 @@ import asyncio
 from typing import Protocol
 
 from modelfence.core.dialect import MalformedRequestError
+from modelfence.wire.grace import Grace
 from modelfence.wire.sanitise import HeadCheck
 
 READ_BYTES = 1 << 16
@@ -37,11 +38,11 @@ class ReadAgain:
         return data
 
 
-async def first_head(reader: asyncio.StreamReader, *, head_bytes: int, head_s: float) -> tuple[bytes, bytes]:
+async def first_head(reader: asyncio.StreamReader, *, head_bytes: int, grace: Grace) -> tuple[bytes, bytes]:
     """Return the head of the first request, empty unless it is a GET's, whole and sound; and all that was read."""
     data, check = b"", HeadCheck(head_bytes)
     try:
-        async with asyncio.timeout(head_s):
+        async with grace.lasts():
             while piece := await reader.read(READ_BYTES):
                 data += piece
                 if not _GET.startswith(data[: len(_GET)]):

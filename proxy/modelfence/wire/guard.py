@@ -1,6 +1,6 @@
 """The guard: mitmproxy's internals, made fit to face a hostile client.
 
-Only it, `guard_stream` and `guard_http1` subclass them.
+Only it, `guard_stream`, `guard_http1` and `guard_http1_upstream` subclass them.
 
 What it changes, each because of something mitmproxy 12.2 does:
 
@@ -17,6 +17,7 @@ What it changes, each because of something mitmproxy 12.2 does:
   as long as the other side answers.
 * A stream whose budget is used up is ended between two pieces, with the last words of its API, and its upstream
   connection closed; mitmproxy can only cut both sides. While a step is being paid, nothing more is read for it.
+* When the fence stops, streams that have not ended by its deadline end in the same way.
 * The upstream of a client who leaves in the middle of an answer is read for a second more, for what the answer cost;
   mitmproxy closes it along with the client.
 * Hooks go straight to the fence, not through mitmproxy's list of addons, and run on the spot as far as they need not
@@ -45,8 +46,9 @@ from mitmproxy.utils import asyncio_utils
 
 from modelfence.wire.first_request import Reader
 from modelfence.wire.guard_bounds import Bounds, Room
-from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
-from modelfence.wire.guard_http1 import GuardedHttp1Client, GuardedHttp1Server
+from modelfence.wire.guard_deadline import Deadline, DeadlinePassed, FenceStops
+from modelfence.wire.guard_http1 import GuardedHttp1Server
+from modelfence.wire.guard_http1_upstream import GuardedHttp1Client
 from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, WaitHook
 
 __all__ = ["Bounds", "GuardedHandler", "Hooks", "Room", "require_tested_version"]
@@ -132,9 +134,7 @@ class GuardedHttpLayer(HttpLayer):
             return  # the last word of a connection that was forgotten
         held: list[bytes] = []
         held_for: Connection | None = None
-        is_late = isinstance(event, DeadlinePassed)
-        client = self.connections[self.context.client]
-        for command in self.event_to_child(client, event) if is_late else super()._handle_event(event):
+        for command in self._commands(event):
             if isinstance(command, commands.SendData):
                 if held_for is not None and command.connection is not held_for:
                     yield commands.SendData(held_for, b"".join(held))
@@ -151,6 +151,16 @@ class GuardedHttpLayer(HttpLayer):
             yield command
         if held_for is not None:
             yield commands.SendData(held_for, b"".join(held))
+
+    def _commands(self, event: events.Event) -> layer.CommandGenerator[None]:
+        if isinstance(event, FenceStops) and (ending := [one for one in self.streams.values() if one.can_end_here]):
+            self.client_side.close_after_answer()
+            for stream in ending:
+                yield from self.event_to_child(stream, event)
+        elif isinstance(event, FenceStops | DeadlinePassed):
+            yield from self.event_to_child(self.client_side, event)
+        else:
+            yield from super()._handle_event(event)
 
 
 class GuardedHandler(ProxyConnectionHandler):
@@ -234,6 +244,14 @@ class GuardedHandler(ProxyConnectionHandler):
         """Count a connection on which nothing has moved for too long, and end it."""
         self._cut("idle_s")
         await super().on_timeout()
+
+    def drain(self, idle_s: float) -> None:
+        """Close after the next answer; or when the client has asked for nothing in so many seconds."""
+        self._http.client_side.drain(idle_s)
+
+    def end_in_words(self) -> None:
+        """End what is under way: a stream with the last words of its API, what is not answered yet with a refusal."""
+        asyncio_utils.create_task(self.server_event(FenceStops()), name="fence stops", keep_ref=True)
 
     def end(self) -> None:
         """Close the connection as if the client had left."""

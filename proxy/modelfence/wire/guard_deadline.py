@@ -14,6 +14,10 @@ class DeadlinePassed(events.Event):
     """The time is up that the client's connection was given for what it does."""
 
 
+class FenceStops(events.Event):
+    """The fence has waited long enough for what is under way."""
+
+
 class Deadline:
     """A deadline that is moved and dropped. `passed` is called in the running loop."""
 

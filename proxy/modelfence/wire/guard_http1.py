@@ -1,6 +1,6 @@
-"""The guard's HTTP/1: strict and bounded towards clients, forgiving nothing that could be read in two ways.
+"""The guard's HTTP/1 towards clients: strict and bounded, forgiving nothing that could be read in two ways.
 
-Towards the client, against what mitmproxy 12.2 does:
+Against what mitmproxy 12.2 does:
 
 * A head is checked byte by byte before it is parsed, and is bounded; mitmproxy forgives bare line ends and folded lines
   and buffers without end. Chunks are read by `guard_chunks`.
@@ -18,8 +18,8 @@ Towards the client, against what mitmproxy 12.2 does:
 A client that closes its sending side has left: TCP tells a client that died in no other way, and what is generated for
 nobody costs money. Whoever half-closes after the request gets no answer.
 
-Towards the upstream: interim answers (1xx) and trailers are dropped, where mitmproxy takes the first for the answer and
-crashes on the second. An answer that costs something but can't be counted, because it is compressed, is a failure.
+Once the fence stops, an answer whose head has not been sent says `Connection: close`, and a connection that waits for a
+request is closed after a grace: a client that takes its connections from a pool sees none reset.
 """
 
 import logging
@@ -44,20 +44,18 @@ from mitmproxy.proxy.layers.http import (
     ResponseProtocolError,
 )
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
-from mitmproxy.proxy.layers.http._http1 import Http1Client, Http1Server, make_body_reader
+from mitmproxy.proxy.layers.http._http1 import Http1Server, make_body_reader
 
 from modelfence.core.dialect import MalformedRequestError
-from modelfence.wire.bodies import unasked_encoding
 from modelfence.wire.guard_bounds import Bounds, Room
 from modelfence.wire.guard_chunks import ChunkReader
-from modelfence.wire.guard_deadline import Deadline, DeadlinePassed
+from modelfence.wire.guard_deadline import Deadline, DeadlinePassed, FenceStops
 from modelfence.wire.sanitise import HeadCheck, closes_connection, for_client, framing, header
 
 log = logging.getLogger(__name__)
 
 PIPELINED_BYTES = 64 << 10
 """What a client may send ahead of the answer to its last request."""
-UPSTREAM_HEAD_BYTES = 256 << 10
 LINGER_S = 5.0
 """How long a connection that is being closed still takes what the client was about to send."""
 
@@ -73,6 +71,7 @@ _WORDS = {
     504: "The upstream API took too long to answer.",
 }
 _MALFORMED = "The request is malformed."
+_STOPPING = "The service is being restarted; try again shortly."
 _WITHOUT_BODY = (204, 304)
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -99,16 +98,32 @@ class GuardedHttp1Server(Http1Server):
         self._target = ""
         self._http10 = False
         self._closes = False
+        self._last_idle_s: float | None = None
+        """How long it may wait for its last request, once the fence stops."""
+        self._waits_for_last = False
+        """That is what the deadline is for."""
         self._chunked = False
         self._discarded_bytes = 0
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, DeadlinePassed):
             yield from self._end_late()
+        elif isinstance(event, FenceStops):
+            yield from self._end_now()
         elif not isinstance(event, events.Wakeup):
             yield from super()._handle_event(event)
         elif event.command is self._turn and self.state == self.read_headers and self.buf:
             yield from self.read_headers(events.DataReceived(self.conn, b""))
+
+    def drain(self, idle_s: float) -> None:
+        """Close after the answer to the next request; at once, when none has begun to arrive in so many seconds."""
+        self._last_idle_s = idle_s
+        if self.state in (self.start, self.read_headers) and not self.buf:
+            self._wait_for_last()
+
+    def close_after_answer(self) -> None:
+        """Close as soon as the answer under way is over, whatever its head said."""
+        self._closes = True
 
     def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
         """Parse the next head, once its bytes have been checked."""
@@ -117,7 +132,8 @@ class GuardedHttp1Server(Http1Server):
             return
         try:
             if not self._head.complete(bytes(self.buf)):
-                if self.buf and not self._deadline.is_set:
+                if self.buf and (self._waits_for_last or not self._deadline.is_set):
+                    self._waits_for_last = False
                     self._deadline.set(self._bounds.head_s)
                 return
             lines = [bytes(line) for line in self.buf.maybe_extract_lines() or ()]
@@ -127,6 +143,7 @@ class GuardedHttp1Server(Http1Server):
             status = error.status if isinstance(error, MalformedRequestError) else 400
             yield from self._end_with(status, str(error) if isinstance(error, MalformedRequestError) else _MALFORMED)
             return
+        self._waits_for_last = False
         self._deadline.set(self._bounds.body_s)
         self._head = HeadCheck(self._bounds.head_bytes, self._bounds.headers)
         self._discarded_bytes = 0
@@ -207,7 +224,8 @@ class GuardedHttp1Server(Http1Server):
             self._deadline.drop()
             self.leave_room()
             if self._closes:
-                yield from self._close()
+                # A client that has sent ahead would be reset, and lose the answer.
+                yield from (self._linger() if self._is_draining and self.buf else self._close())
                 return
             self.request_done = self.response_done = False
             self.request = self.response = None
@@ -217,11 +235,22 @@ class GuardedHttp1Server(Http1Server):
                 # Not at once: a thousand pipelined requests would nest a thousand deep.
                 self._turn = commands.RequestWakeup(0)
                 yield self._turn
+            elif self._is_draining:
+                self._wait_for_last()
         elif self.request_done:
             self._deadline.set(self._bounds.first_byte_s if self.response is None else self._bounds.answer_s)
             self.state = self.wait
         elif self._closes:
             yield from self._linger()
+
+    @property
+    def _is_draining(self) -> bool:
+        return self._last_idle_s is not None
+
+    def _wait_for_last(self) -> None:
+        if self._last_idle_s is not None:
+            self._waits_for_last = True
+            self._deadline.set(self._last_idle_s)
 
     def leave_room(self) -> None:
         """Count the body as held no more; its request is over."""
@@ -244,7 +273,7 @@ class GuardedHttp1Server(Http1Server):
     def _send_head(self, response: http.Response) -> layer.CommandGenerator[None]:
         data = response.data
         self._chunked = not self._http10 and "chunked" in header(data.headers.fields, b"transfer-encoding").lower()
-        self._closes = self._closes or not (self._chunked or self._ends_by_itself(response))
+        self._closes = self._closes or self._is_draining or not (self._chunked or self._ends_by_itself(response))
         fields = for_client(data.headers.fields, closes=self._closes, http10=self._http10)
         if data.http_version != b"HTTP/1.1" or len(fields) != len(data.headers.fields) or self._closes:
             # A copy: what the upstream said about its connection is still to be read by mitmproxy.
@@ -288,7 +317,7 @@ class GuardedHttp1Server(Http1Server):
         """End what took too long: with a refusal, where no answer has begun."""
         if not self._deadline.has_passed:
             return  # what it was for came to its end meanwhile
-        if self.state == self.linger:
+        if self.state == self.linger or self._waits_for_last:
             yield from self._close()
         elif self.state == self.read_headers:
             self._cut("head_s")
@@ -301,6 +330,18 @@ class GuardedHttp1Server(Http1Server):
             yield from self._break_off(_WORDS[504], status=504)
         elif self.state in (self.read_body, self.wait):
             yield from self._cut_off("body_s" if self.state == self.read_body else "answer_s")
+
+    def _end_now(self) -> layer.CommandGenerator[None]:
+        """End what is under way when the fence stops: with a refusal, where no answer has begun."""
+        self.close_after_answer()
+        if self.state == self.read_headers:
+            yield from (self._end_with(503, _STOPPING) if self.buf else self._close())
+        elif self.state in (self.read_body, self.wait):
+            if self.response is not None:
+                yield from self._cut_off("drain_s")
+                return
+            self._cut("drain_s")
+            yield from self._break_off(_STOPPING, status=503)
 
     def _cut_off(self, reason: str) -> layer.CommandGenerator[None]:
         """End the connection without a word: there is no place for one."""
@@ -334,66 +375,3 @@ class GuardedHttp1Server(Http1Server):
         self._deadline.drop()
         self.leave_room()
         yield commands.CloseConnection(self.conn)
-
-
-class GuardedHttp1Client(Http1Client):
-    """HTTP/1 towards the upstream."""
-
-    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
-        """Send a request, as HTTP/1.1 whatever the client spoke. Its length is always stated."""
-        if isinstance(event, RequestData):
-            yield commands.SendData(self.conn, event.data)
-        elif isinstance(event, RequestEndOfMessage):
-            yield from self.mark_done(request=True)
-        else:
-            if isinstance(event, RequestHeaders):
-                event.request.data.http_version = b"HTTP/1.1"
-            yield from super().send(event)
-
-    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
-        """Parse the head of the answer, within bounds."""
-        interim = b""
-        if isinstance(event, events.DataReceived) and self.request is not None:
-            while (interim := _interim_status(head := bytes(self.buf))) and b"\r\n\r\n" in head:
-                if interim == b"101":
-                    yield from self._fail("the upstream switches protocols, which nobody asked for")
-                    return
-                self.buf.maybe_extract_lines()
-        if interim:
-            return
-        for command in super().read_headers(event):
-            if isinstance(command, ReceiveHttp) and (encoding := _unasked_encoding(command.event)):
-                log.error("refusing an answer in `%s`: it was asked for plain, and can't be counted", encoding)
-                yield from self._fail("the answer is encoded, which nobody asked for")
-                return
-            yield command
-        if self.state == self.read_headers and len(self.buf) > UPSTREAM_HEAD_BYTES:
-            yield from self._fail("the head of the answer is too large")
-
-    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
-        """Read the body; trailers, which mitmproxy can't pass on, come after all of it."""
-        try:
-            yield from super().read_body(event)
-        except NotImplementedError:
-            assert self.stream_id is not None  # noqa: S101 - a body belongs to a stream
-            yield ReceiveHttp(ResponseEndOfMessage(self.stream_id))
-            yield from self.mark_done(response=True)
-        if self.state == self.read_body and len(self.buf) > UPSTREAM_HEAD_BYTES:
-            yield from self._fail("a line between the chunks of the answer, or behind them, is too long")
-
-    def _fail(self, message: str) -> layer.CommandGenerator[None]:
-        yield commands.CloseConnection(self.conn)
-        if self.stream_id is not None:
-            yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
-
-
-def _unasked_encoding(event: HttpEvent) -> str:
-    """Return how the body of an answer that costs something is encoded, empty where it is plain or there is none."""
-    if not isinstance(event, ResponseHeaders) or event.end_stream or event.response.status_code >= 300:  # noqa: PLR2004
-        return ""
-    return unasked_encoding(event.response.data.headers.fields)
-
-
-def _interim_status(head: bytes) -> bytes:
-    """Return the status of an answer that is not the final one, as far as it has come; empty for any other."""
-    return head[9:12] if head[:10] in (b"HTTP/1.1 1", b"HTTP/1.0 1") else b""

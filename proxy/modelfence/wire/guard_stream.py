@@ -29,6 +29,7 @@ from mitmproxy.proxy.layers.http import (
 )
 
 from modelfence.wire.guard_bounds import Bounds
+from modelfence.wire.guard_deadline import FenceStops
 from modelfence.wire.guard_http1 import LastResponseHeaders
 
 READ_ON_BYTES = 256 << 10
@@ -51,6 +52,10 @@ class Hooks(Protocol):
 
     def next_step(self, flow: http.HTTPFlow, /) -> Coroutine[Any, Any, bool] | None:
         """Return what pays for the next step of a stream and says whether it may go on; None while it needs none."""
+        ...
+
+    def is_stream(self, flow: http.HTTPFlow, /) -> bool:
+        """Say whether what passes is a stream, which can be ended between two of its events."""
         ...
 
     def end_stream(self, flow: http.HTTPFlow, /) -> None: ...
@@ -99,10 +104,20 @@ class GuardedStream(HttpStream):
         """Its answer has begun to pass, and is not over."""
         return self.server_state == self.state_stream_response_body and not self._is_over
 
+    @property
+    def can_end_here(self) -> bool:
+        """Its client is reading a stream, which can be ended in the API's own words."""
+        return self.is_answering and self._client_left is None and self._hooks.is_stream(self.flow)
+
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if self._is_over and isinstance(event, _FROM_UPSTREAM):
             return  # what it had sent already, and that its connection was closed
-        steps = super()._handle_event(event)
+        if isinstance(event, FenceStops):
+            if not self.can_end_here:
+                return  # it came to its end while the event waited
+            steps = self._end_stream("the fence stops")
+        else:
+            steps = super()._handle_event(event)
         reply: Any = None
         while True:
             try:
@@ -161,12 +176,12 @@ class GuardedStream(HttpStream):
         if not running.done():
             yield WaitForStep(running)
         if running.cancelled() or not running.result():
-            yield from self._end_stream()
+            yield from self._end_stream("the budget is used up")
 
-    def _end_stream(self) -> layer.CommandGenerator[None]:
+    def _end_stream(self, reason: str) -> layer.CommandGenerator[None]:
         """End the answer towards the client as if the upstream had, whose connection is closed first."""
         self._is_over = True
-        error = RequestProtocolError(self.stream_id, "the budget is used up", ErrorCode.CANCEL)
+        error = RequestProtocolError(self.stream_id, reason, ErrorCode.CANCEL)
         yield SendHttp(error, self.context.server)
         self._hooks.end_stream(self.flow)
         yield from super().state_stream_response_body(ResponseEndOfMessage(self.stream_id))

@@ -25,6 +25,7 @@ from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged
 from modelfence.wire.apis import FAULT, NO_UPSTREAM, Apis, new_id
 from modelfence.wire.first_request import ReadAgain, Reader, first_head
+from modelfence.wire.grace import Grace
 from modelfence.wire.handshake import SWITCHING, Handshake, Opened, accepting, answer, open_upstream
 from modelfence.wire.hiding import hidden_in, hide_in_message
 from modelfence.wire.websocket import FAILED, GOING_AWAY, LINGER_S, POLICY_VIOLATION, ClosedError, Websocket, hang_up
@@ -104,13 +105,13 @@ class Realtime:
             await asyncio.wait(self._settling)
 
     async def first(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, head_bytes: int, head_s: float
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, head_bytes: int, grace: Grace
     ) -> Reader | None:
         """Serve a connection that begins with a websocket's handshake to its end; return the reader of any other.
 
         Never raises, but when it is cancelled.
         """
-        head, data = await first_head(reader, head_bytes=head_bytes, head_s=head_s)
+        head, data = await first_head(reader, head_bytes=head_bytes, grace=grace)
         path = head.split(b" ", 2)[1].decode("latin-1").partition("?")[0] if head else ""
         try:
             handshake = Handshake.read(head) if head else None

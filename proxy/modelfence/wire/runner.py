@@ -9,6 +9,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from modelfence.core.client_address import Network, parse_address
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.first_request import Reader
+from modelfence.wire.grace import Grace
 from modelfence.wire.guard import Bounds, GuardedHandler, Room, require_tested_version
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
 from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
@@ -34,6 +36,12 @@ ACCEPT_AGAIN_S = 1.0
 """After how long it is tried again when no connection can be accepted, for want of file descriptors as a rule."""
 STOP_DEADLINE_S = 5.0
 """How long connections get to close once the fence stops."""
+LAST_ACCEPTS = 1024
+"""How many connections are accepted when the fence stops, at most: as many as the kernel holds for it."""
+DRAIN_IDLE_S = 3.0
+"""How long a connection that waits for a request stays open once the fence stops: a busy client asks again sooner."""
+LAST_WORDS_S = 2.0
+"""How long what is ended at a drain's deadline may take to be told so."""
 _MODE = mode_specs.ProxyMode.parse("reverse:http://upstream.invalid")
 
 
@@ -83,7 +91,7 @@ class _Started:
 
 
 class Proxy:
-    """The fence on one listening socket. Use `start`, then `stop`; both once."""
+    """The fence on one listening socket. Use `start`, then `drain` or `stop`, or `stop` to cut a drain short."""
 
     def __init__(  # noqa: PLR0913 - what a connection meets, by keyword
         self,
@@ -121,9 +129,14 @@ class Proxy:
         self._tls = tls
         self._proxy_protocol_from = proxy_protocol_from
         self._pins = pins or UpstreamPins({})
+        self._grace = Grace(bounds.head_s)
         self._opening: set[asyncio.Task[None]] = set()
+        """Connections that nothing would be lost with but what they wait for; they are ended by being cancelled."""
         self._handlers: set[GuardedHandler] = set()
         self._connections: set[asyncio.Task[None]] = set()
+        self._last_idle_s: float | None = None
+        """How long connections wait for their last request; None until the fence stops."""
+        self._is_stopping = False
         self._accepting: asyncio.AbstractEventLoop | None = None
         self._master: Master | None = None
         self._running: asyncio.Task[None] | None = None
@@ -149,13 +162,38 @@ class Proxy:
         self._accepting = asyncio.get_running_loop()
         self._accept_from_now_on()
 
+    async def drain(self, within_s: float, *, idle_s: float = DRAIN_IDLE_S) -> None:
+        """Accept no more, and stop as soon as all that is under way has ended. Whoever is connected is told to leave.
+
+        An answer says `Connection: close`; a connection that waits for a request is closed after `idle_s`. What is not
+        over in `within_s` seconds is ended: a stream by the last words of its API, a call that is not answered yet by a
+        refusal, a realtime session by its code for going away, and anything else without a word.
+
+        Only this process lets go of the listening socket: others that have it go on accepting.
+        """
+        if self._accepting is None:
+            return
+        self._accept(self._accepting, LAST_ACCEPTS)  # where nobody else has the socket, what waits there would be reset
+        self._stop_accepting()
+        self._last_idle_s = idle_s
+        self._grace.shorten(idle_s)
+        for handler in self._handlers:
+            handler.drain(idle_s)
+        if not await self._all_ended(within_s):
+            log.warning("%s connections are ended that were not over within %s s", len(self._connections), within_s)
+            for opening in tuple(self._opening):
+                opening.cancel()
+            for handler in self._handlers:
+                handler.end_in_words()
+            await self._all_ended(LAST_WORDS_S)
+        await self.stop()
+
     async def stop(self) -> None:
         """Stop accepting, end the connections, and settle what was under way, all within a deadline."""
-        if self._accepting is None or self._master is None or self._running is None:
+        if self._is_stopping or self._master is None or self._running is None:
             return
-        self._accepting.remove_reader(self._socket)
-        self._accepting = None
-        self._socket.close()
+        self._is_stopping = True
+        self._stop_accepting()
         for opening in tuple(self._opening):
             opening.cancel()
         for handler in tuple(self._handlers):
@@ -169,15 +207,32 @@ class Proxy:
                     await one.realtime.all_settled()
         except TimeoutError:
             log.warning("connections did not end, or were not settled, within %s s", STOP_DEADLINE_S)
-        self._master.shutdown()
-        await self._running
+        finally:
+            self._master.shutdown()
+            await self._running
+
+    async def _all_ended(self, within_s: float) -> bool:
+        """Wait until no connection is left; return whether that was so in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self._connections:
+                    await asyncio.wait(self._connections)
+        except TimeoutError:
+            return False
+        return True
+
+    def _stop_accepting(self) -> None:
+        if self._accepting is not None:
+            self._accepting.remove_reader(self._socket)
+            self._accepting = None
+            self._socket.close()
 
     def _accept_from_now_on(self) -> None:
         if self._accepting is not None:
-            self._accepting.add_reader(self._socket, self._accept, self._accepting)
+            self._accepting.add_reader(self._socket, self._accept, self._accepting, self._accepts_at_once)
 
-    def _accept(self, loop: asyncio.AbstractEventLoop) -> None:
-        for _ in range(self._accepts_at_once):
+    def _accept(self, loop: asyncio.AbstractEventLoop, most: int) -> None:
+        for _ in range(most):
             try:
                 connection, peer = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -205,7 +260,7 @@ class Proxy:
             served, context = self._served, self._tls.context if self._tls else None
             if self._egress is not None:
                 destination = await self._egress.enter(
-                    connection, head_bytes=self._bounds.head_bytes, head_s=self._bounds.head_s
+                    connection, head_bytes=self._bounds.head_bytes, grace=self._grace
                 )
                 if destination is None:
                     return
@@ -214,13 +269,14 @@ class Proxy:
             try:
                 client_certificate.set(writer.certificate())
                 other = await served.realtime.first(
-                    reader, writer, head_bytes=self._bounds.head_bytes, head_s=self._bounds.head_s
+                    reader, writer, head_bytes=self._bounds.head_bytes, grace=self._grace
                 )
                 if other is not None:
                     self._opening.discard(_this_task())
                     await self._serve(other, writer, served.addon)
             finally:
                 writer.close()  # also when the fence stops before anyone serves it
+                await self._written(writer)
         except MalformedHeaderError as error:
             log.warning("closing a connection of %s: %s", peer[0], error)
             self._addon.refuse(400, "", "")  # to be counted
@@ -276,10 +332,19 @@ class Proxy:
         assert self._master is not None  # noqa: S101 - connections come only after start
         handler = GuardedHandler(self._master, reader, writer, _MODE, bounds=self._bounds, hooks=addon, room=self._room)
         self._handlers.add(handler)
+        if self._last_idle_s is not None:
+            handler.drain(self._last_idle_s)
         try:
             await handler.handle_client()
         finally:
             self._handlers.discard(handler)
+
+    async def _written(self, writer: asyncio.StreamWriter) -> None:
+        """Wait until the client has taken what was written, which a fence that stops would take with it."""
+        if not self._is_stopping:
+            self._opening.add(_this_task())
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 def _this_task() -> asyncio.Task[None]:

@@ -85,7 +85,7 @@ class _Service:
         await self._stopping.wait()
         rolling.cancel()
         await asyncio.wait([rolling])
-        await self._supervisor.stop()
+        await self._supervisor.stop(before_draining=self._customers.close)
         await admin.stop()
 
     async def _launch(self, settings: Settings, slot: int) -> Process:

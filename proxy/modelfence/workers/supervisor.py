@@ -178,11 +178,12 @@ class Supervisor:
                 raise one
         return [pair for pair in zip(workers, answers, strict=True) if not isinstance(pair[1], BaseException)]
 
-    async def stop(self) -> None:
-        """Drain all workers, and return when they have ended."""
+    async def stop(self, *, before_draining: Callable[[], object] = lambda: None) -> None:
+        """Drain all workers, and return when they have ended. `before_draining` is called once no more are launched."""
         self.is_stopping = True
         for post in self._posts:
             await _cancel(post.manning)
+        before_draining()
         await asyncio.gather(*(self._drain(worker) for worker in tuple(self.workers)))
         while self.workers:
             await asyncio.wait([worker.ending for worker in self.workers if worker.ending is not None])

@@ -40,7 +40,7 @@ class _Worker:
         answering.add_done_callback(lambda _: self._stopping.set())
         await self._stopping.wait()
         if self._gateway is not None:
-            await self._gateway.stop()
+            await self._gateway.drain()
         answering.cancel()  # it has told of itself until now
         await asyncio.wait([answering])
 

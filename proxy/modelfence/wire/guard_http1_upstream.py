@@ -1,0 +1,90 @@
+"""The guard's HTTP/1 towards upstreams: forgiving nothing that could be read in two ways.
+
+Interim answers (1xx) and trailers are dropped, where mitmproxy takes the first for the answer and crashes on the
+second. An answer that costs something but can't be counted, because it is compressed, is a failure.
+"""
+
+import logging
+
+from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.layers.http import (
+    ErrorCode,
+    HttpEvent,
+    RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
+    ResponseEndOfMessage,
+    ResponseHeaders,
+    ResponseProtocolError,
+)
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
+from mitmproxy.proxy.layers.http._http1 import Http1Client
+
+from modelfence.wire.bodies import unasked_encoding
+
+log = logging.getLogger(__name__)
+
+UPSTREAM_HEAD_BYTES = 256 << 10
+
+
+class GuardedHttp1Client(Http1Client):
+    """HTTP/1 towards the upstream."""
+
+    def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
+        """Send a request, as HTTP/1.1 whatever the client spoke. Its length is always stated."""
+        if isinstance(event, RequestData):
+            yield commands.SendData(self.conn, event.data)
+        elif isinstance(event, RequestEndOfMessage):
+            yield from self.mark_done(request=True)
+        else:
+            if isinstance(event, RequestHeaders):
+                event.request.data.http_version = b"HTTP/1.1"
+            yield from super().send(event)
+
+    def read_headers(self, event: events.ConnectionEvent) -> layer.CommandGenerator[None]:
+        """Parse the head of the answer, within bounds."""
+        interim = b""
+        if isinstance(event, events.DataReceived) and self.request is not None:
+            while (interim := _interim_status(head := bytes(self.buf))) and b"\r\n\r\n" in head:
+                if interim == b"101":
+                    yield from self._fail("the upstream switches protocols, which nobody asked for")
+                    return
+                self.buf.maybe_extract_lines()
+        if interim:
+            return
+        for command in super().read_headers(event):
+            if isinstance(command, ReceiveHttp) and (encoding := _unasked_encoding(command.event)):
+                log.error("refusing an answer in `%s`: it was asked for plain, and can't be counted", encoding)
+                yield from self._fail("the answer is encoded, which nobody asked for")
+                return
+            yield command
+        if self.state == self.read_headers and len(self.buf) > UPSTREAM_HEAD_BYTES:
+            yield from self._fail("the head of the answer is too large")
+
+    def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Read the body; trailers, which mitmproxy can't pass on, come after all of it."""
+        try:
+            yield from super().read_body(event)
+        except NotImplementedError:
+            assert self.stream_id is not None  # noqa: S101 - a body belongs to a stream
+            yield ReceiveHttp(ResponseEndOfMessage(self.stream_id))
+            yield from self.mark_done(response=True)
+        if self.state == self.read_body and len(self.buf) > UPSTREAM_HEAD_BYTES:
+            yield from self._fail("a line between the chunks of the answer, or behind them, is too long")
+
+    def _fail(self, message: str) -> layer.CommandGenerator[None]:
+        yield commands.CloseConnection(self.conn)
+        if self.stream_id is not None:
+            yield ReceiveHttp(ResponseProtocolError(self.stream_id, message, ErrorCode.GENERIC_SERVER_ERROR))
+
+
+def _unasked_encoding(event: HttpEvent) -> str:
+    """Return how the body of an answer that costs something is encoded, empty where it is plain or there is none."""
+    if not isinstance(event, ResponseHeaders) or event.end_stream or event.response.status_code >= 300:  # noqa: PLR2004
+        return ""
+    return unasked_encoding(event.response.data.headers.fields)
+
+
+def _interim_status(head: bytes) -> bytes:
+    """Return the status of an answer that is not the final one, as far as it has come; empty for any other."""
+    return head[9:12] if head[:10] in (b"HTTP/1.1 1", b"HTTP/1.0 1") else b""
