@@ -18,6 +18,7 @@ from modelfence.core.account import (
     certificate_digest,
     countries_behind,
     ownership,
+    versioned,
 )
 from modelfence.core.problem import Problem, errors
 from modelfence.document import Document, Node
@@ -120,7 +121,7 @@ class _Accounts:
         verified_us, expires_us = account.verified_us, account.expires_us
         if verified_us is not None and expires_us is not None and expires_us < verified_us:
             entries["expires"].problem("expires-early", "this is before the day the account was verified")
-        return account
+        return versioned(account)
 
     def _ownership(self, node: Node) -> dict[str, float] | None:
         owners = self.entities.owners(node)

@@ -1,11 +1,13 @@
 """The KYC directory's records, and the arithmetic of ownership."""
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 STATUSES = ("active", "suspended", "closed")
 SCREENINGS = ("clear", "hit", "pending")
+_VERSION_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,22 @@ class Account:
     screening: str | None = None
     purpose: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    version: str = field(default="", compare=False)
+    """Tells this state of the record from any other, as evidence of what was known; see `versioned`."""
 
     def expired(self, now_us: int) -> bool:
         """Say whether the verification has run out at that time."""
         return self.expires_us is not None and now_us >= self.expires_us
+
+
+def versioned(account: Account) -> Account:
+    """Return the account with its version: the first 12 digits of the SHA-256 of all that its record says.
+
+    The shares owned from each country are part of it, so a change of an entity behind the account is a new version.
+    Keys and certificates are not: they say nothing of whom the account belongs to.
+    """
+    said = json.dumps(asdict(replace(account, version="")), sort_keys=True)
+    return replace(account, version=hashlib.sha256(said.encode()).hexdigest()[:_VERSION_DIGITS])
 
 
 def certificate_digest(fingerprint: str) -> str:
