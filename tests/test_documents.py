@@ -63,7 +63,7 @@ def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
     assert settings is not None, [problem.render() for problem in problems]
     assert not errors(problems)
     for key in keys():
-        if not key.startswith(("tls.", "audit.")):
+        if not key.startswith("tls."):
             assert re.search(rf"^ *{key.rpartition('.')[2]}:", shown, re.MULTILINE), f"{key} is not shown"
 
 

@@ -18,8 +18,11 @@ MAY_IMPORT = {
     "enforcement": {"core"},
     "extraction": {"core"},
     "recording": {"core"},
+    "audit": {"core", "enforcement"},
     "replay": {"core", "enforcement", "recording"},
-    "adapters": {"core", "document", "enforcement", "extraction", "recording", "redis_url", "source_files", "yaml_nodes"},
+    "adapters": {
+        "audit", "core", "document", "enforcement", "extraction", "recording", "redis_url", "source_files", "yaml_nodes",
+    },
     "wire": {"core", "enforcement", "source_files"},
     "redis_url": set(),
     "settings": {"core"},
@@ -30,9 +33,10 @@ MAY_IMPORT = {
         "core", "policy", "dialects", "enforcement", "extraction", "adapters", "parts", "recording", "replay", "settings",
         "source_files", "wire",
     },
+    "watchers": {"adapters", "audit", "settings"},
     "wiring": {
         "adapters", "assembly", "core", "dialects", "enforcement", "extraction", "listening", "parts", "settings",
-        "source_files", "wire",
+        "source_files", "watchers", "wire",
     },
     "listening": {"core", "settings"},
     "logs": set(),
@@ -40,7 +44,7 @@ MAY_IMPORT = {
     "demo": {"core", "enforcement", "listening", "settings", "wiring"},
     "cli": {
         "core", "document", "policy", "settings", "settings_reading", "settings_upstreams", "wiring", "workers", "demo",
-        "adapters", "assembly", "logs", "parts", "replay",
+        "adapters", "assembly", "audit", "logs", "parts", "replay",
     },
 }  # fmt: skip
 

@@ -188,7 +188,7 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
             "upstreams:\n- {name: a, dialect: openai, url: 'https://x', ca: a.pem}\n- {name: b, dialect: openai, url: 'https://x', prefix: /b}",
             "`a` has the same host and port, and another `ca`; connections are shared by both [unclear-ca]",
         ),
-        ("audit: {path: audit.log}", "this is not supported yet; leave it null [not-supported]"),
+        ("audit: {addresses: none}", "`none` is not possible here [unknown-value]"),
         ("limits: {request_bytes: 20 apples}", "a size like 20MB is expected here, not `20 apples` [wrong-type]"),
         ("record: {prompts: maybe}", "`maybe` is not possible here [unknown-value]"),
         ("record: {keep: 0}", "`0` is not between 1 and 1000 [out-of-range]"),

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+from modelfence.adapters.key_file import KeyFileError, read_key
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.redis.buckets import RedisBuckets
@@ -36,7 +37,6 @@ from modelfence.wire.bodies import check_encoding
 from modelfence.wire.sanitise import check_request, header
 
 OPERATORS_DEADLINE_S = 5.0
-_LEAST_KEY_BYTES = 16
 
 
 def read_policy(settings: Settings) -> Policy:
@@ -113,13 +113,9 @@ def fingerprints_of(settings: Settings) -> Fingerprints:
     if path is None:
         return Fingerprints(common=common_phrases())
     try:
-        key = path.read_bytes().strip()
-    except OSError as error:
-        raise CannotStartError(f"the key file {path} can't be read: {error.strerror}") from None
-    if len(key) < _LEAST_KEY_BYTES:
-        hint = f"make one with: openssl rand -hex 32 > {path}"
-        raise CannotStartError(f"the key in {path} is shorter than {_LEAST_KEY_BYTES} bytes; {hint}")
-    return Fingerprints(key, common_phrases())
+        return Fingerprints(read_key(path), common_phrases())
+    except KeyFileError as error:
+        raise CannotStartError(str(error)) from None
 
 
 def template_fingerprints(settings: Settings, text: str) -> Mapping[str, str]:

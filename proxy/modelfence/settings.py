@@ -123,6 +123,26 @@ class Recording:
 
 
 @dataclass(frozen=True, slots=True)
+class Auditing:
+    """Where evidence of decisions is kept."""
+
+    path: Path | None = None
+    """None keeps none."""
+    key_file: Path | None = None
+    """Holds the key that lines are sealed with; None seals them so that whoever writes the files can do it again."""
+    addresses: str = "plain"
+    """plain or hashed."""
+    on_failure: str = "refuse"
+    """What becomes of calls while nothing can be written: allow or refuse."""
+    max_bytes: int = 100 << 20
+    """Of one file; then the next one is begun."""
+    rotate_hours: int = 24
+    """How old a file grows, if it does not reach that size before."""
+    keep: int = 0
+    """So many full files are kept; 0 keeps all."""
+
+
+@dataclass(frozen=True, slots=True)
 class Detecting:
     """What watches for model extraction."""
 
@@ -157,6 +177,7 @@ class Settings:
     upstreams: tuple[Upstream, ...] = ()
     limits: Limits = Limits()
     record: Recording = Recording()
+    audit: Auditing = Auditing()
     extraction: Detecting = Detecting()
     log_format: str = "text"
     """Or `json`."""

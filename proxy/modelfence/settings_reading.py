@@ -16,7 +16,7 @@ from modelfence import redis_url
 from modelfence.core.client_address import Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.document import Document, Node, did_you_mean, read
-from modelfence.settings import Address, Detecting, Egress, Geo, Limits, Recording, Settings, Tls
+from modelfence.settings import Address, Auditing, Detecting, Egress, Geo, Limits, Recording, Settings, Tls
 from modelfence.settings_upstreams import path_in, secret_of, upstreams_in
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
@@ -260,8 +260,8 @@ def _yes_or_no(node: Node, _: Path) -> bool | None:
     return node.boolean()
 
 
-def _not_yet(node: Node, _: Path) -> None:
-    node.problem("not-supported", "this is not supported yet; leave it null")
+def _one_of(*choices: str) -> Reader:
+    return lambda node, _: node.choice(choices)
 
 
 _LISTS = ("trusted_proxies", "proxy_protocol_from", "upstreams")
@@ -287,7 +287,13 @@ _KEYS: Mapping[str, Reader] = {
     "egress.enabled": _yes_or_no,
     "egress.authority": path_in,
     "egress.tunnel_others": _yes_or_no,
-    "audit.path": _not_yet,
+    "audit.path": path_in,
+    "audit.key_file": path_in,
+    "audit.addresses": _one_of("plain", "hashed"),
+    "audit.on_failure": _one_of("allow", "refuse"),
+    "audit.max_bytes": _size,
+    "audit.rotate_hours": _whole(1, 8_784),
+    "audit.keep": _whole(0, 100_000),
     "extraction.key_file": path_in,
     "extraction.accounts": _whole(1_000, 100_000_000),
     "extraction.shingles": _whole(10_000, 1_000_000_000),
@@ -321,6 +327,7 @@ _GROUPS: Mapping[str, Callable[..., object]] = {
     "geo": Geo,
     "limits": Limits,
     "record": Recording,
+    "audit": Auditing,
     "extraction": Detecting,
     "tls": Tls,
     "egress": Egress,

@@ -17,8 +17,6 @@ from modelfence.adapters.admin_server import AdminServer, Readiness
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
-from modelfence.adapters.recorder import Recorder
-from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.state_metrics import State, StateMetrics
@@ -35,6 +33,7 @@ from modelfence.listening import address_of, bind, refuse_loops
 from modelfence.parts import Parts, Reloaded, read_parts, reread_parts, said
 from modelfence.settings import CannotStartError, Settings
 from modelfence.source_files import Files, Stamp, stamp
+from modelfence.watchers import audit_log_of, recorder_of
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.apis import Apis
 from modelfence.wire.egress import NAME as AUTHORITY
@@ -72,15 +71,19 @@ class Gateway:
         self._certificates = [one for one in (self._tls, self._pins) if one is not None]
         self.parts = read_parts(settings, files)
         self.metrics = PrometheusMetrics()
-        self._slot = slot
         self._loaded_s = time.time()
         self._campaigns: Sequence[int] = ()
         self._exits = AsyncExitStack()
         self._buckets = self._store()
         self._evidence = self._kept_evidence()
-        self._recorder = self._recording()
-        recording = () if self._recorder is None else (self._recorder,)
-        watching: tuple[Observer, ...] = (self.metrics, *recording, *observers)
+        self._recorder = recorder_of(settings, slot=slot, count=self.metrics.recorded)
+        self._audit = audit_log_of(
+            settings, slot=slot, geo_built_s=lambda: self.parts.geo.built_s, count=self.metrics.audited
+        )
+        kept = [one for one in (self._recorder, self._audit) if one is not None]
+        for one in kept:
+            self._exits.push_async_callback(one.stop)
+        watching: tuple[Observer, ...] = (self.metrics, *kept, *observers)
         self._detection = detector_of(settings, self.parts.policy, self._evidence)
         self.fence = Fence(
             _in_force(self.parts),
@@ -90,6 +93,7 @@ class Gateway:
             observers=watching,
             clock_us=lambda: time.monotonic_ns() // 1000,
             jitter=random.random,
+            evidence_is_kept=self._evidence_is_kept,
             workers=settings.workers,
             patience=patience_of(settings),
         )
@@ -160,6 +164,8 @@ class Gateway:
         self.metrics.in_force(self.parts.policy)
         if self._recorder is not None:
             self._recorder.start()
+        if self._audit is not None:
+            self._audit.start()
         keeping = asyncio.create_task(self.fence.keep())
         self._exits.push_async_callback(self._end_keeping, keeping)
         watching = asyncio.create_task(self._watch_cohorts())
@@ -257,6 +263,8 @@ class Gateway:
         missing = {}
         if refusing and isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
             missing = {"store": f"{self.settings.store_shown} does not answer, or can't be written to"}
+        if not self._evidence_is_kept():
+            missing["audit"] = f"the audit log {self.settings.audit.path} can't be written"
         circuit = self.state().circuit
         return Readiness(missing, {} if circuit is None else {"store_circuit": circuit})
 
@@ -291,6 +299,7 @@ class Gateway:
             f"  geo       {', '.join(f'{name} of {day}' for name, day in built.items())}",
             f"  store     {settings.store_shown}",
             *([f"  recording {settings.record.path} ({kept})"] if settings.record.path else []),
+            *([f"  audit     {settings.audit.path}"] if settings.audit.path else []),
             f"  admin     http://{self.admin}/metrics",
         ]
         return "\n".join(lines)
@@ -308,18 +317,9 @@ class Gateway:
             self._exits.push_async_callback(evidence.close)
         return evidence
 
-    def _recording(self) -> Recorder | None:
-        record = self.settings.record
-        if record.path is None:
-            return None
-        path = of_slot(record.path, self._slot)
-        try:
-            file = RecordingFile(path, max_bytes=record.max_bytes, keep=record.keep)
-        except OSError as error:
-            raise CannotStartError(f"calls can't be recorded in {path}: {error.strerror}") from None
-        recorder = Recorder(file, prompts=record.prompts, count=self.metrics.recorded)
-        self._exits.push_async_callback(recorder.stop)
-        return recorder
+    def _evidence_is_kept(self) -> bool:
+        """Say whether what is decided is written down, or need not be."""
+        return self._audit is None or self._audit.is_kept or self.settings.audit.on_failure == "allow"
 
     async def _watch_cohorts(self) -> None:
         """Keep in mind which cohorts look like campaigns, until cancelled."""
@@ -390,8 +390,3 @@ async def _end(task: asyncio.Task[None]) -> None:
 def now_us() -> int:
     """Return the time in microseconds since the epoch."""
     return time.time_ns() // 1000
-
-
-def of_slot(path: Path, slot: int) -> Path:
-    """Return the file of a worker's own: `calls.jsonl` for the first slot, then `calls.w1.jsonl` and so on."""
-    return path.with_name(f"{path.stem}.w{slot}{path.suffix}") if slot else path

@@ -18,7 +18,9 @@ def watcher() -> Watcher:
 
 @pytest.fixture
 def fence(clock, watcher):
-    def make(policy: str, *, accounts=None, buckets=None, workers=1, jitter=0.0, patience=None, detector=None) -> Fence:
+    def make(
+        policy: str, *, accounts=None, buckets=None, workers=1, jitter=0.0, patience=None, detector=None, **others
+    ) -> Fence:
         compiled = compile_text(policy)
         assert compiled.policy, [problem.render() for problem in compiled.problems]
         local = MemoryBuckets(clock)
@@ -32,6 +34,7 @@ def fence(clock, watcher):
             jitter=lambda: jitter,
             workers=workers,
             patience=patience or Patience(),
+            **others,
         )
 
     return make

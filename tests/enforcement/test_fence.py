@@ -57,6 +57,26 @@ async def test_an_expired_account_has_the_lowest_tier_from_that_moment_on(fence)
     assert (late.decision.effect, late.tier) == (Effect.DENY, "none")
 
 
+async def test_nobody_is_let_in_while_no_evidence_is_kept_and_nothing_is_charged(fence):
+    kept = False
+    policy = OPEN + "throttle: [{id: calls, key: request.method, rate: 1 per day}]\n"
+    made = fence(policy, evidence_is_kept=lambda: kept)
+    judged = await made.judge(call())
+    assert (judged.decision.effect, judged.decision.rules, judged.reservation.charges) == (Effect.ERROR, (), ())
+    refusal = made.refusal(judged)
+    assert (refusal.status, refusal.message) == (
+        503,
+        "The service can't check this request right now; try again shortly.",
+    )
+    kept = True
+    assert (await made.judge(call())).decision.admitted
+
+
+async def test_whom_the_policy_refuses_is_told_so_also_while_no_evidence_is_kept(fence):
+    made = fence(CUSTOMERS, evidence_is_kept=lambda: False)
+    assert (await made.judge(call("sk-nobody"))).decision.effect is Effect.DENY
+
+
 @pytest.mark.parametrize(
     ("directory", "waits_s"),
     [

@@ -56,13 +56,10 @@ class GeoDatabases:
         self._country = _open("country", country or BUNDLED, _country_of, files if country else SourceFiles())
         self._asn = asn and _open("asn", asn, _asn_of, files)
         self._anonymous = anonymous and _open("anonymous", anonymous, _anonymous_of, files)
-        self._remembered = functools.lru_cache(REMEMBERED)(self._look_up)
-
-    @property
-    def built_s(self) -> dict[str, int]:
-        """Return when each database was built, in seconds since the epoch, by `country`, `asn` and `anonymous`."""
         databases = {"country": self._country, "asn": self._asn, "anonymous": self._anonymous}
-        return {name: reader.metadata().build_epoch for name, reader in databases.items() if reader}
+        self.built_s = {name: one.metadata().build_epoch for name, one in databases.items() if one}
+        """When each database was built, in seconds since the epoch, by `country`, `asn` and `anonymous`."""
+        self._remembered = functools.lru_cache(REMEMBERED)(self._look_up)
 
     def locate(self, ip: str) -> Location:
         """Return what is known of an address: nothing of a text that is no address."""

@@ -56,6 +56,7 @@ class PrometheusMetrics:
         self._connections_cut = self._counter("connections_cut", "Connections that met a limit.", "reason")
         self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
         self._recorded = self._counter("recorded", "Judged calls by whether they are in the recording.", "outcome")
+        self._audit_lines = self._counter("audit_lines", "Lines of the audit log by what became of them.", "outcome")
         self._hook_failures = Counter(
             "modelfence_hook_failures_total", "Times the fence itself failed; each was refused.", registry=self.registry
         )
@@ -173,6 +174,10 @@ class PrometheusMetrics:
     def recorded(self, outcome: str) -> None:
         """Count what became of a call's line in the recording. May be called in any thread."""
         self._recorded.at(outcome).inc()
+
+    def audited(self, outcome: str, lines: int) -> None:
+        """Count what became of lines of the audit log. May be called in any thread."""
+        self._audit_lines.at(outcome).inc(lines)
 
     def _begin_at_zero(self, policy: Policy) -> None:
         for rule in policy.rules():

@@ -88,10 +88,13 @@ class Fence:
         observers: Sequence[Observer],
         clock_us: Callable[[], int],
         jitter: Callable[[], float],
+        evidence_is_kept: Callable[[], bool] = lambda: True,
         workers: int = 1,
         patience: Patience = Patience(),
     ) -> None:
         """`local_buckets` serve throttles that fall back on this process; `jitter` gives 0 to 1, evenly.
+
+        Nobody is let in while `evidence_is_kept` says that no evidence of it would be.
 
         `clock_us` measures how long things take, in microseconds: it should never step. The time of a call is its own.
         """
@@ -101,6 +104,7 @@ class Fence:
         self._observers = observers
         self._clock_us = clock_us
         self._jitter = jitter
+        self._evidence_is_kept = evidence_is_kept
         self._patience = patience
         self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
         self.charging = Charging(
@@ -131,6 +135,8 @@ class Fence:
         if directory_failed and not decision.admitted:
             # Not the caller's fault: with the directory it might have been let in.
             decision = replace(decision, effect=Effect.ERROR, message=None)
+        elif decision.admitted and not self._evidence_is_kept():
+            decision = replace(decision, effect=Effect.ERROR, rules=(), charges=())
         if decision.admitted and decision.charges:
             decision, taken, reservation = await self.charging.admit(call, decision, demand)
             decision = charged(decision, taken, policy)

@@ -1,0 +1,116 @@
+"""Audit logs as they lie about: which files make which chain, and their lines one after the other, plain or as gzip."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelfence.adapters.recording_lines import RecordingLines, UnreadableError
+from modelfence.audit.chain import Seals
+from modelfence.audit.files import HEAD_BYTES, ChainFiles, Head, chain_of, first_seq_of, read_head
+from modelfence.audit.findings import Verified
+from modelfence.audit.verify import Verification
+
+LONGEST_LINE_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FoundChain:
+    """Files of one chain, the oldest first."""
+
+    name: str
+    """What they begin with, with their folder."""
+    files: Sequence[Path]
+    head: Path | None
+    """The note of how far the chain came, which says something only of the file that was written last."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedChain:
+    """A chain, and what was found of it."""
+
+    chain: FoundChain
+    verified: Verified
+
+
+def chains_in(paths: Sequence[Path]) -> list[FoundChain]:
+    """Return the chains of some files and folders. Raises UnreadableError."""
+    found: dict[ChainFiles, list[Path]] = {}
+    heads: set[ChainFiles] = set()
+    for path in paths:
+        try:
+            inside = sorted(path.iterdir()) if path.is_dir() else [path]
+        except OSError as error:
+            raise UnreadableError(f"{path} can't be read: {error.strerror}") from None
+        files = {file: chain for file in inside if (chain := _chain_of(file, alone=not path.is_dir())) is not None}
+        for file, chain in files.items():
+            if file not in found.setdefault(chain, []):
+                found[chain].append(file)
+        heads.update(ChainFiles(path, file.stem) for file in inside if file.suffix == ".head" and path.is_dir())
+        if not files and not heads:
+            raise UnreadableError(f"{path} holds no audit log")
+    for chain in heads:
+        found.setdefault(chain, [])
+    return [_found(chain, files, in_folder=chain in heads) for chain, files in sorted(found.items(), key=_name)]
+
+
+def verified(paths: Sequence[Path], seals: Seals) -> Iterator[VerifiedChain]:
+    """Look at each chain in some files and folders. Raises UnreadableError, KeyNeededError."""
+    for chain in chains_in(paths):
+        yield VerifiedChain(chain, _verify(chain, seals))
+
+
+def lines_in(path: Path) -> Iterator[bytes]:
+    """Yield the lines of a file, each with its end; an empty one for what is too long. Raises UnreadableError."""
+    try:
+        lines = RecordingLines(path.open("rb", buffering=0), max_line_bytes=LONGEST_LINE_BYTES)
+    except OSError as error:
+        raise UnreadableError(f"{path} can't be read: {error.strerror}") from None
+    try:
+        for line in lines:
+            yield b"\n" if line is None else line
+    except UnreadableError as error:
+        raise UnreadableError(f"{path} can't be read: {error}") from None
+    finally:
+        lines.close()
+
+
+def _verify(chain: FoundChain, seals: Seals) -> Verified:
+    head = _read_head(chain.head)
+    first = first_seq_of(chain.files[0]) if chain.files else None
+    verification = Verification(seals, head=head, first_seq=first)
+    if chain.head is not None and head is None:
+        verification.note(f"there is no {chain.head.name}: whether the newest lines were removed can't be seen")
+    for path in chain.files:
+        is_last = path == chain.files[-1]
+        for number, line in enumerate(lines_in(path), 1):
+            if is_last and not line.endswith(b"\n"):
+                where = f"{path.name}:{number}"
+                verification.note(f"{where} is an unfinished line, as a crash leaves one behind; it is passed over")
+            else:
+                verification.add(line, file=str(path), number=number)
+            if verification.gave_up:
+                return verification.end()
+    return verification.end()
+
+
+def _found(chain: ChainFiles, files: Sequence[Path], *, in_folder: bool) -> FoundChain:
+    in_order = sorted(files, key=lambda file: (first_seq_of(file) is None, first_seq_of(file) or 0, file.name))
+    has_newest = in_folder or chain.current in files
+    return FoundChain(str(chain.folder / chain.name), in_order, chain.head if has_newest else None)
+
+
+def _chain_of(file: Path, *, alone: bool) -> ChainFiles | None:
+    """Return whose chain a file is; one that was named by itself may be called anything."""
+    return chain_of(file) or (ChainFiles(file.parent, file.name) if alone else None)
+
+
+def _name(of: tuple[ChainFiles, Sequence[Path]]) -> tuple[str, str]:
+    return str(of[0].folder), of[0].name
+
+
+def _read_head(path: Path | None) -> Head | None:
+    """Return what a note says, None where there is none."""
+    try:
+        return None if path is None else read_head(path.read_bytes()[:HEAD_BYTES])
+    except OSError:
+        return None
