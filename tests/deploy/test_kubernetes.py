@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from modelfence.settings import Settings
 from modelfence.settings_reading import ENVIRONMENT_PREFIX, keys, load
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
@@ -240,6 +241,16 @@ def test_what_the_pods_run_is_the_image_that_is_built():
     dockerfile = (FOLDER.parent / "Dockerfile").read_text()
     [built] = re.findall(r"docker build .* -t (\S+) \.", dockerfile)
     assert {fence("base")["image"], fence("sidecar")["image"]} == {built}
+
+
+def test_the_pod_is_given_the_time_that_the_fence_takes_to_end():
+    before = fence("base")["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drain_s = Settings().limits.drain_s
+    assert before > 0
+    assert pod("base")["spec"]["terminationGracePeriodSeconds"] >= before + drain_s + 5
+    assert pod("sidecar")["spec"]["terminationGracePeriodSeconds"] >= 2 * drain_s, (
+        "the application's time, then the fence's"
+    )
 
 
 def test_budget_and_autoscaler_leave_a_pod_to_drain():

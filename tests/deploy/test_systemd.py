@@ -23,7 +23,7 @@ def directive(name):
     return re.findall(rf"^{name}=(.*)$", TEXT, re.MULTILINE)
 
 
-def analyze(*arguments):
+def analyze(*arguments: str):
     return subprocess.run([ANALYZE, *arguments], capture_output=True, text=True, check=False)  # noqa: S603 - a linter
 
 
@@ -53,6 +53,7 @@ def test_the_command_is_understood():
 def test_it_is_reloaded_and_stopped_as_the_fence_expects():
     assert directive("ExecReload") == ["/bin/kill -HUP $MAINPID"]
     assert directive("KillMode") == ["mixed"]
+    assert int(directive("TimeoutStopSec")[0]) >= Settings().limits.drain_s + 5
     assert directive("Restart") == ["on-failure"]
 
 

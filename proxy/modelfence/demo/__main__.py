@@ -23,7 +23,7 @@ PACE_S = 0.02
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one part until SIGINT or SIGTERM; 2 when it can't start."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         match options.part:
             case "api":
@@ -38,16 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m modelfence.demo", description="Parts of the demo.")
-    parts = parser.add_subparsers(dest="part", metavar="PART", required=True)
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all parts."""
+    root = argparse.ArgumentParser(prog="python -m modelfence.demo", description="Parts of the demo.")
+    parts = root.add_subparsers(dest="part", metavar="PART", required=True)
     api = parts.add_parser("api", help="a stand-in for OpenAI's API")
     api.add_argument("--listen", type=_address, default=Address("127.0.0.1", 8081), help="default: 127.0.0.1:8081")
     callers = parts.add_parser("callers", help="sample callers, in rounds without end")
     callers.add_argument("--fence", required=True, metavar="URL", help="where the fence is")
     callers.add_argument("--every", type=float, default=30.0, metavar="SECONDS", help="between rounds (default: 30)")
     parts.add_parser("accounts", help="print the accounts file in which the sample callers are")
-    return parser
+    return root
 
 
 def _address(text: str) -> Address:
