@@ -79,6 +79,12 @@ def test_a_recording_is_a_path_relative_to_the_file_that_keeps_no_prompts_unless
     assert settings.record == Recording(tmp_path / "calls.jsonl", prompts=True, max_bytes=1 << 30, keep=3)
 
 
+@pytest.mark.parametrize("written", ["forwarded", "Forwarded", "CF-Connecting-IP", "x-forwarded-for"])
+def test_one_header_says_who_called_a_trusted_proxy(tmp_path, written):
+    settings, problems = read(f"client_address: {written}\n", tmp_path)
+    assert (settings.client_address, problems) == (written.lower(), ())
+
+
 @pytest.mark.parametrize("written", ["10.0.0.0/8, fd00::/8", "[10.0.0.0/8, 'fd00::/8']"])
 def test_trusted_proxies_in_a_variable_are_a_list_or_a_text_with_commas(written):
     settings, _ = load(None, {"MODELFENCE_TRUSTED_PROXIES": written}, {})
@@ -180,6 +186,7 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("workers: none", "a whole number is expected here, not `none` [wrong-type]"),
         ("store: sqlite", "a store is `memory`, or begins with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster:// [bad-store]"),
         ("store: 'redis://host/0?db=1'", "the store's query names an option that does not exist for redis://; there are none [bad-store]"),
+        ("client_address: x-forwarded", "`x-forwarded` is not possible here [unknown-value]"),
         ("trusted_proxies: [10.0.0.0/33]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.0/33` [bad-network]"),
         ("trusted_proxies: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),
         ("proxy_protocol_from: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modelfence.core.client_address import Network
+from modelfence.core.client_address import FORWARDED_FOR, Network
 from modelfence.core.problem import Problem
 from modelfence.core.upstream import Upstream
 
@@ -170,6 +170,8 @@ class Settings:
     """What the names of all keys in Redis begin with."""
     geo: Geo = Geo()
     trusted_proxies: tuple[Network, ...] = ()
+    client_address: str = FORWARDED_FOR
+    """The header by which trusted proxies say who called them, in lower case."""
     proxy_protocol_from: tuple[Network, ...] = ()
     """Networks whose connections begin with a header of the PROXY protocol, which is believed."""
     tls: Tls = Tls()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from modelfence import redis_url
-from modelfence.core.client_address import Network
+from modelfence.core.client_address import FORWARDED, FORWARDED_FOR, SINGLE_HEADERS, Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.document import Document, Node, did_you_mean, read
 from modelfence.settings import Address, Auditing, Detecting, Egress, Geo, Limits, Recording, Settings, Tls
@@ -241,6 +241,13 @@ def _networks(node: Node, _: Path) -> tuple[Network, ...]:
     return tuple(networks)
 
 
+def _client_header(node: Node, _: Path) -> str | None:
+    value = node.text()
+    if value is not None and value.lower() in (FORWARDED_FOR, FORWARDED, *SINGLE_HEADERS):
+        return value.lower()
+    return node.choice((FORWARDED_FOR, FORWARDED, *sorted(SINGLE_HEADERS)))
+
+
 def _size(node: Node, _: Path) -> int | None:
     value = node.text()
     if value is None:
@@ -279,6 +286,7 @@ _KEYS: Mapping[str, Reader] = {
     "geo.anonymous": path_in,
     "geo.private": _country_code,
     "trusted_proxies": _networks,
+    "client_address": _client_header,
     "proxy_protocol_from": _networks,
     "upstreams": upstreams_in,
     "tls.cert": path_in,

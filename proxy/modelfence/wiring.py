@@ -196,6 +196,7 @@ class Gateway:
             observers=self._watching,
             clock_us=now_us,
             hidden=REASONING,
+            client_header=settings.client_address,
         )
         limits, record = settings.limits, settings.record
         keeps_bodies = record.path is not None and record.prompts

@@ -2,7 +2,14 @@ from ipaddress import ip_network
 
 import pytest
 
-from modelfence.core.client_address import MAX_PROXIES, client_address, network_of
+from modelfence.core.client_address import (
+    FORWARDED,
+    MAX_PROXIES,
+    SINGLE_HEADERS,
+    client_address,
+    network_of,
+    parse_address,
+)
 from modelfence.core.dialect import MalformedRequestError
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
@@ -76,6 +83,108 @@ def test_an_element_that_is_reached_and_is_no_address_is_refused(element, header
     assert element not in refused.value.message
 
 
+@pytest.mark.parametrize(
+    ("values", "client"),
+    [
+        (["for=203.0.113.7"], "203.0.113.7"),
+        (["For=203.0.113.7;proto=https;by=10.0.0.1;host=a.test"], "203.0.113.7"),
+        (['proto=https;for="203.0.113.7:4711"'], "203.0.113.7"),
+        (['for="203.0.113.7:_port.of-ours"'], "203.0.113.7"),
+        (['for="[2001:db8::7]:4711"'], "2001:db8::7"),
+        (['for="[2001:DB8::7]"'], "2001:db8::7"),
+        (['for="[::ffff:203.0.113.7]"'], "203.0.113.7"),
+        ([r'for="\203.0.113.\7"'], "203.0.113.7"),
+        (["for=203.0.113.7 ,\tfor=10.0.0.2, for=10.0.0.3;by=_us"], "203.0.113.7"),
+        (["for=203.0.113.7", "for=10.0.0.2"], "203.0.113.7"),
+        (["for=203.0.113.7; proto=http;, ,"], "203.0.113.7"),
+        (['for=203.0.113.7;host="a, for=10.0.0.9"'], "203.0.113.7"),
+        ([r'for=203.0.113.7;host="\", for=9.9.9.9"'], "203.0.113.7"),
+        ([r'for=203.0.113.7;host="\\"'], "203.0.113.7"),
+        ([r'for=9.9.9.9, for=203.0.113.7;host="a"'], "203.0.113.7"),
+        ([r'for=9.9.9.9, for=203.0.113.7;host="\","'], "203.0.113.7"),
+        ([r'for=9.9.9.9, for=203.0.113.7;host="\\"'], "203.0.113.7"),
+        ([r'for=203.0.113.7;host="a\\\", for=9.9.9.9"'], "203.0.113.7"),
+        (["for=10.0.0.3, for=10.0.0.2"], "10.0.0.3"),
+        ([""], "10.0.0.1"),
+        # What stands left of the client is its own invention: a quote that it leaves open swallows nothing.
+        (["for=9.9.9.9, for=203.0.113.7"], "203.0.113.7"),
+        (["for=unknown, for=203.0.113.7"], "203.0.113.7"),
+        (['for="9.9.9.9, for=203.0.113.7'], "203.0.113.7"),
+        (['for="9.9.9.9', "for=203.0.113.7, for=10.0.0.2"], "203.0.113.7"),
+        (["for=9.9.9.9;\\, for=203.0.113.7"], "203.0.113.7"),
+        (['by="' + "\\" * 50_000 + '", for=203.0.113.7'], "203.0.113.7"),
+    ],
+)
+def test_the_forwarded_header_is_read_from_the_right_over_trusted_proxies(values, client):
+    assert client_address("10.0.0.1", values, PROXIES, FORWARDED) == client
+    assert client_address(SPOOFED, values, PROXIES, FORWARDED) == SPOOFED
+
+
+@pytest.mark.parametrize(
+    "element",
+    [
+        "for=unknown", "for=_hidden", 'for="_hidden:1"', "for=", 'for=""', "by=203.0.113.7", "203.0.113.7", "for",
+        "for=203.0.113.7;for=203.0.113.7", "for=203.0.113.7:80", "for=[2001:db8::7]", 'for="2001:db8::7"',
+        'for="[203.0.113.7]"', 'for="[2001:db8::7"', 'for="203.0.113.7', "for=203.0.113.7 for=10.0.0.2",
+        "for = 203.0.113.7", "for=203.0.113.7/32", 'for="203.0.113.7:port"', "for='203.0.113.7'", "for=localhost",
+        'for="203.0.113.7"x', 'for="\u0663.0.0.1"',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("header", ["{}", "for=203.0.113.7, {}", "for=203.0.113.7, {}, for=10.0.0.2"])
+def test_a_forwarded_element_that_hides_the_client_or_names_none_is_refused(element, header):
+    with pytest.raises(MalformedRequestError) as refused:
+        client_address("10.0.0.1", [header.format(element)], PROXIES, FORWARDED)
+    assert (refused.value.status, refused.value.message) == (400, "Forwarded holds something that is no address.")
+
+
+def test_what_has_no_end_in_a_forwarded_header_is_read_in_no_time():
+    for text in ('"' * 60_000, '\\"' * 30_000, '"' + "\\" * 60_000 + '"', "for=1.2.3.4;" * 5_000, "a=" * 30_000):
+        with pytest.raises(MalformedRequestError):
+            client_address("10.0.0.1", [text], PROXIES, FORWARDED)
+
+
+@pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::7", "10.0.0.9"])
+@pytest.mark.parametrize("header", sorted(SINGLE_HEADERS))
+def test_a_header_that_holds_the_client_alone_is_believed_from_trusted_proxies(header, client):
+    assert client_address("10.0.0.1", [client], PROXIES, header) == client
+    assert client_address(SPOOFED, [client], PROXIES, header) == SPOOFED
+    assert client_address("10.0.0.1", [], PROXIES, header) == "10.0.0.1"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["203.0.113.7", "203.0.113.7"], "x-real-ip is there more than once."),
+        (["203.0.113.7, 10.0.0.2"], "x-real-ip holds something that is no address."),
+        ([""], "x-real-ip holds something that is no address."),
+        (["unknown"], "x-real-ip holds something that is no address."),
+    ],
+)
+def test_a_header_that_should_hold_the_client_alone_and_does_not_is_refused(values, message):
+    with pytest.raises(MalformedRequestError) as refused:
+        client_address("10.0.0.1", values, PROXIES, "x-real-ip")
+    assert (refused.value.status, refused.value.message) == (400, message)
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("::ffff:8.8.8.8", "8.8.8.8"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("64:ff9b::8.8.8.8", "8.8.8.8"),
+        # Nobody outside becomes a proxy by taking the name of a private address.
+        ("64:ff9b::10.0.0.1", "64:ff9b::a00:1"),
+        ("64:ff9b:1::8.8.8.8", "64:ff9b:1::808:808"),
+        ("2002:808:808::1", "2002:808:808::1"),
+        ("2001:0:808:808::1", "2001:0:808:808::1"),
+        ("::8.8.8.8", "::808:808"),
+        ("fe80::1%eth0", "fe80::1"),
+    ],
+)
+def test_ipv4_in_the_clothes_of_ipv6_is_ipv4(written, address):
+    assert str(parse_address(written)) == address
+
+
 def test_proxies_beyond_the_limit_are_refused():
     at_most = ["203.0.113.7", *["10.0.0.2"] * (MAX_PROXIES - 1)]
     assert client_address("10.0.0.1", at_most, PROXIES) == "203.0.113.7"
@@ -83,6 +192,8 @@ def test_proxies_beyond_the_limit_are_refused():
         client_address("10.0.0.1", ["203.0.113.7", *["10.0.0.2"] * MAX_PROXIES], PROXIES)
     with pytest.raises(MalformedRequestError):
         client_address("10.0.0.1", ["203.0.113.7" + "," * MAX_PROXIES], PROXIES)
+    with pytest.raises(MalformedRequestError):
+        client_address("10.0.0.1", [f"for=203.0.113.7{',for=10.0.0.2' * MAX_PROXIES}"], PROXIES, FORWARDED)
 
 
 @pytest.mark.parametrize(

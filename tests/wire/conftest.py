@@ -248,6 +248,7 @@ class RunningFence:
         dialect: Any = None,
         bounds: Bounds = BOUNDS,
         trusted_proxies: Sequence[Any] = (),
+        client_header: str = "x-forwarded-for",
         hook_deadline_s: float = 5.0,
         host: str = "127.0.0.1",
         listening: socket.socket | None = None,
@@ -275,6 +276,7 @@ class RunningFence:
             observers=[self.watcher],
             clock_us=lambda: self.now_us,
             hidden=hidden or {},
+            client_header=client_header,
         )
         self.addon = FenceAddon(
             self.fence, apis, max_request_bytes=bounds.request_bytes, hook_deadline_s=hook_deadline_s

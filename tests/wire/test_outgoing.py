@@ -6,6 +6,9 @@ from ipaddress import ip_network
 
 import pytest
 
+from modelfence.core.client_address import SINGLE_HEADERS
+from modelfence.wire.sanitise import passed_on
+
 CREDENTIALS = ["Authorization: Bearer sk-acme", "X-Api-Key: sk-acme", "Api-Key: sk-acme", "X-Goog-Api-Key: sk-acme"]
 
 
@@ -120,6 +123,33 @@ async def test_the_client_is_the_peer_or_whom_trusted_proxies_name(start_fence, 
     assert (await fence.exchange(wire.post(wire.BODY, *headers))).status == 200
     assert fence.watcher.calls[0].call.client_ip == address
     assert "x-forwarded-for" not in upstream.requests[0]
+
+
+HEADERS = {
+    "forwarded": 'Forwarded: for=6.6.6.6, for="192.0.2.1:4711";proto=https',
+    "cf-connecting-ip": "CF-Connecting-IP: 192.0.2.1",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+async def test_the_one_header_that_is_set_names_the_client_and_stays_here(start_fence, upstream, wire, name):
+    fence = await start_fence(trusted_proxies=TRUSTED, client_header=name)
+    others = [line.replace("192.0.2.1", "6.6.6.6") for other, line in HEADERS.items() if other != name]
+    request = wire.post(wire.BODY, "X-Forwarded-For: 6.6.6.6", HEADERS[name], *others)
+    assert (await fence.exchange(request)).status == 200
+    assert fence.watcher.calls[0].call.client_ip == "192.0.2.1"
+    assert all(header not in upstream.requests[0] for header in (*HEADERS, "x-forwarded-for"))
+
+
+async def test_a_caller_that_names_itself_by_another_header_is_its_proxy(start_fence, wire):
+    fence = await start_fence(trusted_proxies=TRUSTED, client_header="cf-connecting-ip")
+    assert (await fence.exchange(wire.post(wire.BODY, "X-Forwarded-For: 192.0.2.1"))).status == 200
+    assert fence.watcher.calls[0].call.client_ip == "127.0.0.1"
+
+
+@pytest.mark.parametrize("name", [*sorted(SINGLE_HEADERS), "forwarded", "x-forwarded-for"])
+def test_no_header_that_can_name_the_client_is_passed_on(name):
+    assert passed_on([(name.title().encode(), b"1"), (name.replace("-", "_").encode(), b"1")]) == []
 
 
 async def test_an_unreadable_address_from_a_trusted_proxy_is_refused(start_fence, upstream, wire):

@@ -1,23 +1,40 @@
 """Whose address a call comes from, behind trusted proxies.
 
-Each proxy appends the address it was called from to `X-Forwarded-For`, so what a client wrote itself stands on the
-left. The header is read from the right, and only as far as trusted proxies vouch for it: the first address that is no
-trusted proxy is the client, and nothing left of it is looked at.
+A proxy says by a header who called it, and a client can send the same header. Of the two that list every hop,
+`X-Forwarded-For` and `Forwarded`, each proxy appends its own element, so what a client wrote itself stands on the left.
+They are read from the right, and only as far as trusted proxies vouch for it: the first address that is no trusted
+proxy is the client, and nothing left of it is looked at. Others, such as `CF-Connecting-IP`, hold the client alone.
+
+Why one header only: a proxy replaces or extends the header it knows and passes on the others as they came. Whoever
+looks at two of them, whichever he prefers, believes one that the client wrote.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from modelfence.core.dialect import MalformedRequestError
+from modelfence.core.forwarded import elements_from_right, node_of
 
 type Network = IPv4Network | IPv6Network
 type Address = IPv4Address | IPv6Address
 
+FORWARDED_FOR, FORWARDED = "x-forwarded-for", "forwarded"
+SINGLE_HEADERS = frozenset(
+    (
+        "cf-connecting-ip", "client-ip", "do-connecting-ip", "fastly-client-ip", "fly-client-ip", "true-client-ip",
+        "x-appengine-user-ip", "x-azure-clientip", "x-azure-socketip", "x-client-ip", "x-cluster-client-ip",
+        "x-envoy-external-address", "x-nf-client-connection-ip", "x-real-ip",
+    )
+)  # fmt: skip
+"""Those that hold the client's address alone, as proxies and content delivery networks document them."""
 MAX_PROXIES = 100
 """No more elements of the header are looked at, empty ones included."""
+_SPELLED = {FORWARDED_FOR: "X-Forwarded-For", FORWARDED: "Forwarded"}
 _MAPPED = int(IPv6Address("::ffff:0:0"))
 _MAPPED_BITS = 96
+_TRANSLATED = IPv6Network("64:ff9b::/96")
+"""IPv4 addresses behind a translator (NAT64, RFC 6052). The network 64:ff9b:1::/48 (RFC 8215) is of local meaning."""
 _SUBNET_BITS = 64
 """Of an IPv6 address, that name the network: the rest is the host's to choose (RFC 4291)."""
 _MAX_PORT = 65_535
@@ -25,50 +42,69 @@ _MAX_PORT = 65_535
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([0-9]{1,5}))?")
 
 
-def client_address(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str:
-    """Return the client's address in its canonical text, an IPv4-mapped one as IPv4, without port and zone.
+def client_address(peer: str, values: Sequence[str], trusted: Sequence[Network], header: str = FORWARDED_FOR) -> str:
+    """Return the client's address in its canonical text, without port and zone.
 
-    `peer` is the other end of the connection and `forwarded_for` the values of the header in the order received.
+    `peer` is the other end of the connection and `values` those of the header in the order received. `header`, in
+    lower case, is one of the two that list every hop or else one that holds the client alone.
     The header of a peer that is not trusted counts for nothing. When every address is trusted it is the leftmost.
-    Raises MalformedRequestError when an element that was reached is no address, or too many were. An empty one is
-    skipped. Raises ValueError for a peer that is no address.
+    Raises MalformedRequestError when an element that was reached is no address, or too many were; an empty element of
+    a list is skipped. Raises ValueError for a peer that is no address.
     """
     client = parse_address(peer)
-    if not forwarded_for or not _is_in(trusted, client):
+    if not values or not _is_in(trusted, client):
         return str(client)
-    elements = ",".join(forwarded_for).rsplit(",", MAX_PROXIES)
-    beyond = elements.pop(0) if len(elements) > MAX_PROXIES else None
-    for element in reversed(elements):
-        text = element.strip(" \t")
-        if not text:
-            continue
-        client = _read(text)
-        if not _is_in(trusted, client):
-            return str(client)
-    if beyond is not None:
-        raise MalformedRequestError(f"X-Forwarded-For names more than {MAX_PROXIES} proxies.")
+    if header not in _SPELLED:
+        if len(values) > 1:
+            raise MalformedRequestError(f"{header} is there more than once.")
+        return str(_read(values[0].strip(" \t"), header))
+    for seen, element in enumerate(_from_right(",".join(values), header)):
+        if seen == MAX_PROXIES:
+            raise MalformedRequestError(f"{_SPELLED[header]} names more than {MAX_PROXIES} proxies.")
+        if text := element.strip(" \t"):
+            client = _read(text, header)
+            if not _is_in(trusted, client):
+                break
     return str(client)
 
 
 def parse_address(text: str) -> Address:
-    """Return an address, without its zone, and as IPv4 where it is IPv4 in IPv6's clothes. Raises ValueError."""
+    """Return an address, without its zone, and as IPv4 where it is IPv4 in IPv6's clothes. Raises ValueError.
+
+    Those clothes are ::ffff:0:0/96, and of a translator's only a public address: it must have no other (RFC 6052, 3.1),
+    and one from outside must not pass for a proxy of a private network.
+    """
     address = ip_address(text)
     if isinstance(address, IPv4Address):
         return address
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
+    if address in _TRANSLATED and (inside := IPv4Address(int(address) & 0xFFFF_FFFF)).is_global:
+        return inside
     return address if address.scope_id is None else IPv6Address(int(address))
 
 
-def _read(element: str) -> Address:
-    match = _WITH_PORT.fullmatch(element)
-    text = element if match is None else match[1] or match[2] or ""
+def _from_right(text: str, header: str) -> Iterable[str]:
+    # One more than is looked at: whoever gets there complains.
+    return elements_from_right(text) if header == FORWARDED else reversed(text.rsplit(",", MAX_PROXIES))
+
+
+def _read(element: str, header: str) -> Address:
     try:
-        if match is not None and int(match[3] or 0) > _MAX_PORT:
-            raise ValueError(element)  # noqa: TRY301 - a bad port is refused as a bad address is
-        return parse_address(text)
+        return parse_address(node_of(element) if header == FORWARDED else _without_port(element))
     except ValueError:
-        raise MalformedRequestError("X-Forwarded-For holds something that is no address.") from None
+        spelled = _SPELLED.get(header, header)
+        raise MalformedRequestError(f"{spelled} holds something that is no address.") from None
+
+
+def _without_port(element: str) -> str:
+    """Raises ValueError for a port beyond all."""
+    match = _WITH_PORT.fullmatch(element)
+    if match is None:
+        return element
+    if int(match[3] or 0) > _MAX_PORT:
+        raise ValueError(element)
+    return match[1] or match[2] or ""
 
 
 def _is_in(networks: Sequence[Network], address: Address) -> bool:

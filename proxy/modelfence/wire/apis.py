@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelfence.core.call import Call, Credential, Reading
-from modelfence.core.client_address import Network, client_address
+from modelfence.core.client_address import FORWARDED_FOR, Network, client_address
 from modelfence.core.decision import Effect
 from modelfence.core.dialect import Answer, Dialect, MalformedRequestError, Refusal, Request
 from modelfence.core.hiding import Hidden
@@ -31,6 +31,8 @@ class Apis:
     clock_us: Callable[[], int]
     hidden: Mapping[str, Hidden] = field(default_factory=dict)
     """Where the answers of each dialect show reasoning; one that is missing can't hide it."""
+    client_header: str = FORWARDED_FOR
+    """By which trusted proxies say who called them, in lower case."""
 
     def chosen(self, path: str) -> tuple[Upstream, Dialect, str]:
         """Return the upstream a path is for, its dialect, and the path it receives. Raises MalformedRequestError."""
@@ -46,8 +48,8 @@ class Apis:
 
     def client_ip(self, peer: str, request: Request) -> str:
         """Return the caller's address. Raises MalformedRequestError."""
-        forwarded_for = [value for name, value in request.headers if name == "x-forwarded-for"]
-        return client_address(peer, forwarded_for, self.trusted_proxies)
+        values = [value for name, value in request.headers if name == self.client_header]
+        return client_address(peer, values, self.trusted_proxies, self.client_header)
 
     def call(  # noqa: PLR0913 - what a call is made of, by keyword
         self,

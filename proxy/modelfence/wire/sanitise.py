@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from urllib.parse import unquote_to_bytes
 
+from modelfence.core.client_address import SINGLE_HEADERS
 from modelfence.core.dialect import CREDENTIAL_HEADERS, MalformedRequestError
 
 MAX_HEADERS = 1000
@@ -33,11 +34,11 @@ _OF_A_CONNECTION = frozenset(b"connection keep-alive proxy-connection upgrade tr
 # What concerns one connection only, what tells of proxies before this one, and what asks an upstream to take the
 # request for another than the one that was judged.
 _NOT_PASSED_ON = _OF_A_CONNECTION | frozenset(
-    b"proxy-authenticate proxy-authorization te transfer-encoding http2-settings expect forwarded via x-real-ip "
-    b"x-client-ip x-cluster-client-ip x-original-forwarded-for client-ip true-client-ip fastly-client-ip "
-    b"cf-connecting-ip cf-connecting-ipv6 x-remote-ip x-remote-addr x-originating-ip x-http-method "
+    b"proxy-authenticate proxy-authorization te transfer-encoding http2-settings expect forwarded via "
+    b"x-original-forwarded-for cf-connecting-ipv6 x-remote-ip x-remote-addr x-originating-ip x-http-method "
     b"x-http-method-override x-method-override x-original-url x-rewrite-url x-original-host x-host".split()
 )
+_NOT_PASSED_ON |= frozenset(name.encode() for name in SINGLE_HEADERS)
 _JUDGED = frozenset(name.encode() for name in CREDENTIAL_HEADERS) | frozenset(
     b"host content-length content-type content-encoding accept-encoding".split()
 )
