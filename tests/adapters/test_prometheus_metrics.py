@@ -181,6 +181,8 @@ def test_what_the_policy_names_is_counted_from_zero_on(fence, metrics):  # noqa:
     }
     assert ("allow", "none") in shown(metrics, "requests_by_tier_total")
     assert ("shared_template",) in shown(metrics, "extraction_signals_total")
+    assert shown(metrics, "recorded_total") == {("written",): 0, ("dropped",): 0, ("failed",): 0}
+    assert shown(metrics, "audit_lines_total") == {("written",): 0, ("failed",): 0, ("lost",): 0}
 
 
 async def test_nothing_served_counts_no_tokens(fence, metrics):

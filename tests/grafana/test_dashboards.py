@@ -10,10 +10,9 @@ from tests.grafana.boards import BOARDS, GRAFANA, ROOT, labels_grouped_by, metri
 from tools.write_dashboards import files
 
 WIDTH = 24
-UNITS = {"s", "reqps", "percentunit", "short"}
-"""Seconds, calls per second, shares, and numbers of things."""
+UNITS = {"s", "suffix: days", "reqps", "percentunit", "short"}
+"""Seconds, days, calls per second, shares, and numbers of things."""
 TO_COME = {
-    "modelfence_audit_lines_total": {"outcome"},
     "modelfence_policy_reloads_total": {"result"},
     "modelfence_reloads_total": {"part", "result"},
     "modelfence_worker_exits_total": {"reason"},

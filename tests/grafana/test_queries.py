@@ -24,7 +24,6 @@ CHOSEN = {"instance": "INSTANCE", "provider": "(stand-in|away)", "tier": "(basic
 MAY_BE_EMPTY = {
     "modelfence_workers", "modelfence_worker_exits_total",          # of a fence of one process
     "modelfence_policy_reloads_total", "modelfence_reloads_total",  # nothing was reloaded
-    "modelfence_audit_lines_total",                                 # there is no audit
 }  # fmt: skip
 """Metrics of which this fence may show nothing."""
 
@@ -64,7 +63,8 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
         async with fence(folder, redis) as gateway:
             prometheus = await asyncio.to_thread(PrometheusServer, folder, str(gateway.admin))
             running.append(prometheus)
-            # In two parts: rates are of what was seen before.
+            # In two parts: rates are of what was seen before, and of nothing that came before the first scrape.
+            await asyncio.to_thread(prometheus.wait_for_scrape)
             await all_kinds_of_calls(f"http://{gateway.listen}", redis, calls=4)
             await asyncio.to_thread(prometheus.wait_for_scrape)
             await all_kinds_of_calls(f"http://{gateway.listen}", redis, calls=180)
@@ -86,6 +86,27 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
 @pytest.mark.parametrize("asked", list(queries()), ids=lambda asked: asked.name)
 def test_a_query_returns_data(watched, asked, choices):
     assert watched.answers(asked, choices) or MAY_BE_EMPTY & set(metrics_named(asked.expr)), asked.expr
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        *(f'requests_total{{effect="{effect}"}}' for effect in ("allow", "deny", "throttle", "reject", "error")),
+        'rule_matches_total{mode="shadow"}',
+        'upstream_answers_total{provider="stand-in", status="2xx"}',
+        'upstream_answers_total{provider="away", status="none"}',
+        'charged_total{unit="output_tokens"}',
+        'withheld_total{unit="output_tokens"}',
+        "streams_cut_total",
+        'store_failures_total{outcome="deny"}',
+        "unknown_facts_total",
+        'extraction_signals_total{signal="shared_template"}',
+        "connections_cut_total",
+    ],
+)
+def test_the_traffic_has_something_of_everything(watched, event):
+    [series] = watched.prometheus.at(f"sum(increase(modelfence_{event}[{SHOWN_S}s]))", watched.at_s)
+    assert float(series["value"][1]) > 0
 
 
 @pytest.mark.parametrize("variable", ["instance", "provider", "tier"])

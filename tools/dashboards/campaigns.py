@@ -133,7 +133,7 @@ def _signals() -> Sequence[AnyPanel]:
         bars(
             About(
                 "Signals",
-                "Calls in which each signal fired, over the time shown; docs/extraction.md says what each means."
+                "Calls in which each signal fired, for or against, over the time shown (docs/extraction.md)."
                 " If `shared_template` leads, look at the cohorts; signals of single calls alone are weak.",
                 "short", 8, 9,
             ),

@@ -6,6 +6,7 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from tools.dashboards.frame import board
 from tools.dashboards.panels import (
     BLUE,
+    DAYS,
     EFFECTS,
     GREEN,
     GREY,
@@ -22,9 +23,9 @@ from tools.dashboards.panels import (
 )
 from tools.dashboards.queries import Query, increase, metric, quantile, rate
 
-_DAY_S = 86_400
+_POLICY = metric("policy_info")
 _AGE = f"time() - {metric('policy_loaded_timestamp_seconds')}"
-_GEO_AGE = f"time() - {metric('geo_database_built_timestamp_seconds')}"
+_GEO_AGE = f"(time() - {metric('geo_database_built_timestamp_seconds')}) / 86400"
 _STORE_OUTCOMES = {
     "deny": ("calls refused", RED),
     "allow": ("calls let in unpaid", ORANGE),
@@ -61,7 +62,7 @@ def _at_a_glance() -> Sequence[AnyPanel]:
                 " one that is missing.",
                 "short", 3, 4,
             ),
-            Query(f"count(count by (instance) ({metric('policy_info')}))"), ((RED, None), (GREEN, 1)), none="none",
+            Query(f"count(count by (instance) ({_POLICY}))"), ((RED, None), (GREEN, 1)), none="none",
         ),
         number(
             About(
@@ -70,7 +71,7 @@ def _at_a_glance() -> Sequence[AnyPanel]:
                 " judged by where they end up; see the table for who has which.",
                 "short", 3, 4,
             ),
-            Query(f"count(count by (hash) ({metric('policy_info')}))"), ((GREEN, None), (ORANGE, 2)),
+            Query(f"count(count by (hash) ({_POLICY}))"), ((GREEN, None), (ORANGE, 2)),
         ),
         number(
             About(
@@ -95,9 +96,9 @@ def _at_a_glance() -> Sequence[AnyPanel]:
                 "Geo database, age",
                 "The oldest geo database in use. From 45 days on addresses begin to be placed wrongly: bring a newer"
                 " one, or upgrade the fence where it is the bundled one.",
-                "s", 3, 4,
+                DAYS, 3, 4,
             ),
-            Query(f"max({_GEO_AGE})"), ((GREEN, None), (ORANGE, 30 * _DAY_S), (RED, 45 * _DAY_S)),
+            Query(f"max({_GEO_AGE})"), ((GREEN, None), (ORANGE, 30), (RED, 45)),
         ),
         number(
             About(
@@ -119,11 +120,11 @@ def _at_a_glance() -> Sequence[AnyPanel]:
         number(
             About(
                 "Workers serving",
-                "Processes that serve callers. Fewer than `workers` in the settings for more than a minute: they can't"
-                " start or keep crashing; see why below and in the log.",
+                "Processes that serve callers, where there are workers. Fewer than `workers` in the settings for more"
+                " than a minute: they can't start or keep crashing; see why below and in the log.",
                 "short", 3, 4,
             ),
-            Query(f"sum({metric('workers', 'state="serving"')})"), ((RED, None), (GREEN, 1)),
+            Query(f"sum({metric('workers', 'state="serving"')})"), ((RED, None), (GREEN, 1)), none="one process",
         ),
     ]  # fmt: skip
 
@@ -138,14 +139,14 @@ def _policy() -> Sequence[AnyPanel]:
                 "s", 10,
             ),
             ["instance", "hash", "mode"],
-            {"Loaded ago": Query(f"{metric('policy_info')} * on (instance) group_left () ({_AGE})")},
+            {"Loaded ago": Query(f"max by (instance, hash, mode) ({_POLICY} * on (instance) group_left () ({_AGE}))")},
             {},
         ),
         columns(
             About(
                 "Geo databases",
                 "How old each database is. Older than 45 days: bring a newer one.",
-                "s", 6,
+                DAYS, 6,
             ),
             ["database"],
             {"Age": Query(f"max by (database) ({_GEO_AGE})")},
@@ -223,7 +224,7 @@ def _store() -> Sequence[AnyPanel]:
         over_time(
             About(
                 "Circuit breaker of the store",
-                "Instances by the state of their circuit breaker; nothing where the store is in memory. Open: the store"
+                "Workers by the state of their circuit breaker; nothing where the store is in memory. Open: the store"
                 " is away for them; it is tried twice a second.",
                 "short", 8,
             ),
@@ -238,8 +239,8 @@ def _processes() -> Sequence[AnyPanel]:
         over_time(
             About(
                 "Workers",
-                "Processes by state. Draining ones finish what is under way. None serving: callers get no answer; see"
-                " the log of the first process.",
+                "Processes by state; nothing where one process does it all. Draining ones finish what is under way."
+                " None serving: callers get no answer; see the log of the first process.",
                 "short", 6,
             ),
             Query(f"sum by (state) ({metric('workers')})", "{{state}}"),

@@ -178,10 +178,19 @@ def _rules() -> Sequence[AnyPanel]:
     return [
         bars(
             About(
+                "Allows that applied",
+                "Calls that each allow, or reshape of what was let in, applied to over the time shown. An allow that"
+                " leads and should not is too wide: narrow it, or deny what it lets in.",
+                "short", 6,
+            ),
+            matches("allow", "enforce"), GREEN,
+        ),
+        bars(
+            About(
                 "Denies that applied",
                 "Calls that each deny refused over the time shown. A rule that suddenly leads: `modelfence policy"
                 " explain` shows why for one request; if the rule is wrong, put it in `mode: shadow`.",
-                "short", 8,
+                "short", 6,
             ),
             matches("deny", "enforce"), RED,
         ),
@@ -190,7 +199,7 @@ def _rules() -> Sequence[AnyPanel]:
                 "Throttles that refused",
                 "Calls that each throttle refused over the time shown. If honest callers are among them, raise the"
                 " rate or the burst.",
-                "short", 8,
+                "short", 6,
             ),
             matches("throttle", "enforce"), ORANGE,
         ),
@@ -199,7 +208,7 @@ def _rules() -> Sequence[AnyPanel]:
                 "Rules in shadow",
                 "Calls that rules in shadow would have refused. If these are calls that should pass, mend the rule"
                 " before it is enforced; if they are not, enforce it.",
-                "short", 8,
+                "short", 6,
             ),
             Query(
                 increase("rule_matches_total", 'effect=~"deny|throttle"', 'mode="shadow"', by="rule, effect"),

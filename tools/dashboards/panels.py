@@ -16,6 +16,8 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from tools.dashboards.queries import Query
 
 SOURCE = models.DataSourceRef(type_val="prometheus", uid="${datasource}")
+DAYS = "suffix: days"
+"""Grafana's own unit would turn them into weeks."""
 GREEN, RED, ORANGE, GREY, PURPLE, BLUE = "green", "red", "orange", "#8e8e8e", "purple", "blue"
 EFFECTS = {
     "allow": ("let in", GREEN),
@@ -120,7 +122,8 @@ def joined(keys: Sequence[str], names: Sequence[str]) -> list[models.DataTransfo
     """Return what makes one table of the answers to the queries of these names, by the labels that they share."""
     values = [f"Value #{letter}" for letter, _ in zip(LETTERS, names, strict=False)] if len(names) > 1 else ["Value"]
     order = {name: at for at, name in enumerate((*keys, *values))}
-    renamed = {**{key: key.capitalize() for key in keys}, **dict(zip(values, names, strict=True))}
+    # Where only one of the queries finds anything, Grafana calls its values just that.
+    renamed = {**{key: key.capitalize() for key in keys}, "Value": names[0], **dict(zip(values, names, strict=True))}
     options = {"excludeByName": {"Time": True}, "indexByName": order, "renameByName": renamed}
     return [
         models.DataTransformerConfig(id_val="merge", options={}),
@@ -130,10 +133,14 @@ def joined(keys: Sequence[str], names: Sequence[str]) -> list[models.DataTransfo
 
 LETTERS = "ABCDEFGH"
 """By which Grafana knows the queries of a panel."""
+_DECIMALS = {"short": 0, "percentunit": 1, DAYS: 0}
+"""Of numbers at one time: Prometheus extrapolates, and 541.23 calls are 541."""
 
 
 def described(panel: Any, about: About, queries: Sequence[prometheus.Dataquery]) -> AnyPanel:  # any builder of panels
     """Return the panel with what every panel has."""
+    if about.unit in _DECIMALS and not isinstance(panel, timeseries.Panel):
+        panel.decimals(_DECIMALS[about.unit])
     panel.title(about.title).description(about.says).unit(about.unit).span(about.width).height(about.height)
     panel.datasource(SOURCE)
     for letter, query in zip(LETTERS, queries, strict=False):

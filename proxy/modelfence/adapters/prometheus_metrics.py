@@ -10,6 +10,7 @@ that: Prometheus takes the difference of two samples, and there would be none be
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
+from modelfence.adapters import audit_log, recorder
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode, Policy, RuleKind
@@ -195,6 +196,10 @@ class PrometheusMetrics:
                 self._tiers.at(tier, effect)
         for signal in WEIGHTS:
             self._signals.at(signal)
+        for outcome in recorder.Outcome:
+            self._recorded.at(outcome)
+        for outcome_of_lines in audit_log.Outcome:
+            self._audit_lines.at(outcome_of_lines)
 
     def _counter(self, name: str, help_text: str, *labels: str) -> "_Counters":
         return _Counters(Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry))
