@@ -1,11 +1,12 @@
 # Everything here runs on a machine that has Python 3.12 or later, pip and make.
 VENV := .venv
 READY := $(VENV)/.ready
+BENCH := $(if $(QUICK),--quick,--out docs/performance.md)
 
-.PHONY: help demo test check format bench detection dashboards lock clean
+.PHONY: help demo test check format bench bench-peers bench-parts detection dashboards lock clean
 
 help:                   ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
 
 demo: $(READY)          ## run the fence, a stand-in API and sample callers on this machine
 	@$(VENV)/bin/modelfence demo
@@ -22,12 +23,17 @@ format: $(READY)        ## put the code into its standard form
 	@$(VENV)/bin/ruff check --fix .
 	@$(VENV)/bin/ruff format .
 
-bench: $(READY)         ## measure decisions, the store, evidence, detection, the proxy, overshoot and faults (quarter of an hour)
+bench: $(READY)         ## measure the fence beside mitmproxy alone into docs/performance.md (ten minutes; QUICK=1: two)
+	@$(VENV)/bin/python -m bench.proxy $(BENCH)
+
+bench-peers: $(READY)   ## the same with LiteLLM and Portkey, installed into .bench
+	@$(VENV)/bin/python -m bench.proxy --peers $(BENCH)
+
+bench-parts: $(READY)   ## measure decisions, the store, evidence, detection, overshoot and faults (quarter of an hour)
 	@$(VENV)/bin/python -m bench.decision
 	@$(VENV)/bin/python -m bench.store
 	@$(VENV)/bin/python -m bench.evidence
 	@$(VENV)/bin/python -m bench.extraction
-	@$(VENV)/bin/python -m bench.proxy
 	@$(VENV)/bin/python -m bench.overshoot
 	@$(VENV)/bin/python -m bench.store_faults
 
