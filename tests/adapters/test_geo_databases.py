@@ -10,11 +10,19 @@ from maxminddb.decoder import Decoder
 from tests.geo import write_database
 
 from modelfence.adapters.geo_databases import BUNDLED, GeoDatabaseError, GeoDatabases
-from modelfence.enforcement.ports import Location
+from modelfence.core.location import LOCATED, Location
 
 US = {
     "continent": {"code": "NA", "geoname_id": 6255149, "names": {"en": "North America", "de": "Nordamerika"}},
     "country": {"iso_code": "US", "geoname_id": 6252001, "names": {"en": "United States", "de": "USA"}},
+}
+ENTERPRISE = US | {
+    "subdivisions": [{"iso_code": "CA"}],
+    "traits": {
+        "autonomous_system_number": 15169,
+        "autonomous_system_organization": "GOOGLE",
+        "user_type": "hosting",
+    },
 }
 # The IANA IPv4 special-purpose registry, and multicast.
 SPECIAL = [
@@ -60,7 +68,7 @@ def bundled() -> GeoDatabases:
     ],
 )
 def test_the_bundled_database_knows_countries_and_continents(bundled, ip, country, continent):
-    assert bundled.locate(ip) == Location(country, continent)
+    assert bundled.locate(ip) == Location(country, continent, eu=country == "NL")
 
 
 @pytest.mark.parametrize(
@@ -76,12 +84,68 @@ def test_what_is_private_or_no_address_is_nowhere(bundled, ip):
     assert bundled.locate(ip) == Location()
 
 
-@pytest.mark.parametrize("ip", ["10.0.0.1", "127.0.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"])
+@pytest.mark.parametrize(
+    "ip", ["10.0.0.1", "127.0.0.1", "::1", "fd00::1", "::ffff:10.0.0.1", "100.64.0.1", "169.254.1.1", "fe80::1%eth0"]
+)
 def test_private_addresses_count_as_the_country_that_is_named_for_them(ip):
     geo = GeoDatabases(private="DE")
-    assert geo.locate(ip) == Location("DE")
+    assert geo.locate(ip) == Location("DE", eu=True)
     assert geo.locate("8.8.8.8").country == "US"
     assert geo.locate("x") == Location()
+
+
+@pytest.mark.parametrize(
+    "ip",
+    [
+        "203.0.113.9", "0.0.0.0", "240.0.0.1", "224.0.0.1", "2001:db8::1", "3fff::1", "ff0e::1", "2002:a00:1::1",
+        # Behind a translator or a tunnel anyone may stand: what is inside is not public, or not to be had.
+        "64:ff9b::10.0.0.1", "64:ff9b:1::8.8.8.8", "2001:0:808:808::1",
+    ],
+)  # fmt: skip
+def test_what_is_neither_public_nor_private_counts_as_no_country(ip):
+    assert GeoDatabases(private="DE").find(ip).location == Location()
+
+
+@pytest.mark.parametrize(
+    ("ip", "read_as", "said_by"),
+    [
+        ("64:ff9b::8.8.8.8", "8.8.8.8", ("country", "asn")),
+        ("2002:808:808::1", "8.8.8.8", ("country", "asn")),
+        ("::ffff:1.1.1.1", "1.1.1.1", ("country",)),
+        ("10.0.0.1", "10.0.0.1", ("geo.private",)),
+        ("fe80::1%eth0", "fe80::1", ("geo.private",)),
+        ("203.0.113.9", "203.0.113.9", ()),
+        ("x", None, ()),
+    ],
+)
+def test_it_is_told_how_an_address_was_read_and_which_database_knew_it(write, ip, read_as, said_by):
+    asn = write("GeoLite2-ASN", {"8.8.8.0/24": {"autonomous_system_number": 15169}})
+    found = GeoDatabases(asn=asn, private="DE").find(ip)
+    assert (found.read_as, found.said_by) == (read_as, said_by)
+
+
+def test_a_database_of_countries_that_knows_more_is_asked_for_it(write):
+    country = write("GeoIP2-Enterprise", {"8.8.8.0/24": ENTERPRISE})
+    geo = GeoDatabases(country=country)
+    assert geo.locate("8.8.8.8") == Location("US", "NA", 15169, "GOOGLE", hosting=True, region="US-CA", eu=False)
+    asn = write("GeoLite2-ASN", {"8.8.8.0/24": {"autonomous_system_number": 1}})
+    assert GeoDatabases(country=country, asn=asn).locate("8.8.8.8").asn == 1
+
+
+def test_what_no_database_ever_says_is_known_from_the_start(write):
+    country = write("GeoIP2-Enterprise", {"8.8.8.0/24": ENTERPRISE})
+    anonymous = write("ipinfo privacy", {"8.8.8.0/24": {"vpn": "true", "proxy": "", "tor": "", "hosting": ""}})
+    unknown = {"client.registered_country", "client.residential_proxy"}
+    assert GeoDatabases(country=country, anonymous=anonymous).never_says == unknown
+    bundled = {"client.country", "client.continent", "client.eu"}
+    assert GeoDatabases().never_says == {f"client.{name}" for name in LOCATED} - bundled
+
+
+def test_what_a_database_does_not_tell_apart_stays_unknown_of_those_it_does_not_list(write):
+    anonymous = write("ipinfo privacy", {"8.8.8.0/24": {"vpn": "true", "proxy": "", "tor": "", "hosting": ""}})
+    location = GeoDatabases(anonymous=anonymous).locate("1.1.1.1")
+    assert (location.anonymous, location.vpn, location.tor, location.hosting) == (False, False, False, False)
+    assert location.residential_proxy is None
 
 
 def test_the_bundled_database_locates_99_percent_of_the_routable_addresses(bundled):
@@ -120,10 +184,14 @@ def test_the_bundled_database_carries_the_date_of_its_source(bundled):
 @pytest.mark.parametrize(
     ("database_type", "record", "location"),
     [
-        ("GeoLite2-Country", US | {"registered_country": {"iso_code": "CA"}}, Location("US", "NA")),
-        ("GeoIP2-City", US | {"city": {"names": {"en": "Mountain View"}}}, Location("US", "NA")),
-        ("DBIP-Country-Lite", US, Location("US", "NA")),
-        ("country ipvAll", {"country_code": "US"}, Location("US")),
+        (
+            "GeoLite2-Country",
+            US | {"registered_country": {"iso_code": "CA"}},
+            Location("US", "NA", registered_country="CA", eu=False),
+        ),
+        ("GeoIP2-City", US | {"city": {"names": {"en": "Mountain View"}}}, Location("US", "NA", eu=False)),
+        ("DBIP-Country-Lite", US, Location("US", "NA", eu=False)),
+        ("country ipvAll", {"country_code": "US"}, Location("US", eu=False)),
         ("GeoLite2-Country", {"continent": {"code": "EU"}}, Location(None, "EU")),
     ],
 )
@@ -135,21 +203,23 @@ def test_each_schema_of_countries_is_read(write, database_type, record, location
         assert geo.locate(ip) == Location()
 
 
-def test_a_record_that_names_another_country_only_by_registration_is_unknown(write):
+def test_where_a_network_is_registered_is_not_where_it_is(write):
     records = {"8.8.8.0/24": US, "9.9.9.0/24": {"registered_country": {"iso_code": "CA"}}}
-    assert GeoDatabases(country=write("GeoLite2-Country", records)).locate("9.9.9.9") == Location()
+    assert GeoDatabases(country=write("GeoLite2-Country", records)).locate("9.9.9.9") == Location(
+        registered_country="CA"
+    )
 
 
 def test_a_database_of_ipv4_alone_knows_nothing_of_ipv6(write):
     geo = GeoDatabases(country=write("GeoLite2-Country", {"8.8.8.0/24": US}, ip_version=4))
-    assert geo.locate("8.8.8.8") == geo.locate("::ffff:8.8.8.8") == Location("US", "NA")
+    assert geo.locate("8.8.8.8") == geo.locate("::ffff:8.8.8.8") == Location("US", "NA", eu=False)
     assert geo.locate("2001:4860:4860::8888") == Location()
 
 
 def test_networks_come_from_a_database_of_their_own(write):
     google = {"autonomous_system_number": 15169, "autonomous_system_organization": "GOOGLE"}
     geo = GeoDatabases(asn=write("GeoLite2-ASN", {"8.8.8.0/24": google, "9.9.9.0/24": {"autonomous_system_number": 1}}))
-    assert geo.locate("8.8.8.8") == Location("US", "NA", 15169, "GOOGLE")
+    assert geo.locate("8.8.8.8") == Location("US", "NA", 15169, "GOOGLE", eu=False)
     assert (geo.locate("9.9.9.9").asn, geo.locate("9.9.9.9").network) == (1, None)
     assert (geo.locate("1.1.1.1").asn, geo.locate("1.1.1.1").network) == (None, None)
     assert set(geo.built_s) == {"country", "asn"}

@@ -36,6 +36,8 @@ class Directory:
 
 
 class Places:
+    country_built_s = 0
+
     def locate(self, ip: str) -> Location:
         return {"8.8.8.8": Location("US", asn=15169), "175.45.176.1": Location("KP", asn=1)}.get(ip, Location())
 

@@ -21,6 +21,7 @@ access:
   - {id: owned, deny: kyc.owned_by.embargoed > 0.5}
 """).policy
 AT_US = 1_772_409_606_562_000
+BUILT_S = 1_772_400_000
 BARE = Reading(
     "unknown",
     model=None,
@@ -40,7 +41,7 @@ def call(reading: Reading, max_output_tokens: int | None = None) -> Call:
 
 
 def test_of_a_bare_call_exactly_what_is_always_known_is_there():
-    facts = gather(call(BARE), None, Location(), POLICY, extraction=Extraction())
+    facts = gather(call(BARE), None, Location(), POLICY, extraction=Extraction(), geo_built_s=BUILT_S)
     assert set(facts) == {fact.name for fact in FACTS if fact.always}
 
 
@@ -49,9 +50,17 @@ def test_everything_known_has_its_fact():
         "acme", "active", "verified", "US", ownership={"HK": 0.6, "CN": 0.54}, screening="clear", purpose="support",
         labels={"plan": "gold"},
     )  # fmt: skip
-    location = Location("US", "NA", 15169, "Google", anonymous=False, hosting=True)
+    location = Location(
+        "US", "NA", 15169, "Google", anonymous=False, hosting=True, registered_country="CA", region="US-CA", eu=False,
+        vpn=False, proxy=False, residential_proxy=False, tor=False,
+    )  # fmt: skip
     facts = gather(
-        call(Reading("chat", "gpt-4o", output_tokens=10)), account, location, POLICY, extraction=Extraction()
+        call(Reading("chat", "gpt-4o", output_tokens=10)),
+        account,
+        location,
+        POLICY,
+        extraction=Extraction(),
+        geo_built_s=BUILT_S,
     )
     assert set(facts) - {"kyc.owned_by.embargoed"} == {fact.name for fact in FACTS}
     assert facts["kyc.owned_by.embargoed"] == pytest.approx(0.54)
@@ -63,17 +72,29 @@ def test_everything_known_has_its_fact():
 
 def test_owners_never_stated_are_unknown_and_none_stated_are_none():
     reading = Reading("chat")
-    unstated = gather(call(reading), Account("a", "active", "basic"), Location(), POLICY, extraction=Extraction())
+    unstated = gather(
+        call(reading), Account("a", "active", "basic"), Location(), POLICY, extraction=Extraction(), geo_built_s=BUILT_S
+    )
     assert "kyc.owned_by.embargoed" not in unstated
     none = gather(
-        call(reading), Account("a", "active", "basic", ownership={}), Location(), POLICY, extraction=Extraction()
+        call(reading),
+        Account("a", "active", "basic", ownership={}),
+        Location(),
+        POLICY,
+        extraction=Extraction(),
+        geo_built_s=BUILT_S,
     )
     assert none["kyc.owned_by.embargoed"] == 0.0
 
 
 def test_a_tier_the_policy_does_not_know_is_the_lowest():
     facts = gather(
-        call(Reading("chat")), Account("a", "active", "platinum"), Location(), POLICY, extraction=Extraction()
+        call(Reading("chat")),
+        Account("a", "active", "platinum"),
+        Location(),
+        POLICY,
+        extraction=Extraction(),
+        geo_built_s=BUILT_S,
     )
     assert facts["kyc.tier"] == 0
 
@@ -89,11 +110,29 @@ def test_a_tier_the_policy_does_not_know_is_the_lowest():
     ],
 )
 def test_a_call_that_sets_no_limit_has_the_upstreams_for_each_choice(reading, expected):
-    facts = gather(call(reading, max_output_tokens=100), None, Location(), POLICY, extraction=Extraction())
+    facts = gather(
+        call(reading, max_output_tokens=100), None, Location(), POLICY, extraction=Extraction(), geo_built_s=BUILT_S
+    )
     assert facts["request.output_tokens"] == expected
 
 
 def test_without_any_limit_the_most_it_may_answer_is_unknown():
     assert "request.output_tokens" not in gather(
-        call(Reading("chat")), None, Location(), POLICY, extraction=Extraction()
+        call(Reading("chat")), None, Location(), POLICY, extraction=Extraction(), geo_built_s=BUILT_S
     )
+
+
+@pytest.mark.parametrize(
+    ("built_s", "days"),
+    [
+        (BUILT_S, 0),
+        (AT_US // 1_000_000 - 86_400, 1),
+        (AT_US // 1_000_000 - 86_399, 0),
+        (AT_US // 1_000_000 - 31 * 86_400, 31),
+        # A recording that is older than the database it is replayed with.
+        (AT_US // 1_000_000 + 500_000, 0),
+    ],
+)
+def test_the_age_of_the_database_is_counted_in_whole_days(built_s, days):
+    facts = gather(call(BARE), None, Location(), POLICY, extraction=Extraction(), geo_built_s=built_s)
+    assert facts["geo.database_age_days"] == days

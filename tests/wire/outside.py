@@ -30,6 +30,8 @@ class Accounts:
 
 
 class Geo:
+    country_built_s = 0
+
     def locate(self, ip: str) -> Location:
         return Location("NO", "EU")
 

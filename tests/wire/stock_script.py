@@ -25,6 +25,8 @@ class Accounts:
 
 
 class Geo:
+    country_built_s = 0
+
     def locate(self, ip: str) -> Location:
         return Location()
 

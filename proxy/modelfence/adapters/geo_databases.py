@@ -1,7 +1,6 @@
 """Address to location, from MaxMind DB files: countries, networks (AS numbers), and anonymous addresses.
 
-Rule: what a database does not say stays unknown. Two schemas of countries are read: that of GeoLite2 and GeoIP2
-(Country, City, Enterprise), which DB-IP's databases share, and the flat `country_code` of ip-location-db.
+Rule: what a database does not say stays unknown. What they say is read by `geo_schemas`.
 
 Why `maxminddb` and not the `geoip2` models above it: a model object for each call takes several times as long as the
 lookup. The files are mapped into memory, so that workers share it.
@@ -9,15 +8,15 @@ lookup. The files are mapped into memory, so that workers share it.
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping
-from ipaddress import IPv6Address
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
-from typing import Any
 
 import maxminddb
 
-from modelfence.core.client_address import Address, parse_address
-from modelfence.enforcement.ports import Location
+from modelfence.adapters.geo_schemas import ANONYMITY, Record, anonymity_of, network_of, place_of
+from modelfence.core.client_address import Address, Network, parse_address
+from modelfence.core.location import LOCATED, Location
 from modelfence.source_files import SourceFiles
 
 BUNDLED = Path(__file__).parent / "bundled" / "country.mmdb"
@@ -25,14 +24,61 @@ BUNDLED = Path(__file__).parent / "bundled" / "country.mmdb"
 REMEMBERED = 8_192
 """Locations kept for callers that come back: a lookup takes tens of microseconds, remembering one less than a tenth."""
 _SAMPLE = 1_000
-_NOWHERE = Location()
-_CONCEALING = ("is_anonymous_vpn", "is_public_proxy", "is_residential_proxy", "is_tor_exit_node")
-
-type _Record = Mapping[str, Any]
+_UNKNOWN = Location()
+_IPV4 = 4
+_PRIVATE = [
+    ip_network(text)
+    for text in (
+        "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16", "::1/128",
+        "fc00::/7", "fe80::/10",
+    )
+]  # fmt: skip
+"""Of one's own networks, shared ones (CGNAT, RFC 6598) among them: IANA's special-purpose registries."""
+_NOWHERE = [ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "3fff::/20", "5f00::/16")]
+"""No place on Earth, and global to some Pythons: translators, where what is inside was not public, and Teredo; what
+nobody should send from. A caller there must not count as one of a private network."""
+_FITTING = {"country": {"country", "continent"}, "asn": {"asn"}, "anonymous": {"anonymous"}}
+"""What a database of each kind says at least."""
 
 
 class GeoDatabaseError(ValueError):
     """A database can't be used. The message is one sentence that says which, why, and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One file."""
+
+    name: str
+    """country, asn or anonymous."""
+    path: Path
+    """Where it was asked for."""
+    reader: maxminddb.Reader
+    says: frozenset[str]
+    """What its first records say: fields of `Location`."""
+
+    @property
+    def built_s(self) -> int:
+        """Return when it was built, in seconds since the epoch."""
+        return self.reader.metadata().build_epoch
+
+    def record(self, address: Address) -> Record:
+        """Return the record of an address, empty when there is none."""
+        if isinstance(address, IPv6Address) and self.reader.metadata().ip_version == _IPV4:
+            return {}
+        found = self.reader.get(address)
+        return found if isinstance(found, dict) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """How an address was located."""
+
+    location: Location
+    read_as: str | None = None
+    """The address that was looked for; None for a text that is no address."""
+    said_by: tuple[str, ...] = ()
+    """The databases that have a record of it, or `geo.private`."""
 
 
 class GeoDatabases:
@@ -49,36 +95,57 @@ class GeoDatabases:
     ) -> None:
         """Open the databases, where the files have them or else where they are.
 
-        `private` is the country of addresses that are not public. Raises GeoDatabaseError.
+        `private` is the country of addresses of private networks. Raises GeoDatabaseError.
         """
         files = files or SourceFiles()
-        self._private = Location(private)
-        self._country = _open("country", country or BUNDLED, _country_of, files if country else SourceFiles())
-        self._asn = asn and _open("asn", asn, _asn_of, files)
-        self._anonymous = anonymous and _open("anonymous", anonymous, _anonymous_of, files)
-        databases = {"country": self._country, "asn": self._asn, "anonymous": self._anonymous}
-        self.built_s = {name: one.metadata().build_epoch for name, one in databases.items() if one}
-        """When each database was built, in seconds since the epoch, by `country`, `asn` and `anonymous`."""
-        self._remembered = functools.lru_cache(REMEMBERED)(self._look_up)
+        self._private = Location(**place_of({"country_code": private}))
+        self._country = open_database("country", country or BUNDLED, files if country else SourceFiles())
+        self._asn = asn and open_database("asn", asn, files)
+        self._anonymous = anonymous and open_database("anonymous", anonymous, files)
+        self.databases = tuple(one for one in (self._country, self._asn, self._anonymous) if one)
+        self.country_built_s = self._country.built_s
+        # Such a database lists what is anonymous, so what it does not list is known not to be.
+        self._not_listed = dict.fromkeys(self._anonymous.says.intersection(ANONYMITY), False) if self._anonymous else {}
+        self._remembered = functools.lru_cache(REMEMBERED)(self._locate)
+
+    @property
+    def built_s(self) -> dict[str, int]:
+        """Return when each database was built, in seconds since the epoch, by `country`, `asn` and `anonymous`."""
+        return {database.name: database.built_s for database in self.databases}
+
+    @property
+    def never_says(self) -> frozenset[str]:
+        """Return the facts of a caller's place that none of the databases knows of."""
+        says = frozenset().union(*(database.says for database in self.databases))
+        return frozenset(f"client.{name}" for name in LOCATED if name not in says)
 
     def locate(self, ip: str) -> Location:
         """Return what is known of an address: nothing of a text that is no address."""
         return self._remembered(ip)
 
-    def _look_up(self, ip: str) -> Location:
+    def _locate(self, ip: str) -> Location:
+        return self.find(ip).location
+
+    def find(self, ip: str) -> Found:
+        """Return what is known of an address, and who says so."""
         try:
-            address = _public(parse_address(ip))
+            address = parse_address(ip)
         except ValueError:
-            return _NOWHERE
-        if not address.is_global:
-            return self._private
-        country, continent = _country_of(_record(self._country, address)) or (None, None)
-        asn, network = (self._asn and _asn_of(_record(self._asn, address))) or (None, None)
-        anonymous = hosting = None
-        if self._anonymous:
-            # Such a database lists what is anonymous, so what it does not list is known not to be.
-            anonymous, hosting = _anonymous_of(_record(self._anonymous, address)) or (False, False)
-        return Location(country, continent, asn, network, anonymous, hosting)
+            return Found(_UNKNOWN)
+        if _is_in(_PRIVATE, address):
+            return Found(self._private, str(address), ("geo.private",) if self._private.country else ())
+        address = _public(address)
+        if _is_in(_NOWHERE, address) or not address.is_global or address.is_multicast:
+            return Found(_UNKNOWN, str(address))
+        records = {database.name: database.record(address) for database in self.databases}
+        place = records["country"]
+        location = Location(
+            **place_of(place),
+            # Some databases of countries know networks and data centres as well.
+            **network_of(records.get("asn", place)),
+            **{**self._not_listed, **anonymity_of(records.get("anonymous", place))},
+        )
+        return Found(location, str(address), tuple(name for name, record in records.items() if record))
 
 
 def _public(address: Address) -> Address:
@@ -86,52 +153,32 @@ def _public(address: Address) -> Address:
     return (address.sixtofour or address) if isinstance(address, IPv6Address) else address
 
 
-def _record(reader: maxminddb.Reader, address: Address) -> _Record:
-    """Return the record of an address, empty when there is none."""
-    if isinstance(address, IPv6Address) and reader.metadata().ip_version == 4:  # noqa: PLR2004 - IPv4
-        return {}
-    found = reader.get(address)
-    return found if isinstance(found, dict) else {}
+def _is_in(networks: list[Network], address: Address) -> bool:
+    return any(address in network for network in networks)
 
 
-def _country_of(record: _Record) -> tuple[str | None, str | None] | None:
-    """Return country and continent, or None for a record that says nothing of either."""
-    if flat := record.get("country_code"):
-        return flat, None
-    country, continent = record.get("country", {}).get("iso_code"), record.get("continent", {}).get("code")
-    return (country, continent) if country or continent else None
+def open_database(name: str, path: Path, files: SourceFiles) -> Database:
+    """Open a database and check that its first records are of the kind asked for: country, asn or anonymous.
 
-
-def _asn_of(record: _Record) -> tuple[int, str | None] | None:
-    """Return AS number and organisation, or None for a record that has none."""
-    number = record.get("autonomous_system_number")
-    return None if number is None else (number, record.get("autonomous_system_organization"))
-
-
-def _anonymous_of(record: _Record) -> tuple[bool, bool] | None:
-    """Return whether the address conceals its user and whether it is in a data centre, or None for another kind.
-
-    MaxMind's `is_anonymous` is set for data centres as well, where most callers of an API are: it does not count there.
+    Raises GeoDatabaseError.
     """
-    if not any(key.startswith("is_") for key in record):
-        return None
-    hosting = bool(record.get("is_hosting_provider"))
-    concealed = any(record.get(key) for key in _CONCEALING) or (bool(record.get("is_anonymous")) and not hosting)
-    return concealed, hosting
-
-
-def _open(name: str, path: Path, read: Callable[[_Record], object], files: SourceFiles) -> maxminddb.Reader:
-    """Open a database and check that its first records are of the kind asked for."""
     remedy = f"name a .mmdb file of that kind under `geo.{name}`"
     try:
         reader = maxminddb.open_database(files.database(path))
-        first = itertools.islice(reader, _SAMPLE)
-        fits = any(isinstance(record, dict) and read(record) is not None for _network, record in first)
+        says = _said_by(reader)
     except OSError as error:
         raise GeoDatabaseError(f"can't open the {name} database {path}: {error.strerror}; {remedy}") from None
     except (maxminddb.InvalidDatabaseError, ValueError):
         raise GeoDatabaseError(f"{path} is no MaxMind DB file, or a damaged one; {remedy}") from None
-    if not fits:
+    if _FITTING[name].isdisjoint(says):
         kind = reader.metadata().database_type
         raise GeoDatabaseError(f"{path} is a database of the type `{kind}`, not of the kind {name}; {remedy}")
-    return reader
+    return Database(name, path, reader, says)
+
+
+def _said_by(reader: maxminddb.Reader) -> frozenset[str]:
+    """Return what the first records say."""
+    records = [record for _network, record in itertools.islice(reader, _SAMPLE) if isinstance(record, dict)]
+    return frozenset(
+        name for record in records for read in (place_of, network_of, anonymity_of) for name in read(record)
+    )

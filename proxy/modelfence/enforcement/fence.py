@@ -126,7 +126,7 @@ class Fence:
         location = in_force.geo.locate(call.client_ip)
         caller = caller_of(call, account, location, policy) if in_force.is_watched(account) else None
         extraction = await self._detector.look(call, caller)
-        facts = gather(call, account, location, policy, extraction=extraction)
+        facts = gather(call, account, location, policy, extraction=extraction, geo_built_s=in_force.geo.country_built_s)
         expected = self._expected.of(_name(account), call.reading.operation)
         demand = demand_of(call, step_tokens=self._patience.step_tokens, expected_tokens=expected)
         deciding_us = self._clock_us()

@@ -11,12 +11,25 @@ from modelfence.core.facts import Facts, FactValue
 from modelfence.core.policy import Policy
 from modelfence.enforcement.ports import Location
 
+_DAY_US = 86_400_000_000
 
-def gather(call: Call, account: Account | None, location: Location, policy: Policy, *, extraction: Extraction) -> Facts:
-    """Return the facts of a call. A name that is absent is unknown."""
+
+def gather(  # noqa: PLR0913 - what is known of a call, by keyword
+    call: Call,
+    account: Account | None,
+    location: Location,
+    policy: Policy,
+    *,
+    extraction: Extraction,
+    geo_built_s: int,
+) -> Facts:
+    """Return the facts of a call. A name that is absent is unknown. `geo_built_s` is when the countries were."""
     known: dict[str, FactValue | None] = {
         "now": datetime.fromtimestamp(call.at_us / 1_000_000, UTC),
-        **_of_client(call, location),
+        "client.ip": call.client_ip,
+        **location.facts,
+        # A recording may be older than the databases it is replayed with.
+        "geo.database_age_days": max(0, call.at_us - geo_built_s * 1_000_000) // _DAY_US,
         **_of_account(call, account, policy),
         **_of_request(call),
         **_of_extraction(extraction),
@@ -48,18 +61,6 @@ def _of_extraction(extraction: Extraction) -> dict[str, FactValue | None]:
         "extraction.signals": list(extraction.signals),
         "extraction.cohort": extraction.cohort,
         "extraction.cohort_accounts": extraction.cohort_accounts,
-    }
-
-
-def _of_client(call: Call, location: Location) -> dict[str, FactValue | None]:
-    return {
-        "client.ip": call.client_ip,
-        "client.country": location.country,
-        "client.continent": location.continent,
-        "client.asn": location.asn,
-        "client.network": location.network,
-        "client.anonymous": location.anonymous,
-        "client.hosting": location.hosting,
     }
 
 

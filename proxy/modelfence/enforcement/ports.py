@@ -9,6 +9,7 @@ from modelfence.core.call import Call, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
 from modelfence.core.extraction import Caller, Extraction
+from modelfence.core.location import Location as Location  # noqa: PLC0414 - a port's value
 from modelfence.core.quick import quick
 from modelfence.core.unavailable import UnavailableError as UnavailableError  # noqa: PLC0414 - a port's error, too
 from modelfence.enforcement.reservation import Reservation
@@ -22,20 +23,13 @@ class AccountDirectory(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Location:
-    """What is known of an address. None is unknown."""
-
-    country: str | None = None
-    continent: str | None = None
-    asn: int | None = None
-    network: str | None = None
-    anonymous: bool | None = None
-    hosting: bool | None = None
-
-
 class GeoDatabase(Protocol):
     """Address to location, from files held in memory: it never waits, so it is not async."""
+
+    @property
+    def country_built_s(self) -> int:
+        """Return when the database of countries was built, in seconds since the epoch."""
+        ...
 
     def locate(self, ip: str) -> Location:
         """Return what is known of an address; an empty location for one that is in no database."""
