@@ -29,11 +29,12 @@ bench: $(READY)         ## measure the fence beside mitmproxy alone into docs/pe
 bench-peers: $(READY)   ## the same with LiteLLM and Portkey, installed into .bench
 	@$(VENV)/bin/python -m bench.proxy --peers $(BENCH)
 
-bench-parts: $(READY)   ## measure decisions, the store, evidence, detection, overshoot and faults (quarter of an hour)
+bench-parts: $(READY)   ## measure decisions, the store, evidence, detection, replay, overshoot and faults (quarter of an hour)
 	@$(VENV)/bin/python -m bench.decision
 	@$(VENV)/bin/python -m bench.store
 	@$(VENV)/bin/python -m bench.evidence
 	@$(VENV)/bin/python -m bench.extraction
+	@$(VENV)/bin/python -m bench.replay
 	@$(VENV)/bin/python -m bench.overshoot
 	@$(VENV)/bin/python -m bench.store_faults
 

@@ -58,6 +58,21 @@ def test_every_phrase_is_a_signal():
     assert {*REQUEST_PHRASES} == {*PHRASES, "training_schema"} <= {*WEIGHTS}
 
 
+ASCII = st.characters(codec="ascii")
+
+
+@given(st.from_regex(PHRASES["reasoning_elicitation"].pattern, alphabet=ASCII))
+def test_words_that_are_looked_for_first_keep_no_reasoning_from_being_found(text):
+    assert "reasoning_elicitation" in phrases_in(Prompt(user=(text,)))
+
+
+@given(
+    st.from_regex(PHRASES["generator_phrasing"].pattern, alphabet=ASCII).filter(lambda text: "different " not in text)
+)
+def test_words_that_are_looked_for_first_keep_no_generator_from_being_found(text):
+    assert "generator_phrasing" in phrases_in(Prompt(user=(text,)))
+
+
 @given(st.text())
 def test_no_text_is_too_odd(text):
     phrases_in(Prompt(user=(text,)))

@@ -27,7 +27,7 @@ class Phrase:
 PHRASES: Mapping[str, Phrase] = {
     # "Think step by step, and show your reasoning in full": Orca (arXiv 2306.02707), distillation of chains of thought.
     "reasoning_elicitation": Phrase(
-        ("step", "chain", "<think", "reasoning", "thought", "derivation"),
+        ("step by", "step-by", "chain of", "chain-of", "<think", "reasoning", "thought process", "derivation"),
         re.compile(
             r"(?:step[- ]by[- ]step|chain[- ]of[- ]thought|<think(?:ing)?>)[^\n]{0,120}"
             r"\b(?:reason|think|explain|solution|answer|show)"
@@ -68,6 +68,20 @@ PHRASES: Mapping[str, Phrase] = {
             r"|(?:q&a|question[- ]answer|instruction[- ]response|input[- ]output) pairs)\b"
             r"|\b(?:rewrite|evolve|complicate|mutate|diversify)\b[^\n.]{0,40}\b(?:prompts?|instructions?)\b"
             r"|\bprompt (?:rewriter|creator|generator|writer)\b"
+        ),
+        (
+            "come up with",
+            "generat",
+            "creat",
+            "write",
+            "produce",
+            "design",
+            "brainstorm",
+            "invent",
+            "evolve",
+            "complicate",
+            "mutate",
+            "diversify",
         ),
     ),
 }
