@@ -36,8 +36,10 @@ class Orders:
     settings: Settings
     slot: int
     """Its number among those that live at the same time, from 0."""
-    counts: Path
-    """The folder in which all workers count."""
+    folder: Path
+    """Where all workers count, and hand files to each other."""
+    files: Path | None
+    """What it is to run, as another one handed it on; None: what is on the disk."""
 
     def pack(self) -> str:
         """Return the orders as a text.

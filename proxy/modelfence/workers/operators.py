@@ -1,6 +1,7 @@
 """What operators see of all workers as one: metrics, readiness, cohorts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import StrEnum
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
@@ -15,6 +16,15 @@ WITHIN_S = 2.0
 """How long workers may take to answer what operators ask."""
 
 
+RELOADED = ("policy", "accounts", "geo", "tls")
+"""The parts that are exchanged when their files change."""
+
+
+class Result(StrEnum):
+    OK = "ok"
+    FAILED = "failed"
+
+
 class WorkerMetrics:
     """What is counted of the workers themselves. It is the supervisor's watcher."""
 
@@ -27,8 +37,23 @@ class WorkerMetrics:
         self._exits = Counter(
             "modelfence_worker_exits_total", "Workers that ended untold.", ["reason"], registry=self.registry
         )
+        self._policy_reloads = Counter(
+            "modelfence_policy_reloads_total",
+            "Changed policies by whether they came into force.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._reloads = Counter(
+            "modelfence_reloads_total",
+            "Other changed files, by whether they came into force.",
+            ["part", "result"],
+            registry=self.registry,
+        )
         for reason in Exit:
             self._exits.labels(reason)
+        for part in RELOADED:
+            for result in Result:
+                self._reload(part, result)
 
     def ended(self, slot: int) -> None:
         """See a process end: it streams nothing any more."""
@@ -37,6 +62,15 @@ class WorkerMetrics:
     def failed(self, reason: Exit) -> None:
         """Count a worker that ended untold."""
         self._exits.labels(reason).inc()
+
+    def reloaded(self, changed: Iterable[str], failures: Iterable[str]) -> None:
+        """Count the parts that were exchanged, and those that could not be."""
+        for result, parts in ((Result.OK, changed), (Result.FAILED, failures)):
+            for part in parts:
+                self._reload(part, result).inc()
+
+    def _reload(self, part: str, result: Result) -> Counter:
+        return self._policy_reloads.labels(result) if part == "policy" else self._reloads.labels(part, result)
 
     def render(self, phases: Sequence[Phase]) -> bytes:
         """Return the metrics in the text format, with so many workers in each phase."""
@@ -48,8 +82,17 @@ class WorkerMetrics:
 class Overview:
     """Answers for all workers."""
 
-    def __init__(self, supervisor: Supervisor, shared: SharedCounts, metrics: WorkerMetrics) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        shared: SharedCounts,
+        metrics: WorkerMetrics,
+        *,
+        stale: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """`stale` says why parts that have changed stay as they were."""
         self._supervisor, self._shared, self._metrics = supervisor, shared, metrics
+        self._stale = stale
         self._states = StateMetrics()
 
     def render(self) -> bytes:
@@ -70,6 +113,8 @@ class Overview:
             for part in (told[0].states if told else ())
         }
         states["workers"] = {"serving": len(self._supervisor.serving), "wanted": self._supervisor.wanted}
+        if stale := self._stale():
+            states["stale"] = dict(stale)
         missing: Mapping[str, str] = {"workers": "none of them serves"}
         if self._supervisor.is_stopping:
             missing = {"fence": "it is stopping"}

@@ -3,15 +3,17 @@
 import asyncio
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 from modelfence.adapters.state_metrics import State
 from modelfence.core.problem import Problem, Severity
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import CannotStartError
+from modelfence.source_files import Stamp
 from modelfence.workers.control import Asker, Orders, open_line
 
 MODULE = "modelfence.workers.worker"
@@ -24,6 +26,25 @@ class Started:
     banner: str
     warnings: tuple[Problem, ...]
     state: State
+    files: Path
+    """What it runs, to be handed on."""
+    stamps: Mapping[Path, Stamp]
+    """Of the files it has read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """What a worker tells that has read its files again."""
+
+    changed: tuple[str, ...]
+    failures: Mapping[str, str]
+    files: Path
+    stamps: Mapping[Path, Stamp]
+
+    @classmethod
+    def told(cls, answer: Any) -> Self:
+        """Return what an answer says."""
+        return cls(tuple(answer["changed"]), answer["failures"], Path(answer["files"]), _stamps(answer["stamps"]))
 
 
 class Process(Protocol):
@@ -36,7 +57,7 @@ class Process(Protocol):
         """Return when it serves. Raises CannotStartError, and UnavailableError when it ends or is silent."""
         ...
 
-    async def ask(self, what: str, *, within_s: float) -> Any:
+    async def ask(self, what: str, *, within_s: float, bring: str | None = None) -> Any:
         """Return its answer. Raises UnavailableError."""
         ...
 
@@ -86,10 +107,16 @@ class WorkerProcess:
         problems = tuple(_problem(fields) for fields in answer["problems"])
         if "cannot_start" in answer:
             raise CannotStartError(answer["cannot_start"], problems)
-        return Started(answer["banner"], problems, State(**answer["state"]))
+        return Started(
+            answer["banner"],
+            problems,
+            State(**answer["state"]),
+            Path(answer["files"]),
+            _stamps(answer["stamps"]),
+        )
 
-    async def ask(self, what: str, *, within_s: float) -> Any:
-        return await self._asker.ask(what, within_s=within_s)
+    async def ask(self, what: str, *, within_s: float, bring: str | None = None) -> Any:
+        return await self._asker.ask(what, within_s=within_s, bring=bring)
 
     async def exit(self) -> int:
         status = await self._process.wait()
@@ -104,6 +131,15 @@ class WorkerProcess:
 def as_answer(problem: Problem) -> Mapping[str, object]:
     """Return a problem as a worker tells it."""
     return asdict(problem)
+
+
+def stamps_as_answer(stamps: Mapping[Path, Stamp]) -> Sequence[tuple[str, Stamp]]:
+    """Return the stamps of files as a worker tells them."""
+    return [(str(path), seen) for path, seen in stamps.items()]
+
+
+def _stamps(told: Sequence[tuple[str, Sequence[int] | None]]) -> Mapping[Path, Stamp]:
+    return {Path(path): None if seen is None else (seen[0], seen[1], seen[2]) for path, seen in told}
 
 
 def _problem(fields: dict[str, Any]) -> Problem:

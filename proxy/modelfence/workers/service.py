@@ -16,6 +16,7 @@ from modelfence.settings import CannotStartError, Settings
 from modelfence.workers.control import Orders
 from modelfence.workers.operators import Overview, WorkerMetrics
 from modelfence.workers.process import Process, Started, WorkerProcess
+from modelfence.workers.reloading import Reloading
 from modelfence.workers.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -29,11 +30,11 @@ async def serve(settings: Settings, *, read_again: ReadSettings, on_started: Cal
     with (
         bind("listen", settings.listen) as customers,
         bind("admin", settings.admin) as operators,
-        tempfile.TemporaryDirectory(prefix="modelfence-", ignore_cleanup_errors=True) as counts,
+        tempfile.TemporaryDirectory(prefix="modelfence-", ignore_cleanup_errors=True) as folder,
     ):
         failure: CannotStartError | None = None
         async with asyncio.TaskGroup() as tasks:
-            service = _Service(settings, customers, operators, Path(counts), tasks)
+            service = _Service(settings, customers, operators, Path(folder), tasks)
             try:
                 await service.serve(read_again, on_started)
             except CannotStartError as error:
@@ -48,21 +49,23 @@ class _Service:
         settings: Settings,
         customers: socket.socket,
         operators: socket.socket,
-        counts: Path,
+        folder: Path,
         tasks: asyncio.TaskGroup,
     ) -> None:
-        self._settings, self._customers, self._operators, self._counts = settings, customers, operators, counts
+        self._settings, self._customers, self._operators, self._folder = settings, customers, operators, folder
         self._tasks = tasks
-        shared = SharedCounts(counts)
+        shared = SharedCounts(folder)
         metrics = WorkerMetrics(shared)
         self._supervisor = Supervisor(self._on_our_ports(settings), launch=self._launch, watcher=metrics, tasks=tasks)
-        self._overview = Overview(self._supervisor, shared, metrics)
+        self._reloading = Reloading(self._supervisor, metrics, folder)
+        self._overview = Overview(self._supervisor, shared, metrics, stale=lambda: self._reloading.stale)
         self._stopping, self._rolling = asyncio.Event(), asyncio.Event()
         self._is_starting = True
 
     async def serve(self, read_again: ReadSettings, on_started: Callable[[Started], None]) -> None:
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR2, self._rolling.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reloading.now)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop)
         try:
@@ -81,15 +84,16 @@ class _Service:
         )
         admin.start()
         on_started(started)
-        rolling = self._tasks.create_task(self._roll_when_told(read_again))
+        changing = [self._tasks.create_task(one) for one in (self._roll_when_told(read_again), self._reloading.go_on())]
         await self._stopping.wait()
-        rolling.cancel()
-        await asyncio.wait([rolling])
+        for task in changing:
+            task.cancel()
+        await asyncio.wait(changing)
         await self._supervisor.stop(before_draining=self._customers.close)
         await admin.stop()
 
-    async def _launch(self, settings: Settings, slot: int) -> Process:
-        return await WorkerProcess.launch(self._customers, Orders(settings, slot, self._counts))
+    async def _launch(self, settings: Settings, slot: int, files: Path | None) -> Process:
+        return await WorkerProcess.launch(self._customers, Orders(settings, slot, self._folder, files))
 
     def _stop(self) -> None:
         if self._stopping.is_set() or self._is_starting:

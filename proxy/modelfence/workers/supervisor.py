@@ -11,20 +11,25 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol
 
 from modelfence.adapters.state_metrics import State
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import CannotStartError, Settings
+from modelfence.source_files import Stamp
 from modelfence.workers.back_off import BackOff
 from modelfence.workers.process import Process, Started
+from modelfence.workers.watch import Watch
 
 log = logging.getLogger(__name__)
 
 STARTS_WITHIN_S = 60.0
+RELOADS_WITHIN_S = 120.0
+"""A directory of many accounts takes its time."""
 HEARTBEAT_S = 1.0
 """After each answer a worker is asked again so much later."""
 SILENT_S = 10.0
@@ -78,11 +83,11 @@ class Worker:
     ending: asyncio.Task[None] | None = None
     """Is done when the process has ended."""
 
-    async def ask(self, what: str, *, within_s: float) -> Any:
+    async def ask(self, what: str, *, within_s: float, bring: str | None = None) -> Any:
         """Return its answer. Raises UnavailableError."""
         if self.process is None:
             raise UnavailableError("the worker has not begun")
-        return await self.process.ask(what, within_s=within_s)
+        return await self.process.ask(what, within_s=within_s, bring=bring)
 
 
 @dataclass(slots=True, eq=False)
@@ -96,8 +101,8 @@ class Post:
     manning: asyncio.Task[None] | None = None
 
 
-type Launch = Callable[[Settings, int], Awaitable[Process]]
-"""Begins a process in a slot. Raises UnavailableError."""
+type Launch = Callable[[Settings, int, Path | None], Awaitable[Process]]
+"""Begins a process in a slot, to run those files, or what is on the disk. Raises UnavailableError."""
 
 
 class Supervisor:
@@ -118,6 +123,12 @@ class Supervisor:
         self._clock_s, self._sleep = clock_s, sleep
         self._posts: list[Post] = []
         self.is_stopping = False
+        self.files: Path | None = None
+        """What all are to run, as the worker that read it has handed it on."""
+        self.watch = Watch()
+        """On what was read for it."""
+        self.changing = asyncio.Lock()
+        """Is held while what all are to run is exchanged."""
         self.workers: list[Worker] = []
         """Those whose processes live, or are about to."""
 
@@ -142,24 +153,40 @@ class Supervisor:
         Raises CannotStartError, when the first one can't.
         """
         try:
-            first, started = await self._start_one(self._settings)
+            first, started = await self._start_one(self._settings, None)
         except UnavailableError as error:
             raise CannotStartError(f"the first worker did not start: {error}") from None
+        self.take(started.files, started.stamps)
         self._posts = [Post(first), *(Post() for _ in range(self.wanted - 1))]
         for post in self._posts:
             post.manning = self._tasks.create_task(self._man(post))
         return started
 
+    def take(self, files: Path, stamps: Mapping[Path, Stamp]) -> None:
+        """Let all workers run these files from their start on, and watch what was read for them."""
+        self.files = files
+        self.watch.expect(stamps)
+
     async def roll(self, settings: Settings) -> bool:
-        """Replace each worker by one with these settings; say whether all were. The first that can't start ends it."""
+        """Replace each worker by one with these settings; say whether all were. The first that can't start ends it.
+
+        The first one reads what is on the disk, and the others run the same.
+        """
+        async with self.changing:
+            return await self._roll(settings)
+
+    async def _roll(self, settings: Settings) -> bool:
+        files: Path | None = None
         for post in tuple(self._posts[: settings.workers]):
             async with post.filling:
                 try:
-                    new, _ = await self._start_one(settings)
+                    new, started = await self._start_one(settings, files)
                 except (CannotStartError, UnavailableError) as error:
                     log.error("the rolling restart ends here, the workers that serve go on: %s", _words(error))  # noqa: TRY400
                     return False
-                self._settings = settings
+                if files is None:
+                    self._settings, files = settings, started.files
+                    self.take(files, started.stamps)
                 old, post.worker = post.worker, new
             if old is not None:
                 await self._drain(old)
@@ -188,6 +215,15 @@ class Supervisor:
         while self.workers:
             await asyncio.wait([worker.ending for worker in self.workers if worker.ending is not None])
 
+    @property
+    def is_starting_one(self) -> bool:
+        """Say whether some worker starts."""
+        return any(worker.phase is Phase.STARTING for worker in self.workers)
+
+    def replace(self, worker: Worker) -> None:
+        """End a worker at once; another one takes its place."""
+        _kill(worker)
+
     def kill(self) -> None:
         """End all workers at once."""
         for worker in self.workers:
@@ -210,21 +246,21 @@ class Supervisor:
 
     async def _try_to_start(self) -> Worker | None:
         try:
-            worker, _ = await self._start_one(self._settings)
+            worker, _ = await self._start_one(self._settings, self.files)
         except (CannotStartError, UnavailableError) as error:
             log.error("a worker can't start, which is tried again: %s", _words(error))  # noqa: TRY400
             return None
         log.info("worker %s serves (process %s)", worker.slot, worker.process and worker.process.pid)
         return worker
 
-    async def _start_one(self, settings: Settings) -> tuple[Worker, Started]:
+    async def _start_one(self, settings: Settings, files: Path | None) -> tuple[Worker, Started]:
         """Return a worker that serves. Raises CannotStartError and UnavailableError; then its process has ended."""
         taken = {worker.slot for worker in self.workers}
         slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
         worker = Worker(slot, self._clock_s(), failing=Exit.UNSTARTED)
         self.workers.append(worker)
         try:
-            worker.process = await self._launch(settings, slot)
+            worker.process = await self._launch(settings, slot, files)
         except BaseException:
             self.workers.remove(worker)
             self._watcher.failed(Exit.UNSTARTED)
@@ -240,6 +276,8 @@ class Supervisor:
         worker.state, worker.heard_s = started.state, self._clock_s()
         watching = self._tasks.create_task(self._watch(worker))
         worker.ending.add_done_callback(lambda _: watching.cancel())
+        if files is not None and files != self.files:  # they were exchanged while it started
+            await worker.ask("reload", within_s=RELOADS_WITHIN_S, bring=str(self.files))
         return worker, started
 
     async def _watch(self, worker: Worker) -> None:

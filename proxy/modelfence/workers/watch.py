@@ -5,7 +5,7 @@ alone until it has stayed as it is from one look to the next; one that is exchan
 it. Why by looking: it works for every file system, and for the symbolic links by which Kubernetes exchanges files.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from modelfence.source_files import Stamp, stamp
@@ -18,6 +18,11 @@ class Watch:
         self._look = look
         self._read: Mapping[Path, Stamp] = {}
         self._last: Mapping[Path, Stamp] = {}
+
+    @property
+    def files(self) -> Collection[Path]:
+        """Return which they are."""
+        return self._read.keys()
 
     def expect(self, stamps: Mapping[Path, Stamp]) -> None:
         """Take files for unchanged as long as they are like this."""

@@ -8,13 +8,16 @@ import signal
 import socket
 import sys
 from dataclasses import asdict
+from pathlib import Path
 
 from modelfence.adapters.shared_counts import share
 from modelfence.logs import log_as
 from modelfence.settings import CannotStartError
+from modelfence.source_files import Files
 from modelfence.wiring import Gateway
 from modelfence.workers.control import Answers, Orders, answer, open_line
-from modelfence.workers.process import as_answer
+from modelfence.workers.handing_on import hand_on, taken
+from modelfence.workers.process import as_answer, stamps_as_answer
 
 
 def main() -> int:
@@ -50,15 +53,18 @@ class _Worker:
             "state": self._state,
             "readiness": self._readiness,
             "cohorts": self._cohorts,
+            "reload": self._reload,
             "drain": self._drain,
         }
 
     async def _start(self, packed: str) -> object:
         orders = Orders.unpack(packed)
         log_as(orders.settings.log_format, worker=orders.slot)
-        share(orders.counts, orders.slot)
+        share(orders.folder, orders.slot)
+        self._folder = orders.folder
+        files = Files.on_disk(orders.folder) if orders.files is None else taken(orders.files)
         try:
-            self._gateway = Gateway(orders.settings, slot=orders.slot)
+            self._gateway = Gateway(orders.settings, slot=orders.slot, files=files)
             await self._gateway.serve(self._listening)
         except CannotStartError as error:
             return {"cannot_start": str(error), "problems": [as_answer(one) for one in error.problems]}
@@ -66,6 +72,8 @@ class _Worker:
             "banner": self._gateway.banner(),
             "problems": [as_answer(one) for one in self._gateway.parts.warnings],
             "state": await self._state(None),
+            "files": str(orders.files or hand_on(files, orders.folder)),
+            "stamps": stamps_as_answer(self._gateway.stamps),
         }
 
     async def _state(self, _: None) -> object:
@@ -76,6 +84,15 @@ class _Worker:
 
     async def _cohorts(self, _: None) -> object:
         return list(await self._serving.cohorts())
+
+    async def _reload(self, handed: str | None) -> object:
+        reloaded = await self._serving.reload(None if handed is None else taken(Path(handed)))
+        return {
+            "changed": reloaded.changed,
+            "failures": dict(reloaded.failures),
+            "files": handed or str(await asyncio.to_thread(hand_on, reloaded.files, self._folder)),
+            "stamps": stamps_as_answer(reloaded.stamps),
+        }
 
     async def _drain(self, _: None) -> None:
         self._stopping.set()
