@@ -136,7 +136,7 @@ def _policy() -> Sequence[AnyPanel]:
                 "Policy of each instance",
                 "Which policy each instance has, and for how long. Instances that differ after a roll-out: the old"
                 " ones failed to reload; `modelfence policy check` says why.",
-                "s", 10,
+                "s", 10, 6,
             ),
             ["instance", "hash", "mode"],
             {"Loaded ago": Query(f"max by (instance, hash, mode) ({_POLICY} * on (instance) group_left () ({_AGE}))")},
@@ -146,7 +146,7 @@ def _policy() -> Sequence[AnyPanel]:
             About(
                 "Geo databases",
                 "How old each database is. Older than 45 days: bring a newer one.",
-                DAYS, 6,
+                DAYS, 6, 6,
             ),
             ["database"],
             {"Age": Query(f"max by (database) ({_GEO_AGE})")},
@@ -157,7 +157,7 @@ def _policy() -> Sequence[AnyPanel]:
                 "Reloads",
                 "Reloads of the policy and of accounts, geo databases and certificates, over five minutes. Failed ones"
                 " leave what was in force before: mend the file, the log says where.",
-                "short", 8,
+                "short", 8, 6,
             ),
             Query(_of_5_minutes("policy_reloads_total", "result"), "policy {{result}}"),
             Query(_of_5_minutes("reloads_total", "part, result"), "{{part}} {{result}}"),
@@ -217,8 +217,8 @@ def _store() -> Sequence[AnyPanel]:
                 " slow commands, a full network or a far data centre.",
                 "s", 8,
             ),
-            Query(quantile(0.5, "store_seconds"), "half of the answers"),
-            Query(quantile(0.99, "store_seconds"), "99 of 100 answers"),
+            Query(quantile(0.5, "store_seconds"), "half are below"),
+            Query(quantile(0.99, "store_seconds"), "99 % are below"),
             steps=((GREEN, None), (RED, 0.05)),
         ),
         over_time(

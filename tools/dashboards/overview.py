@@ -146,7 +146,7 @@ def _countries() -> Sequence[AnyPanel]:
                 "Calls by country",
                 "The larger, the more calls; green to red, the share that was not let in (20 %, 50 %). A large red"
                 " circle in a land that you serve: look at its row in the table, then at the rules that refuse.",
-                "short", 12, 11,
+                "short", 12, 10,
             ),
             calls, not_let_in,
         ),
@@ -155,7 +155,7 @@ def _countries() -> Sequence[AnyPanel]:
                 "Countries",
                 "Calls over the time shown, most first; `unknown` is an address in no database, and counts against the"
                 " caller. Much of it: see that trusted_proxies is right, and how old the geo database is.",
-                "short", 12, 11,
+                "short", 12, 10,
             ),
             ["country"],
             {
@@ -181,7 +181,7 @@ def _rules() -> Sequence[AnyPanel]:
                 "Allows that applied",
                 "Calls that each allow, or reshape of what was let in, applied to over the time shown. An allow that"
                 " leads and should not is too wide: narrow it, or deny what it lets in.",
-                "short", 6,
+                "short", 6, 7,
             ),
             matches("allow", "enforce"), GREEN,
         ),
@@ -190,7 +190,7 @@ def _rules() -> Sequence[AnyPanel]:
                 "Denies that applied",
                 "Calls that each deny refused over the time shown. A rule that suddenly leads: `modelfence policy"
                 " explain` shows why for one request; if the rule is wrong, put it in `mode: shadow`.",
-                "short", 6,
+                "short", 6, 7,
             ),
             matches("deny", "enforce"), RED,
         ),
@@ -199,7 +199,7 @@ def _rules() -> Sequence[AnyPanel]:
                 "Throttles that refused",
                 "Calls that each throttle refused over the time shown. If honest callers are among them, raise the"
                 " rate or the burst.",
-                "short", 6,
+                "short", 6, 7,
             ),
             matches("throttle", "enforce"), ORANGE,
         ),
@@ -208,7 +208,7 @@ def _rules() -> Sequence[AnyPanel]:
                 "Rules in shadow",
                 "Calls that rules in shadow would have refused. If these are calls that should pass, mend the rule"
                 " before it is enforced; if they are not, enforce it.",
-                "short", 6,
+                "short", 6, 7,
             ),
             Query(
                 increase("rule_matches_total", 'effect=~"deny|throttle"', 'mode="shadow"', by="rule, effect"),
@@ -254,8 +254,8 @@ def _upstreams() -> Sequence[AnyPanel]:
                 " overhead does not, it is the provider: tell callers, or lower what they may ask for.",
                 "s", 8,
             ),
-            Query(quantile(0.5, "first_byte_seconds"), "half of the calls"),
-            Query(quantile(0.95, "first_byte_seconds"), "95 of 100 calls"),
+            Query(quantile(0.5, "first_byte_seconds"), "half are below"),
+            Query(quantile(0.95, "first_byte_seconds"), "95 % are below"),
         ),
     ]  # fmt: skip
 
@@ -269,9 +269,9 @@ def _costs() -> Sequence[AnyPanel]:
                 " grows by itself, look at the time of the store.",
                 "s", 8,
             ),
-            Query(quantile(0.5, "overhead_seconds"), "half of the calls"),
-            Query(quantile(0.95, "overhead_seconds"), "95 of 100 calls"),
-            Query(quantile(0.99, "overhead_seconds"), "99 of 100 calls"),
+            Query(quantile(0.5, "overhead_seconds"), "half are below"),
+            Query(quantile(0.95, "overhead_seconds"), "95 % are below"),
+            Query(quantile(0.99, "overhead_seconds"), "99 % are below"),
             steps=((GREEN, None), (RED, 0.05)),
         ),
         over_time(
