@@ -1,6 +1,7 @@
 """The dashboards as files: what the code makes, laid out well, and asking only for what exists."""
 
 import re
+from collections.abc import Mapping
 from itertools import combinations
 from pathlib import Path
 
@@ -8,6 +9,11 @@ import pytest
 import yaml
 from tests.grafana.boards import BOARDS, GRAFANA, ROOT, labels_grouped_by, metrics_named, panels, queries
 from tools.write_dashboards import files
+
+from modelfence.adapters.audit_log import Outcome
+from modelfence.core.charge import Unit
+from modelfence.core.decision import Effect
+from modelfence.core.policy import Mode
 
 WIDTH = 24
 UNITS = {"s", "suffix: days", "reqps", "percentunit", "short"}
@@ -19,6 +25,21 @@ TO_COME = {
     "modelfence_workers": {"state"},
 }
 """What the fence is about to show, with its labels."""
+
+VALUES: Mapping[str, set[str]] = {
+    "effect": set(Effect),
+    "mode": set(Mode),
+    "unit": set(Unit),
+    "outcome": {*Outcome, "deny", "allow", "local", "late", "unsettled"},
+    "status": {"2xx", "3xx", "4xx", "5xx", "none"},
+    "result": {"ok", "failed"},
+    "state": {"starting", "serving", "draining"},
+    "le": {str(tenth / 10) for tenth in range(11)},
+}
+EXPRESSIONS = sorted(
+    {asked.expr for asked in queries()}
+    | {rule["expr"] for rule in yaml.safe_load((GRAFANA / "alerts/modelfence.yaml").read_text())["groups"][0]["rules"]}
+)
 
 
 def documented() -> dict[str, set[str]]:
@@ -50,6 +71,14 @@ def test_a_query_groups_by_labels_that_its_metrics_have(asked):
     available = set().union(*(exists[name] for name in metrics_named(asked.expr)))
     assert labels_grouped_by(asked.expr) <= available
     assert set(re.findall(r"{{(\w+)}}", asked.legend)) <= labels_grouped_by(asked.expr) | {"instance", "le"}
+
+
+@pytest.mark.parametrize("expr", EXPRESSIONS)
+def test_a_query_asks_for_values_that_its_labels_can_have(expr):
+    """Where there may be nothing of something, 0 is shown: a wrong value would show that for ever."""
+    for label, _, values in re.findall(r'(\w+) *(=~|!~|!=|=) *"([^"]*)"', expr):
+        if label not in {"instance", "provider", "tier", "job"}:
+            assert set(values.split("|")) <= VALUES[label], (label, values)
 
 
 @pytest.mark.parametrize("name", BOARDS)
