@@ -43,6 +43,17 @@ def test_the_settings_of_prometheus_are_well_formed():
     promtool("check", "config", "../prometheus.yaml")
 
 
+@pytest.mark.parametrize("settings", ["grafana/prometheus.yaml", "deploy/compose/prometheus.yaml"])
+def test_prometheus_scrapes_by_the_job_that_the_rules_ask_for(settings):
+    [job] = yaml.safe_load((ROOT / settings).read_text())["scrape_configs"]
+    assert all(f'job="{job["job_name"]}"' in rule["expr"] for rule in RULES)
+
+
+def test_the_operator_of_prometheus_scrapes_by_that_job_too():
+    spec = yaml.safe_load((ROOT / "deploy/kubernetes/monitoring/podmonitor.yaml").read_text())["spec"]
+    assert spec["selector"]["matchLabels"][spec["jobLabel"]] == "modelfence"
+
+
 def test_the_rules_fire_when_they_should_and_only_then():
     assert "SUCCESS" in promtool("test", "rules", "tests.yaml")
 

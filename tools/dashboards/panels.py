@@ -57,6 +57,7 @@ def number(about: About, query: Query, steps: Steps, *, none: str = "no data") -
         .color_mode(kinds.BigValueColorMode.BACKGROUND)
         .graph_mode(kinds.BigValueGraphMode.NONE)
         .text_mode(kinds.BigValueTextMode.VALUE)
+        .color_scheme(BY_THRESHOLDS)
         .thresholds(thresholds(steps))
         .no_value(none)
     )
@@ -133,6 +134,7 @@ def joined(keys: Sequence[str], names: Sequence[str]) -> list[models.DataTransfo
 
 LETTERS = "ABCDEFGH"
 """By which Grafana knows the queries of a panel."""
+BY_THRESHOLDS = dashboard.FieldColor().mode(models.FieldColorModeId.THRESHOLDS)
 _DECIMALS = {"short": 0, "percentunit": 1, DAYS: 0}
 """Of numbers at one time: Prometheus extrapolates, and 541.23 calls are 541."""
 
@@ -168,6 +170,7 @@ def set_to(name: str, value: object) -> models.DynamicConfigValue:
 def _lines(names: Names) -> timeseries.Panel:
     panel = (
         timeseries.Panel()
+        .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
         .line_width(1)
         .show_points(kinds.VisibilityMode.NEVER)
         .min(0)

@@ -4,7 +4,20 @@ from collections.abc import Mapping
 
 from grafana_foundation_sdk.builders import common, geomap
 from grafana_foundation_sdk.models import common as kinds
-from tools.dashboards.panels import GREEN, ORANGE, RED, About, AnyPanel, as_table, described, joined, set_to, thresholds
+from grafana_foundation_sdk.models import geomap as maps
+from tools.dashboards.panels import (
+    BY_THRESHOLDS,
+    GREEN,
+    ORANGE,
+    RED,
+    About,
+    AnyPanel,
+    as_table,
+    described,
+    joined,
+    set_to,
+    thresholds,
+)
 from tools.dashboards.queries import Query
 
 _CODES = "public/gazetteer/countries.json"
@@ -29,6 +42,8 @@ def world(about: About, calls: Query, refused: Query) -> AnyPanel:
         .controls(geomap.ControlsOptions().show_zoom(True).mouse_wheel_zoom(False).show_attribution(True))
         .basemap(common.MapLayerOptions().type("default").name("Basemap"))
         .layers([circles])
+        .tooltip(geomap.TooltipOptions().mode(maps.TooltipMode.DETAILS))
+        .color_scheme(BY_THRESHOLDS)
         .thresholds(thresholds(((GREEN, None), (ORANGE, 0.2), (RED, 0.5))))
         .override_by_name("Not let in", [set_to("unit", "percentunit"), set_to("decimals", 0)])
         .transformations(joined(["country"], ["Calls", "Not let in"]))
