@@ -46,5 +46,14 @@ def log_as(form: str, *, worker: int | None = None) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
 
 
+def say(text: str, level: int = logging.INFO) -> None:
+    """Tell people something as it is; or, where the log is for machines, as a line of it."""
+    if any(isinstance(handler.formatter, JsonLines) for handler in logging.getLogger().handlers):
+        log.log(level, "%s", text)
+    else:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
 def _log_exception(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     log.critical("the process ends", exc_info=(kind, error, traceback))

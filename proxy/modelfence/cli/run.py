@@ -2,14 +2,14 @@
 
 import argparse
 import asyncio
+import logging
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelfence.core.problem import Problem
-from modelfence.logs import log_as
+from modelfence.core.problem import Problem, Severity
+from modelfence.logs import log_as, say
 from modelfence.settings import CannotStartError, Settings
 from modelfence.settings_reading import CONFIG_VARIABLE, load
 from modelfence.workers.process import Started
@@ -59,12 +59,12 @@ def run(options: argparse.Namespace) -> int:
 
         def on_started(started: Started) -> None:
             complain(started.warnings)
-            print(started.banner, file=sys.stderr, flush=True)
+            say(started.banner)
 
         asyncio.run(serve(settings, read_again=lambda: settings_of(options, os.environ), on_started=on_started))
     except CannotStartError as error:
         complain(error.problems)
-        print(f"modelfence can't start: {error}", file=sys.stderr)
+        say(f"modelfence can't start: {error}", logging.ERROR)
         return 2
     return 0
 
@@ -91,4 +91,4 @@ def settings_of(
 def complain(problems: Iterable[Problem]) -> None:
     """Print problems where complaints go."""
     for problem in problems:
-        print(problem.render(), file=sys.stderr)
+        say(problem.render(), logging.ERROR if problem.severity is Severity.ERROR else logging.WARNING)

@@ -82,21 +82,13 @@ class WorkerProcess:
         own, other = socket.socketpair()
         try:
             with other:
-                handed = (listening.fileno(), other.fileno())
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",  # nothing is imported from the folder in which an operator happens to be
-                    "-m",
-                    MODULE,
-                    *map(str, handed),
-                    stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=handed,
-                    process_group=0,  # what is typed on a terminal is for the supervisor
-                )
-        except OSError as error:
-            own.close()
-            raise UnavailableError(f"no process can be started: {error.strerror}") from None
-        return cls(process, Asker(*await open_line(own)), orders)
+                process = await _execute(listening.fileno(), other.fileno())
+            return cls(process, Asker(*await open_line(own)), orders)
+        except BaseException as error:
+            own.close()  # a process that has begun sees it, and ends
+            if isinstance(error, OSError):
+                raise UnavailableError(f"no process can be started: {error.strerror}") from None
+            raise
 
     @property
     def pid(self) -> int:
@@ -126,6 +118,19 @@ class WorkerProcess:
     def kill(self) -> None:
         with suppress(ProcessLookupError):
             self._process.kill()
+
+
+async def _execute(*descriptors: int) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",  # nothing is imported from the folder in which an operator happens to be
+        "-m",
+        MODULE,
+        *map(str, descriptors),
+        stdin=asyncio.subprocess.DEVNULL,
+        pass_fds=descriptors,
+        process_group=0,  # what is typed on a terminal is for the supervisor
+    )
 
 
 def as_answer(problem: Problem) -> Mapping[str, object]:

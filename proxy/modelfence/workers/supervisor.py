@@ -36,8 +36,8 @@ SILENT_S = 10.0
 """A worker that does not answer for so long is replaced."""
 QUIET_S = 3.0
 """A worker that has not answered for so long counts as silent already, for those who ask whether the fence lives."""
-REAPED_WITHIN_S = 1.0
-"""After so long a process that has ended by itself has been seen to."""
+REAPED_WITHIN_S = 5.0
+"""A process whose line has ended has so long to end by itself."""
 
 
 class Phase(StrEnum):

@@ -1,0 +1,364 @@
+"""Who is replaced when, and in which order workers are exchanged: with processes and a clock that are made up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
+
+import pytest
+
+from modelfence.adapters.state_metrics import State
+from modelfence.core.problem import Problem
+from modelfence.core.unavailable import UnavailableError
+from modelfence.settings import CannotStartError, Settings
+from modelfence.workers import supervisor as module
+from modelfence.workers.process import Started
+from modelfence.workers.supervisor import Exit, Phase, Supervisor
+
+STATE = State("abc", "enforce", 1.0, {}, None, 0, 0)
+TWO = Settings(workers=2, store="redis://a")
+
+
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+        self._sleepers: list[tuple[float, asyncio.Event]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        wakes = (self.now_s + seconds, asyncio.Event())
+        self._sleepers.append(wakes)
+        try:
+            await wakes[1].wait()
+        finally:
+            self._sleepers.remove(wakes)
+
+    async def pass_by(self, seconds: float) -> None:
+        """Let time pass, waking sleepers in their order."""
+        until_s = self.now_s + seconds
+        await settle()
+        while due := sorted((at_s for at_s, _ in self._sleepers if at_s <= until_s)):
+            self.now_s = max(self.now_s, due[0])
+            for at_s, event in self._sleepers:
+                if at_s <= self.now_s:
+                    event.set()
+            await settle()
+        self.now_s = until_s
+
+
+async def settle() -> None:
+    """Let every task go as far as it can."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+class Process:
+    """A worker that does what the test says."""
+
+    def __init__(self, pid: int, settings: Settings, slot: int) -> None:
+        self.pid, self.settings, self.slot = pid, settings, slot
+        self.asked: list[str] = []
+        self.is_silent = self.drains_slowly = False
+        self._started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def serve(self) -> None:
+        self._started.set_result(Started(f"banner of {self.pid}", (), STATE))
+
+    def cannot_start(self, error: Exception) -> None:
+        self._started.set_exception(error)
+
+    def die(self, status: int = -9) -> None:
+        if not self._ended.done():
+            self._ended.set_result(status)
+        if not self._started.done():
+            self._started.set_exception(UnavailableError("the worker is gone"))
+
+    async def start(self, *, within_s: float) -> Started:
+        return await self._started
+
+    async def ask(self, what: str, *, within_s: float) -> object:
+        self.asked.append(what)
+        if self.is_silent or self._ended.done():
+            raise UnavailableError("silent")
+        if what == "drain" and not self.drains_slowly:
+            self.die(0)
+        return asdict(STATE)
+
+    async def exit(self) -> int:
+        return await self._ended
+
+    def kill(self) -> None:
+        self.die()
+
+
+class Outside:
+    """Everything around the supervisor: launched processes, what was seen of their ends, and the time."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.launched: list[Process] = []
+        self.failures: list[Exit] = []
+        self.ended_slots: list[int] = []
+        self.serves_at_once = True
+        self.refuses: Exception | None = None
+
+    async def launch(self, settings: Settings, slot: int) -> Process:
+        if self.refuses is not None:
+            raise self.refuses
+        process = Process(len(self.launched), settings, slot)
+        self.launched.append(process)
+        if self.serves_at_once:
+            process.serve()
+        return process
+
+    def ended(self, slot: int) -> None:
+        self.ended_slots.append(slot)
+
+    def failed(self, reason: Exit) -> None:
+        self.failures.append(reason)
+
+
+@pytest.fixture
+async def outside():
+    return Outside()
+
+
+@pytest.fixture
+async def supervisor(outside) -> AsyncIterator[Supervisor]:
+    """A supervisor of two workers that has not started."""
+    async with asyncio.TaskGroup() as tasks:
+        supervisor = Supervisor(
+            TWO,
+            launch=outside.launch,
+            watcher=outside,
+            tasks=tasks,
+            clock_s=lambda: outside.clock.now_s,
+            sleep=outside.clock.sleep,
+        )
+        yield supervisor
+        for process in outside.launched:
+            process.is_silent = False
+        stopping = asyncio.create_task(supervisor.stop())
+        await settle()
+        supervisor.kill()
+        await stopping
+
+
+def slots(supervisor: Supervisor) -> list[tuple[int, Phase]]:
+    return [(worker.slot, worker.phase) for worker in supervisor.workers]
+
+
+SERVING, STARTING, DRAINING = Phase.SERVING, Phase.STARTING, Phase.DRAINING
+
+
+async def test_the_first_worker_starts_alone_and_then_the_others(supervisor, outside):
+    outside.serves_at_once = False
+    starting = asyncio.create_task(supervisor.start())
+    await settle()
+    assert slots(supervisor) == [(0, STARTING)]
+    outside.launched[0].serve()
+    assert (await starting).banner == "banner of 0"
+    await settle()
+    assert slots(supervisor) == [(0, SERVING), (1, STARTING)]
+    outside.launched[1].serve()
+    await settle()
+    assert slots(supervisor) == [(0, SERVING), (1, SERVING)]
+
+
+async def test_a_first_worker_that_cannot_start_ends_it_all_with_its_problems(supervisor, outside):
+    outside.serves_at_once = False
+    starting = asyncio.create_task(supervisor.start())
+    await settle()
+    outside.launched[0].cannot_start(CannotStartError("no", [Problem("p.yaml", 1, 2, "code", "words")]))
+    with pytest.raises(CannotStartError) as raised:
+        await starting
+    assert raised.value.problems[0].column == 2
+    assert supervisor.workers == []
+    assert outside.failures == [Exit.UNSTARTED]
+
+
+@pytest.mark.parametrize("dies", [True, False])
+async def test_a_first_worker_that_dies_or_can_not_even_be_launched_ends_it_all_with_a_sentence(
+    supervisor, outside, dies
+):
+    outside.serves_at_once = False
+    if not dies:
+        outside.refuses = UnavailableError("no process can be started")
+    starting = asyncio.create_task(supervisor.start())
+    await settle()
+    for process in outside.launched:
+        process.die()
+    with pytest.raises(CannotStartError, match="the first worker did not start: "):
+        await starting
+    assert (supervisor.workers, outside.failures) == ([], [Exit.UNSTARTED])
+
+
+async def test_who_dies_is_replaced_at_once_in_the_same_slot_and_again_after_a_while(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.launched[0].die()
+    await outside.clock.pass_by(0)
+    assert [process.slot for process in outside.launched] == [0, 1, 0]
+    assert slots(supervisor) == [(1, SERVING), (0, SERVING)]
+    outside.launched[2].die()
+    await outside.clock.pass_by(0.09)
+    assert slots(supervisor) == [(1, SERVING)]
+    await outside.clock.pass_by(0.02)
+    assert slots(supervisor) == [(1, SERVING), (0, SERVING)]
+    assert outside.failures == [Exit.CRASHED] * 2
+    assert outside.ended_slots == [0, 0]
+
+
+async def test_a_successor_that_cannot_start_is_tried_again(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.refuses = UnavailableError("no process can be started")
+    outside.launched[0].die()
+    await outside.clock.pass_by(0.35)
+    outside.refuses = None
+    assert outside.failures == [Exit.CRASHED, Exit.UNSTARTED, Exit.UNSTARTED, Exit.UNSTARTED]
+    await outside.clock.pass_by(0.4)
+    assert len(supervisor.serving) == 2
+
+
+async def test_who_is_silent_is_killed_and_replaced(supervisor, outside):
+    await supervisor.start()
+    await outside.clock.pass_by(2)
+    outside.launched[1].is_silent = True
+    await outside.clock.pass_by(module.HEARTBEAT_S + module.REAPED_WITHIN_S)
+    assert outside.failures == [Exit.SILENT]
+    assert [process.slot for process in outside.launched] == [0, 1, 1]
+    assert len(supervisor.serving) == 2
+
+
+async def test_it_is_alive_while_somebody_is_heard_or_nobody_serves(supervisor, outside):
+    assert supervisor.is_alive()
+    await supervisor.start()
+    await outside.clock.pass_by(1)
+    asleep = asyncio.Event()
+    for process in outside.launched:
+        process.ask = lambda *_, **__: asleep.wait()
+    await outside.clock.pass_by(module.QUIET_S - 0.5)
+    assert supervisor.is_alive()
+    await outside.clock.pass_by(1)
+    assert not supervisor.is_alive()
+    for process in outside.launched:
+        process.die()
+
+
+async def test_a_rolling_restart_starts_each_new_one_before_it_drains_the_old(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.serves_at_once = False
+    old = list(outside.launched)
+    old[0].drains_slowly = True
+    changed = replace(TWO, store="redis://b")
+    rolling = asyncio.create_task(supervisor.roll(changed))
+    await settle()
+    assert slots(supervisor) == [(0, SERVING), (1, SERVING), (2, STARTING)]
+    outside.launched[2].serve()
+    await settle()
+    assert slots(supervisor) == [(0, DRAINING), (1, SERVING), (2, SERVING), (3, STARTING)]
+    assert old[0].asked[-1] == "drain"
+    outside.launched[3].serve()
+    assert await rolling
+    old[0].die(0)
+    await settle()
+    assert slots(supervisor) == [(2, SERVING), (3, SERVING)]
+    assert outside.failures == []
+    assert [process.settings for process in outside.launched] == [TWO, TWO, changed, changed]
+    outside.serves_at_once = True
+    outside.launched[3].die()
+    await outside.clock.pass_by(0)
+    assert outside.launched[-1].settings == changed, "who comes later has the new settings, too"
+    assert outside.launched[-1].slot == 0, "the lowest free slot is used again"
+
+
+@pytest.mark.parametrize("error", [CannotStartError("the policy has problems"), UnavailableError("gone")])
+async def test_a_rolling_restart_ends_with_the_first_that_cannot_start_and_those_who_serve_go_on(
+    supervisor, outside, error, caplog
+):
+    await supervisor.start()
+    await settle()
+    outside.serves_at_once = False
+    rolling = asyncio.create_task(supervisor.roll(replace(TWO, store="redis://b")))
+    await settle()
+    outside.launched[2].cannot_start(error)
+    assert not await rolling
+    assert slots(supervisor) == [(0, SERVING), (1, SERVING)]
+    assert f"the workers that serve go on: {error}" in caplog.text
+    assert "drain" not in outside.launched[0].asked
+    outside.serves_at_once = True
+    outside.launched[0].die()
+    await outside.clock.pass_by(0)
+    assert outside.launched[-1].settings == TWO
+
+
+async def test_a_worker_that_dies_while_its_successor_rolls_in_has_that_one_successor(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.serves_at_once = False
+    rolling = asyncio.create_task(supervisor.roll(TWO))
+    await settle()
+    outside.launched[0].die()
+    await outside.clock.pass_by(0)
+    assert slots(supervisor) == [(1, SERVING), (2, STARTING)]
+    for at in (2, 3):
+        outside.launched[at].serve()
+        await settle()
+    assert await rolling
+    await outside.clock.pass_by(20)
+    assert [worker.phase for worker in supervisor.workers] == [SERVING, SERVING]
+    assert len(outside.launched) == 4
+
+
+@pytest.mark.parametrize("wanted", [1, 4])
+async def test_a_rolling_restart_brings_as_many_workers_as_the_settings_want(supervisor, outside, wanted):
+    await supervisor.start()
+    await settle()
+    assert await supervisor.roll(replace(TWO, workers=wanted))
+    await outside.clock.pass_by(1)
+    assert [worker.phase for worker in supervisor.workers] == [SERVING] * wanted
+    assert outside.failures == []
+
+
+async def test_it_stops_when_all_have_drained(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.launched[0].drains_slowly = True
+    stopping = asyncio.create_task(supervisor.stop())
+    await settle()
+    assert slots(supervisor) == [(0, DRAINING)]
+    assert not stopping.done()
+    outside.launched[0].die(0)
+    await stopping
+    assert supervisor.workers == []
+    assert outside.failures == []
+    assert len(outside.launched) == 2, "nobody is replaced"
+
+
+async def test_who_does_not_hear_that_it_is_to_drain_is_killed(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.launched[0].is_silent = True
+    await supervisor.stop()
+    assert supervisor.workers == []
+
+
+async def test_one_that_is_starting_when_it_stops_does_not_stay(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.serves_at_once = False
+    outside.launched[0].die()
+    await outside.clock.pass_by(0)
+    assert (0, STARTING) in slots(supervisor)
+    await supervisor.stop()
+    assert supervisor.workers == []
+
+
+async def test_those_who_do_not_answer_are_left_out_of_what_all_are_asked(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.launched[0].is_silent = True
+    assert [worker.slot for worker, _ in await supervisor.ask_all("readiness", within_s=1)] == [1]

@@ -1,0 +1,71 @@
+"""Several workers behind one port: real processes over a real Redis, some of which are killed or halted."""
+
+import os
+import signal
+
+from tests.workers.conftest import answered_more, calling, is_gone, until
+
+
+def test_one_scrape_counts_what_all_workers_served_the_dead_ones_too(start_fence, settings):
+    fence = start_fence(settings)
+    assert [fence.call() for _ in range(60)] == [200] * 60
+    assert fence.counted("requests_total", effect="allow") == 60
+    victim, other = fence.workers
+    os.kill(victim, signal.SIGKILL)
+    fence.replaces(victim)
+    assert [fence.call() for _ in range(60)] == [200] * 60
+    assert fence.counted("requests_total", effect="allow") == 120
+    assert fence.counted("worker_exits_total", reason="crashed") == 1
+    assert other in fence.workers
+
+
+def test_calls_fail_that_were_under_way_on_a_killed_worker_and_no_others(start_fence, settings):
+    fence = start_fence(settings)
+    with calling(fence) as callers:
+        for _ in range(2):
+            victim = fence.workers[0]
+            os.kill(victim, signal.SIGKILL)
+            fence.replaces(victim)
+            answered_more(callers)
+        fence.has_workers(2)
+    failures = [failure for caller in callers for failure in caller.failures]
+    answered = sum(caller.answered for caller in callers)
+    assert len(failures) <= 2 * len(callers)
+    assert answered <= fence.counted("requests_total", effect="allow") <= answered + 2 * len(callers)
+
+
+def test_connections_wait_for_the_successor_when_all_are_killed(start_fence, settings):
+    fence = start_fence({**settings, "workers": 1})
+    [victim] = fence.workers
+    os.kill(victim, signal.SIGKILL)
+    until(lambda: is_gone(victim), "the worker to be gone")
+    assert fence.call() == 200
+    assert fence.workers != [victim]
+
+
+def test_a_worker_that_hangs_is_replaced_and_meanwhile_the_other_serves(start_fence, settings):
+    fence = start_fence(settings)
+    victim = fence.workers[0]
+    os.kill(victim, signal.SIGSTOP)
+    assert {fence.call() for _ in range(10)} == {200}
+    assert fence.ask("/livez")[0] == 200
+    until(lambda: is_gone(victim), "the hung worker to be killed")
+    fence.has_workers(2)
+    assert fence.counted("worker_exits_total", reason="silent") == 1
+
+
+def test_no_worker_outlives_its_supervisor(start_fence, settings):
+    fence = start_fence(settings)
+    workers = fence.workers
+    fence.process.kill()
+    until(lambda: all(is_gone(pid) for pid in workers), "the workers to end")
+
+
+def test_what_a_dead_worker_streamed_is_no_longer_open(start_fence, settings, endless):
+    url, begun = endless
+    upstream = {"name": "up", "dialect": "openai", "url": url}
+    fence = start_fence({**settings, "workers": 1, "upstreams": [upstream]})
+    with begun(fence):
+        assert fence.counted("open_streams") == 1
+        os.kill(fence.workers[0], signal.SIGKILL)
+        until(lambda: fence.counted("open_streams") == 0, "the gauge to vanish")
