@@ -18,7 +18,9 @@ from websockets.exceptions import ConnectionClosed
 
 from modelfence.core.call import Usage
 from modelfence.core.upstream import Upstream
+from modelfence.enforcement.ports import UnavailableError
 from modelfence.listening import listen
+from modelfence.wire import runner
 from modelfence.wire.tls import ServerTls
 
 LONG_S, SOON_S = 30.0, 0.1
@@ -171,6 +173,19 @@ async def test_a_connection_that_waits_for_a_request_has_one_more_or_is_closed_a
     assert fence.watcher.limits_met == []
 
 
+async def test_a_head_that_begins_to_arrive_within_the_grace_may_take_its_time(fence, wire, drain, over):
+    slow, idle = await fence.connect(), await fence.connect()
+    for client in (slow, idle):
+        await client.send(wire.post())
+        await client.answer()
+    draining = await drain(fence, idle_s=SOON_S)
+    await slow.send(wire.post()[:30])
+    assert await idle.rest() == b""  # the grace is over
+    await slow.send(wire.post()[30:])
+    assert (await slow.answer())["connection"] == "close"
+    await over(draining)
+
+
 async def test_what_was_sent_ahead_does_not_cost_the_client_its_answer(fence, upstream, wire, drain, over):
     script = Held(b"", wire.answer())
     upstream.answers.append(script)
@@ -187,19 +202,36 @@ async def test_what_was_sent_ahead_does_not_cost_the_client_its_answer(fence, up
     assert fence.watcher.admitted == 1
 
 
-async def test_a_slow_reader_gets_all_of_its_answer(fence, upstream, wire, drain, over):
-    body = json.dumps({"data": "x" * 4_000_000}).encode()
+async def test_a_fence_that_drains_waits_until_what_it_has_written_is_taken(start_fence, upstream, wire, drain, over):
+    listening = listen("127.0.0.1", 0)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4_096)  # of connections, too
+    fence = await start_fence(listening=listening)
+    body = json.dumps({"data": "x" * 50_000}).encode()
     upstream.answers.append(wire.answer(body))
     connected = socket.socket()
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
     connected.connect(("127.0.0.1", fence.port))
     client = wire.Client(*await asyncio.open_connection(sock=connected, limit=1_000))
     await client.send(wire.post(wire.BODY, "Connection: close"))
-    await over(upstream.arrived.wait())
+    await fence.watcher.settlement()
     draining = await drain(fence)
-    assert not draining.done()
-    answer = await client.answer()
-    assert answer.body == body
+    finished, _ = await asyncio.wait([draining], timeout=SOON_S)
+    assert not finished
+    assert (await client.answer()).body == body
+    client.close()
+    await over(draining)
+    assert fence.watcher.limits_met == []
+
+
+async def test_a_slow_reader_gets_all_of_an_answer_that_is_under_way(fence, upstream, wire, drain, over):
+    body = json.dumps({"data": "x" * 4_000_000}).encode()
+    upstream.answers.append(wire.answer(body))
+    client = wire.Client(*await asyncio.open_connection("127.0.0.1", fence.port, limit=1_000))
+    await client.send(wire.post())
+    assert (await client.head()).status == 200
+    draining = await drain(fence, idle_s=SOON_S)
+    await client.exactly(body)
+    assert await client.rest() == b""
     client.close()
     await over(draining)
     assert fence.watcher.limits_met == []
@@ -268,8 +300,9 @@ async def test_busy_clients_see_no_failure_while_another_process_takes_over(star
 
 
 async def test_a_stream_that_has_not_ended_by_the_deadline_ends_in_its_apis_words(
-    start_fence, upstream, wire, drain, over
+    start_fence, upstream, wire, drain, over, monkeypatch
 ):
+    monkeypatch.setattr(runner, "LAST_WORDS_S", LONG_S)  # its connection is closed as soon as they are said
     fence = await start_fence(policy=METERED)
     script = Endless(wire, paused_after=WORDS)
     client, _ = await begun_stream(fence, upstream, wire, script)
@@ -292,8 +325,9 @@ async def test_a_stream_that_has_not_ended_by_the_deadline_ends_in_its_apis_word
     assert await balance_of(fence) == pytest.approx(BUDGET - WORDS, abs=1)  # of the step it had reserved
 
 
+@pytest.mark.parametrize("can_pay", [True, False])
 async def test_a_stream_that_pays_when_the_deadline_passes_ends_in_its_apis_words_once(
-    start_fence, upstream, wire, drain, over
+    start_fence, upstream, wire, drain, over, can_pay
 ):
     fence = await start_fence(policy=METERED.replace("2 per day", "1000000 per minute"))
     paying, may_pay, take = asyncio.Event(), asyncio.Event(), fence.buckets.take
@@ -302,6 +336,8 @@ async def test_a_stream_that_pays_when_the_deadline_passes_ends_in_its_apis_word
         if fence.watcher.began:
             paying.set()
             await may_pay.wait()
+            if not can_pay:
+                raise UnavailableError("the store is away")
         return await take(charges, **how)
 
     fence.buckets.take = slowly
@@ -404,6 +440,17 @@ async def test_tls_connections_drain_and_handshakes_under_way_end(tls_fence, ups
         assert await client.rest() == b""
         client.close()
     await over(draining)
+
+
+async def test_an_idle_client_that_does_not_say_goodbye_over_tls_does_not_keep_the_fence(tls_fence, wire, drain, over):
+    fence, authority = tls_fence
+    client = await fence.connect()
+    await over(client.writer.start_tls(ssl.create_default_context(cafile=authority.file), server_hostname="localhost"))
+    await client.send(wire.post())
+    await client.answer()
+    client.writer.transport.pause_reading()
+    await over(await drain(fence, idle_s=SOON_S))
+    client.writer.transport.abort()
 
 
 async def test_a_drain_that_is_cut_short_ends_at_once_and_leaves_nothing_unsettled(fence, upstream, wire, drain, over):

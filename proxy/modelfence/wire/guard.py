@@ -226,6 +226,8 @@ class GuardedHandler(ProxyConnectionHandler):
             if connection is self.client:
                 self._deadline.drop()
                 self._http.client_side.leave_room()
+                if writing is not None and self._http.client_side.left_idle:
+                    writing.transport.abort()  # over TLS it would wait for a goodbye that few pools look for
             if writing is not None and writing.transport.get_write_buffer_size():
                 # Closed it stays open until that is taken, which may be never.
                 asyncio.get_running_loop().call_later(UNREAD_S, writing.transport.abort)

@@ -224,8 +224,7 @@ class GuardedHttp1Server(Http1Server):
             self._deadline.drop()
             self.leave_room()
             if self._closes:
-                # A client that has sent ahead would be reset, and lose the answer.
-                yield from (self._linger() if self._is_draining and self.buf else self._close())
+                yield from self._close()
                 return
             self.request_done = self.response_done = False
             self.request = self.response = None
@@ -242,6 +241,11 @@ class GuardedHttp1Server(Http1Server):
             self.state = self.wait
         elif self._closes:
             yield from self._linger()
+
+    @property
+    def left_idle(self) -> bool:
+        """It was closed because no last request came."""
+        return self._waits_for_last and self.state == self.done
 
     @property
     def _is_draining(self) -> bool:
