@@ -27,7 +27,7 @@ def fail_in_policy(fence):
     def bind(_facts):
         raise BUG
 
-    object.__setattr__(fence.fence.policy, "bind", bind)
+    object.__setattr__(fence.fence.in_force.policy, "bind", bind)
 
 
 def fail_in_store(fence):
