@@ -33,6 +33,7 @@ bench-parts: $(READY)   ## measure decisions, the store, evidence, detection, re
 	@$(VENV)/bin/python -m bench.decision
 	@$(VENV)/bin/python -m bench.store
 	@$(VENV)/bin/python -m bench.evidence
+	@$(VENV)/bin/python -m bench.audit
 	@$(VENV)/bin/python -m bench.extraction
 	@$(VENV)/bin/python -m bench.replay
 	@$(VENV)/bin/python -m bench.overshoot

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modelfence.adapters.recording_lines import RecordingLines, UnreadableError
 from modelfence.audit.chain import Seals
-from modelfence.audit.files import HEAD_BYTES, ChainFiles, Head, chain_of, first_seq_of, read_head
+from modelfence.audit.files import HEAD_BYTES, ChainFiles, Head, chain_of, chain_of_head, first_seq_of, read_head
 from modelfence.audit.findings import Verified
 from modelfence.audit.verify import Verification
 
@@ -34,23 +34,19 @@ class VerifiedChain:
 
 def chains_in(paths: Sequence[Path]) -> list[FoundChain]:
     """Return the chains of some files and folders. Raises UnreadableError."""
-    found: dict[ChainFiles, list[Path]] = {}
-    heads: set[ChainFiles] = set()
+    found: dict[ChainFiles, set[Path]] = {}
+    in_folders: set[ChainFiles] = set()
     for path in paths:
-        try:
-            inside = sorted(path.iterdir()) if path.is_dir() else [path]
-        except OSError as error:
-            raise UnreadableError(f"{path} can't be read: {error.strerror}") from None
-        files = {file: chain for file in inside if (chain := _chain_of(file, alone=not path.is_dir())) is not None}
-        for file, chain in files.items():
-            if file not in found.setdefault(chain, []):
-                found[chain].append(file)
-        heads.update(ChainFiles(path, file.stem) for file in inside if file.suffix == ".head" and path.is_dir())
-        if not files and not heads:
-            raise UnreadableError(f"{path} holds no audit log")
-    for chain in heads:
-        found.setdefault(chain, [])
-    return [_found(chain, files, in_folder=chain in heads) for chain, files in sorted(found.items(), key=_name)]
+        if path.is_dir():
+            inside = _inside(path)
+            for chain in inside:
+                found.setdefault(chain, set()).update(inside[chain])
+            in_folders.update(inside)
+        else:
+            chain = chain_of(path) or ChainFiles(path.parent, path.name)  # a copy may be called anything
+            found.setdefault(chain, set()).add(path)
+    in_order = sorted(found.items(), key=lambda item: (str(item[0].folder), item[0].name))
+    return [_found(chain, files, with_head=chain in in_folders) for chain, files in in_order]
 
 
 def verified(paths: Sequence[Path], seals: Seals) -> Iterator[VerifiedChain]:
@@ -93,19 +89,27 @@ def _verify(chain: FoundChain, seals: Seals) -> Verified:
     return verification.end()
 
 
-def _found(chain: ChainFiles, files: Sequence[Path], *, in_folder: bool) -> FoundChain:
+def _inside(folder: Path) -> dict[ChainFiles, set[Path]]:
+    """Return the files of each chain in a folder; none where there is only its note. Raises UnreadableError."""
+    found: dict[ChainFiles, set[Path]] = {}
+    try:
+        paths = list(folder.iterdir())
+    except OSError as error:
+        raise UnreadableError(f"{folder} can't be read: {error.strerror}") from None
+    for path in paths:
+        if (chain := chain_of(path)) is not None:
+            found.setdefault(chain, set()).add(path)
+        elif (chain := chain_of_head(path)) is not None:
+            found.setdefault(chain, set())
+    if not found:
+        raise UnreadableError(f"{folder} holds no audit log")
+    return found
+
+
+def _found(chain: ChainFiles, files: set[Path], *, with_head: bool) -> FoundChain:
     in_order = sorted(files, key=lambda file: (first_seq_of(file) is None, first_seq_of(file) or 0, file.name))
-    has_newest = in_folder or chain.current in files
+    has_newest = with_head or chain.current in files
     return FoundChain(str(chain.folder / chain.name), in_order, chain.head if has_newest else None)
-
-
-def _chain_of(file: Path, *, alone: bool) -> ChainFiles | None:
-    """Return whose chain a file is; one that was named by itself may be called anything."""
-    return chain_of(file) or (ChainFiles(file.parent, file.name) if alone else None)
-
-
-def _name(of: tuple[ChainFiles, Sequence[Path]]) -> tuple[str, str]:
-    return str(of[0].folder), of[0].name
 
 
 def _read_head(path: Path | None) -> Head | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modelfence.audit.chain import Link
 
+_HEAD_NAME = re.compile(r"(?P<chain>.+\.w[0-9]+)\.head")
 _NAME = re.compile(r"(?P<chain>.+\.w[0-9]+)(?:\.(?P<first>[0-9]{12,18}))?\.jsonl(?:\.gz)?")
 HEAD_BYTES = 256
 """The note has this length whatever it says, so that it is written over in one piece."""
@@ -85,6 +86,12 @@ class ChainFiles:
 def chain_of(path: Path) -> ChainFiles | None:
     """Return of which chain a file is, by its name; None where that says nothing."""
     found = _NAME.fullmatch(path.name)
+    return ChainFiles(path.parent, found["chain"]) if found else None
+
+
+def chain_of_head(path: Path) -> ChainFiles | None:
+    """Return of which chain a file is the note, None for another file."""
+    found = _HEAD_NAME.fullmatch(path.name)
     return ChainFiles(path.parent, found["chain"]) if found else None
 
 

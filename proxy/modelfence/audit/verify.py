@@ -43,7 +43,7 @@ class _Leap:
     gap: _Gap
     before: Link
     before_place: Place
-    broken: int
+    broken: tuple[int, ...]
 
 
 class Verification:
@@ -58,8 +58,8 @@ class Verification:
         self._last = Link()
         """The line that the next one should follow; without a seal where that is not known."""
         self._place = self._last_place = Place("", 0, 0)
-        self._broken = 0
-        """Lines since then that can't be believed."""
+        self._broken: list[int] = []
+        """Which of the breaks tell of lines since then that can't be believed."""
         self._leap: _Leap | None = None
         self._gaps: list[_Gap] = []
         self._moved: dict[int, int] = {}
@@ -132,7 +132,7 @@ class Verification:
         first = self._first_seq
         if first is None and self._head is not None and self._head.begins <= seq <= self._head.seq:
             first = self._head.begins
-        self._began = max(1, seq - self._broken) if first is None else first
+        self._began = max(1, seq - len(self._broken)) if first is None else first
         self._last = Link(self._began - 1)
 
     def _follow(self, line: Sealed) -> None:
@@ -141,6 +141,8 @@ class Verification:
         if (earlier := self._moved.pop(line.link.seq, None)) is not None:
             words = "it stands in its own place as well"
             self._breaks[earlier] = replace(self._breaks[earlier], kind=Kind.DUPLICATED, words=words)
+        for at in self._broken:  # there is no gap for which they could account
+            self._breaks[at] = replace(self._breaks[at], kind=Kind.INSERTED)
         if self._last.seal is not None and line.prev != self._last.seal:
             words = "the next line does not follow it: one of the two was changed, and its hash made anew"
             self._breaks.append(Break(Kind.CHANGED, self._last_place, self._last.seq, words))
@@ -149,10 +151,10 @@ class Verification:
     def _come_early(self, link: Link) -> None:
         """Take a line before which others should stand, unless what is broken, or was moved, accounts for it."""
         self._keep_leap()
-        gaps = self._missing(self._last.seq + 1 + self._broken, link.seq - 1)
+        gaps = self._missing(self._last.seq + 1 + len(self._broken), link.seq - 1)
         if gaps:
             whole = replace(gaps[0], first=self._last.seq + 1, last=link.seq - 1)
-            self._leap = _Leap(link, whole, self._last, self._last_place, self._broken)
+            self._leap = _Leap(link, whole, self._last, self._last_place, tuple(self._broken))
         self._advance(link)
 
     def _come_late(self, line: Sealed) -> None:
@@ -180,7 +182,7 @@ class Verification:
 
     def _advance(self, link: Link) -> None:
         self._last, self._last_place = link, self._place
-        self._broken = 0
+        self._broken = []
         self._recent[link.seq] = link.seal
         if len(self._recent) > _REMEMBERED:
             del self._recent[next(iter(self._recent))]
@@ -189,7 +191,7 @@ class Verification:
         """Take lines for missing, now that the one after the gap is followed by what it should be."""
         if self._leap is not None:
             gap = self._leap.gap
-            self._gaps += self._missing(gap.first + self._leap.broken, gap.last, gap.place)
+            self._gaps += self._missing(gap.first + len(self._leap.broken), gap.last, gap.place)
             self._leap = None
 
     def _missing(self, first: int, last: int, place: Place | None = None) -> list[_Gap]:
@@ -205,7 +207,7 @@ class Verification:
             return
         if self._began is None:
             self._last = Link((self._first_seq or self._head.begins) - 1)
-        self._gaps += self._missing(self._last.seq + 1 + self._broken, self._head.seq)
+        self._gaps += self._missing(self._last.seq + 1 + len(self._broken), self._head.seq)
 
     def _compare_with_head(self, link: Link) -> None:
         if self._head is not None and link.seq == self._head.seq and link.seal != self._head.hash:
@@ -215,11 +217,12 @@ class Verification:
         count = gap.last - gap.first + 1
         which = f"line {gap.first} is" if count == 1 else f"{count} lines, {gap.first} to {gap.last}, are"
         where = "before this one" if gap.last < self._last.seq else "after this one, the last"
+        where = where if gap.place.line else "from the file that was written to, and nothing is left of it"
         words = f"{which} missing {where}"
         self._breaks.append(Break(Kind.REMOVED, gap.place, gap.first, words, gap.last))
 
     def _disbelieve(self, seq: int | None, words: str) -> None:
-        self._broken += 1
+        self._broken.append(len(self._breaks))
         self._wrong(Kind.CHANGED, seq, words)
 
     def _wrong(self, kind: Kind, seq: int | None, words: str) -> None:

@@ -27,7 +27,7 @@ def parser(first: str | None = None) -> argparse.ArgumentParser:
 
 
 def _add_others(commands: Any) -> None:
-    from modelfence.cli import demo, extraction, policy_check, replay, throttle  # noqa: PLC0415 - see `parser`
+    from modelfence.cli import audit, demo, extraction, policy_check, replay, throttle  # noqa: PLC0415 - see `parser`
 
     demo.add_to(commands)
     replay.add_to(commands)
@@ -38,6 +38,8 @@ def _add_others(commands: Any) -> None:
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
     watching = commands.add_parser("extraction", help="look at campaigns", description="Look at campaigns.")
     extraction.add_to(watching.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    log = commands.add_parser("audit", help="look into audit logs", description="Look into audit logs.")
+    audit.add_to(log.add_subparsers(title="commands", metavar="COMMAND", required=True))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
