@@ -194,3 +194,27 @@ def test_a_database_is_exchanged_and_a_damaged_one_is_not(folder, tmp_path):
     assert again.changed == ("geo",)
     assert again.parts.geo.locate("8.8.8.8").country == "NO"
     assert before.geo.locate("8.8.8.9").country == "US"
+
+
+def test_a_policy_is_warned_of_facts_that_no_database_says(folder):
+    (folder.path / "policy.yaml").write_text(
+        "version: 1\ntiers: [none, basic]\naccess:\n"
+        "  - id: sanctioned\n    deny: client.region == 'UA-43'\n"
+        "  - id: all\n    allow: client.country == 'US'\n"
+    )
+    country = {"country": {"iso_code": "UA"}}
+    path = folder.path / "place.mmdb"
+    write_database(path, "GeoLite2-Country", {"8.8.8.0/24": country})
+    settings = Settings(policy=folder.settings.policy, geo=Geo(country=path))
+    parts = read_parts(settings, Files.on_disk())
+    [warning] = parts.warnings
+    assert warning.render() == (
+        f"{folder.path}/policy.yaml:1:1: warning: the policy reads `client.region`, and no database under `geo` says it, "
+        "so it is unknown for every caller [never-known]\n = name a City or Enterprise database under `geo.country`"
+    )
+    write_database(path, "GeoLite2-City", {"8.8.8.0/24": country | {"subdivisions": [{"iso_code": "43"}]}})
+    reread = reread_parts(settings, parts)
+    assert (reread.changed, reread.parts.warnings) == (("geo",), ())
+    assert reread.parts.geo.locate("8.8.8.8").region == "UA-43"
+    write_database(path, "GeoLite2-Country", {"8.8.8.0/24": country})
+    assert [one.code for one in reread_parts(settings, reread.parts).parts.warnings] == ["never-known"]

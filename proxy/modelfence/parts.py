@@ -13,10 +13,13 @@ from modelfence.adapters.accounts_file import AccountsFile, read_accounts
 from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
 from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.policy import Mode, Policy
-from modelfence.core.problem import Problem
+from modelfence.core.problem import Problem, Severity
 from modelfence.policy.compile import compile_policy
 from modelfence.settings import CannotStartError, Geo, Settings
 from modelfence.source_files import Files, SourceFiles, Stamp
+
+_REGION = "client.region"
+_REGION_HINT = "name a City or Enterprise database under `geo.country`"
 
 
 def shipped_policy() -> Path:
@@ -81,7 +84,9 @@ def read_parts(settings: Settings, files: Files | None = None) -> Parts:
     policy, policy_problems = compiled_policy(path, files.policy)
     accounts, problems = _accounts(settings.accounts, files.accounts)
     _check_fit(policy, accounts, settings)
-    return Parts(policy, path, accounts, _geo(settings.geo, files.geo), (*policy_problems, *problems), files)
+    geo = read_geo(settings.geo, files.geo)
+    warnings = (*policy_problems, *problems, *_never_known(policy, path, geo))
+    return Parts(policy, path, accounts, geo, warnings, files)
 
 
 def reread_parts(settings: Settings, before: Parts, files: Files | None = None) -> Reread:
@@ -94,7 +99,7 @@ def reread_parts(settings: Settings, before: Parts, files: Files | None = None) 
     accounts = attempts.read(
         "accounts", asked.accounts, before.files.accounts, lambda: _accounts(settings.accounts, asked.accounts)
     )
-    geo = attempts.read("geo", asked.geo, before.files.geo, lambda: _geo(settings.geo, asked.geo))
+    geo = attempts.read("geo", asked.geo, before.files.geo, lambda: read_geo(settings.geo, asked.geo))
     policy, accounts = attempts.fitting(policy, accounts, before=before, settings=settings)
     new = {name: part for name, part in (("policy", policy), ("accounts", accounts), ("geo", geo)) if part is not None}
     after = replace(
@@ -102,7 +107,11 @@ def reread_parts(settings: Settings, before: Parts, files: Files | None = None) 
         policy=policy[0] if policy else before.policy,
         accounts=accounts[0] if accounts else before.accounts,
         geo=geo or before.geo,
-        warnings=(*(policy[1] if policy else ()), *(accounts[1] if accounts else ())),
+        warnings=(
+            *(policy[1] if policy else ()),
+            *(accounts[1] if accounts else ()),
+            *(_never_known(policy[0] if policy else before.policy, before.policy_path, geo or before.geo)),
+        ),
         files=replace(before.files, **{name: getattr(asked, name) for name in new}),
     )
     return Reread(after, tuple(new), attempts.failures, asked.stamps)
@@ -178,7 +187,24 @@ def _check_fit(policy: Policy, accounts: AccountsFile, settings: Settings) -> No
         )
 
 
-def _geo(geo: Geo, files: SourceFiles) -> GeoDatabases:
+def _never_known(policy: Policy, path: Path, geo: GeoDatabases) -> tuple[Problem, ...]:
+    """Warn of facts that the policy reads and no database can tell: they count against every caller."""
+    return tuple(
+        Problem(
+            str(path),
+            1,
+            1,
+            "never-known",
+            f"the policy reads `{name}`, and no database under `geo` says it, so it is unknown for every caller",
+            hint="the page on geography says which databases do" if name != _REGION else _REGION_HINT,
+            severity=Severity.WARNING,
+        )
+        for name in sorted(policy.names & geo.never_says)
+    )
+
+
+def read_geo(geo: Geo, files: SourceFiles | None = None) -> GeoDatabases:
+    """Open the databases, as the files have them or else as they are now. Raises CannotStartError."""
     try:
         return GeoDatabases(country=geo.country, asn=geo.asn, anonymous=geo.anonymous, private=geo.private, files=files)
     except GeoDatabaseError as error:
