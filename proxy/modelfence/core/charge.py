@@ -166,6 +166,7 @@ class Balance:
         return self.charge.rate.burst_us - self.left_us
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Taken:
     """The store's answer: every charge was taken (shadow ones each for itself), or none."""

@@ -31,6 +31,9 @@ from modelfence.core.policy import (
 from modelfence.core.quick import quick
 
 
+_NO_RESHAPING = Reshaping()
+
+
 class Effect(StrEnum):
     ALLOW = "allow"
     DENY = "deny"
@@ -51,6 +54,7 @@ class Step:
     unknown: Unknown | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the fence does with a call, and why."""
@@ -63,7 +67,7 @@ class Decision:
     """The facts that were unknown and mattered."""
     would: Effect | None = None
     shadow_rules: tuple[str, ...] = ()
-    reshaping: Reshaping = field(default_factory=Reshaping)
+    reshaping: Reshaping = _NO_RESHAPING
     charges: tuple[Charge, ...] = ()
     retry_after_us: int | None = None
     message: str | None = None

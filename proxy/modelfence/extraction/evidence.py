@@ -33,6 +33,7 @@ from typing import Protocol
 from zlib import crc32
 
 from modelfence.core.extraction import Fingerprint
+from modelfence.core.quick import quick
 
 ACCOUNTS = 5
 """So many accounts make a template: five or more caught 96 of 96 campaign accounts (see `weights`)."""
@@ -189,6 +190,7 @@ HALVED = (
 """The fields of a tally that a new day halves."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What is known after a sighting."""
