@@ -30,7 +30,6 @@ from modelfence.core.policy import (
 )
 from modelfence.core.quick import quick
 
-
 _NO_RESHAPING = Reshaping()
 
 
