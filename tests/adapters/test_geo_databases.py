@@ -99,7 +99,7 @@ def test_private_addresses_count_as_the_country_that_is_named_for_them(ip):
     [
         "203.0.113.9", "0.0.0.0", "240.0.0.1", "224.0.0.1", "2001:db8::1", "3fff::1", "ff0e::1", "2002:a00:1::1",
         # Behind a translator or a tunnel anyone may stand: what is inside is not public, or not to be had.
-        "64:ff9b::10.0.0.1", "64:ff9b:1::8.8.8.8", "2001:0:808:808::1",
+        "64:ff9b::10.0.0.1", "64:ff9b:1::8.8.8.8", "2001:0:808:808::1", "::8.8.8.8",
     ],
 )  # fmt: skip
 def test_what_is_neither_public_nor_private_counts_as_no_country(ip):

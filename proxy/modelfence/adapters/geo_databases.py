@@ -34,9 +34,9 @@ _PRIVATE = [
     )
 ]  # fmt: skip
 """Of one's own networks, shared ones (CGNAT, RFC 6598) among them: IANA's special-purpose registries."""
-_NOWHERE = [ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "3fff::/20", "5f00::/16")]
-"""No place on Earth, and global to some Pythons: translators, where what is inside was not public, and Teredo; what
-nobody should send from. A caller there must not count as one of a private network."""
+_NOWHERE = [ip_network(text) for text in ("::/8", "2001::/32", "3fff::/20", "5f00::/16")]
+"""No place on Earth, and global to some Pythons: translators where what is inside was not public, ::/96 where databases
+keep IPv4, Teredo, and what nobody should send from. These must not count as a private network either."""
 _FITTING = {"country": {"country", "continent"}, "asn": {"asn"}, "anonymous": {"anonymous"}}
 """What a database of each kind says at least."""
 
@@ -97,9 +97,8 @@ class GeoDatabases:
 
         `private` is the country of addresses of private networks. Raises GeoDatabaseError.
         """
-        files = files or SourceFiles()
         self._private = Location(**place_of({"country_code": private}))
-        self._country = open_database("country", country or BUNDLED, files if country else SourceFiles())
+        self._country = open_database("country", country or BUNDLED, files if country else None)
         self._asn = asn and open_database("asn", asn, files)
         self._anonymous = anonymous and open_database("anonymous", anonymous, files)
         self.databases = tuple(one for one in (self._country, self._asn, self._anonymous) if one)
@@ -150,18 +149,20 @@ class GeoDatabases:
 
 def _public(address: Address) -> Address:
     """Return the IPv4 address inside one of 6to4 (RFC 3056): not every database has an alias there."""
-    return (address.sixtofour or address) if isinstance(address, IPv6Address) else address
+    inside = address.sixtofour if isinstance(address, IPv6Address) else None
+    return inside if inside is not None and inside.is_global else address
 
 
 def _is_in(networks: list[Network], address: Address) -> bool:
     return any(address in network for network in networks)
 
 
-def open_database(name: str, path: Path, files: SourceFiles) -> Database:
+def open_database(name: str, path: Path, files: SourceFiles | None = None) -> Database:
     """Open a database and check that its first records are of the kind asked for: country, asn or anonymous.
 
     Raises GeoDatabaseError.
     """
+    files = files or SourceFiles()
     remedy = f"name a .mmdb file of that kind under `geo.{name}`"
     try:
         reader = maxminddb.open_database(files.database(path))

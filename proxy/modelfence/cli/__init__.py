@@ -27,7 +27,15 @@ def parser(first: str | None = None) -> argparse.ArgumentParser:
 
 
 def _add_others(commands: Any) -> None:
-    from modelfence.cli import audit, demo, extraction, policy_check, replay, throttle  # noqa: PLC0415 - see `parser`
+    from modelfence.cli import (  # noqa: PLC0415 - see `parser`
+        audit,
+        demo,
+        extraction,
+        geo,
+        policy_check,
+        replay,
+        throttle,
+    )
 
     demo.add_to(commands)
     replay.add_to(commands)
@@ -36,6 +44,8 @@ def _add_others(commands: Any) -> None:
     policy_check.add_to(policy_commands)
     buckets = commands.add_parser("throttle", help="look into buckets", description="Look into buckets, and fill them.")
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    places = commands.add_parser("geo", help="look up addresses", description="Look up addresses, and the databases.")
+    geo.add_to(places.add_subparsers(title="commands", metavar="COMMAND", required=True))
     watching = commands.add_parser("extraction", help="look at campaigns", description="Look at campaigns.")
     extraction.add_to(watching.add_subparsers(title="commands", metavar="COMMAND", required=True))
     log = commands.add_parser("audit", help="look into audit logs", description="Look into audit logs.")
