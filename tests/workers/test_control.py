@@ -123,5 +123,5 @@ def test_orders_arrive_as_they_were_given():
         trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),),
         upstreams=(Upstream("up", "openai", "https", "a.test", 443, secret="sk-1"),),
     )
-    orders = Orders(settings, 3, Path("/counts"))
+    orders = Orders(settings, 3, Path("/counts"), Path("/counts/files"))
     assert Orders.unpack(orders.pack()) == orders

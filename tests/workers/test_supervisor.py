@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from modelfence.workers.process import Started
 from modelfence.workers.supervisor import Exit, Phase, Supervisor
 
 STATE = State("abc", "enforce", 1.0, {}, None, 0, 0)
+ON_DISK = Path("what was on the disk")
 TWO = Settings(workers=2, store="redis://a")
 
 
@@ -55,15 +57,15 @@ async def settle() -> None:
 class Process:
     """A worker that does what the test says."""
 
-    def __init__(self, pid: int, settings: Settings, slot: int) -> None:
-        self.pid, self.settings, self.slot = pid, settings, slot
+    def __init__(self, pid: int, settings: Settings, slot: int, files: Path | None) -> None:
+        self.pid, self.settings, self.slot, self.files = pid, settings, slot, files
         self.asked: list[str] = []
         self.is_silent = self.drains_slowly = False
         self._started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     def serve(self) -> None:
-        self._started.set_result(Started(f"banner of {self.pid}", (), STATE))
+        self._started.set_result(Started(f"banner of {self.pid}", (), STATE, self.files or ON_DISK, {}))
 
     def cannot_start(self, error: Exception) -> None:
         self._started.set_exception(error)
@@ -77,7 +79,7 @@ class Process:
     async def start(self, *, within_s: float) -> Started:
         return await self._started
 
-    async def ask(self, what: str, *, within_s: float) -> object:
+    async def ask(self, what: str, *, within_s: float, bring: str | None = None) -> object:
         self.asked.append(what)
         if self.is_silent or self._ended.done():
             raise UnavailableError("silent")
@@ -103,10 +105,10 @@ class Outside:
         self.serves_at_once = True
         self.refuses: Exception | None = None
 
-    async def launch(self, settings: Settings, slot: int) -> Process:
+    async def launch(self, settings: Settings, slot: int, files: Path | None) -> Process:
         if self.refuses is not None:
             raise self.refuses
-        process = Process(len(self.launched), settings, slot)
+        process = Process(len(self.launched), settings, slot, files)
         self.launched.append(process)
         if self.serves_at_once:
             process.serve()
@@ -268,6 +270,7 @@ async def test_a_rolling_restart_starts_each_new_one_before_it_drains_the_old(su
     assert slots(supervisor) == [(2, SERVING), (3, SERVING)]
     assert outside.failures == []
     assert [process.settings for process in outside.launched] == [TWO, TWO, changed, changed]
+    assert [process.files for process in outside.launched] == [None, ON_DISK, None, ON_DISK], "one reads for all"
     outside.serves_at_once = True
     outside.launched[3].die()
     await outside.clock.pass_by(0)
@@ -362,3 +365,18 @@ async def test_those_who_do_not_answer_are_left_out_of_what_all_are_asked(superv
     await settle()
     outside.launched[0].is_silent = True
     assert [worker.slot for worker, _ in await supervisor.ask_all("readiness", within_s=1)] == [1]
+
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_one_that_starts_while_files_are_exchanged_is_handed_the_new_ones_or_ends(supervisor, outside, hears):
+    await supervisor.start()
+    await settle()
+    outside.serves_at_once = False
+    outside.launched[0].die()
+    await outside.clock.pass_by(0)
+    supervisor.take(Path("new"), {})
+    outside.launched[2].is_silent = not hears
+    outside.launched[2].serve()
+    await settle()
+    assert outside.launched[2].asked == ["reload"]
+    assert [worker.phase for worker in supervisor.workers if worker.process is outside.launched[2]] == [SERVING] * hears

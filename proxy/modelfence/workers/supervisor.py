@@ -268,6 +268,9 @@ class Supervisor:
         worker.ending = self._tasks.create_task(self._see_end(worker, worker.process))
         try:
             started = await worker.process.start(within_s=STARTS_WITHIN_S)
+            while files is not None and files != self.files:  # they were exchanged while it started
+                files = self.files
+                await worker.ask("reload", within_s=RELOADS_WITHIN_S, bring=str(files))
         except BaseException:
             _kill(worker)
             await _end_of(worker)
@@ -276,8 +279,6 @@ class Supervisor:
         worker.state, worker.heard_s = started.state, self._clock_s()
         watching = self._tasks.create_task(self._watch(worker))
         worker.ending.add_done_callback(lambda _: watching.cancel())
-        if files is not None and files != self.files:  # they were exchanged while it started
-            await worker.ask("reload", within_s=RELOADS_WITHIN_S, bring=str(self.files))
         return worker, started
 
     async def _watch(self, worker: Worker) -> None:
