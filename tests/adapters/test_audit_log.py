@@ -56,6 +56,7 @@ class Kept:
             **{"retry_s": 0.01, **options},
         )
         self.log.start()
+        assert {self.outcomes.get_nowait() for _ in Outcome} == {(outcome, 0) for outcome in Outcome}
 
     def refuse(self, n: int) -> None:
         self.log.judged(judged(nth(n), DENIED))

@@ -92,6 +92,8 @@ class AuditLog:
 
     def start(self) -> None:
         """Begin to write."""
+        for outcome in Outcome:
+            self._count(outcome, 0)
         # A disk that hangs does not keep the fence from ending.
         self._thread = Thread(target=self._run, name="audit", daemon=True)
         self._thread.start()

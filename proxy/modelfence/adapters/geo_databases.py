@@ -102,15 +102,12 @@ class GeoDatabases:
         self._asn = asn and open_database("asn", asn, files)
         self._anonymous = anonymous and open_database("anonymous", anonymous, files)
         self.databases = tuple(one for one in (self._country, self._asn, self._anonymous) if one)
-        self.country_built_s = self._country.built_s
+        self.built_s = {database.name: database.built_s for database in self.databases}
+        """When each was built, in seconds since the epoch, by its name. Every call asks for it."""
+        self.country_built_s = self.built_s["country"]
         # Such a database lists what is anonymous, so what it does not list is known not to be.
         self._not_listed = dict.fromkeys(self._anonymous.says.intersection(ANONYMITY), False) if self._anonymous else {}
         self._remembered = functools.lru_cache(REMEMBERED)(self._locate)
-
-    @property
-    def built_s(self) -> dict[str, int]:
-        """Return when each database was built, in seconds since the epoch, by `country`, `asn` and `anonymous`."""
-        return {database.name: database.built_s for database in self.databases}
 
     @property
     def never_says(self) -> frozenset[str]:
