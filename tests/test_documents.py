@@ -2,12 +2,14 @@
 
 import re
 import runpy
+from itertools import chain
 from pathlib import Path
 
 import pytest
 
 from modelfence.adapters.accounts_file import read_accounts
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.adapters.shared_counts import SharedCounts
 from modelfence.adapters.state_metrics import StateMetrics
 from modelfence.cli import parser
 from modelfence.core.dialect import Outgoing
@@ -16,6 +18,7 @@ from modelfence.dialects.known import DIALECTS
 from modelfence.extraction.weights import WEIGHTS
 from modelfence.policy.compile import compile_text
 from modelfence.settings_reading import keys, load
+from modelfence.workers.operators import WorkerMetrics
 
 ROOT = Path(__file__).parent.parent
 
@@ -30,11 +33,12 @@ def test_the_policy_reference_is_what_the_tables_say():
     assert written == committed, "run tools/write_reference.py"
 
 
-def test_the_metrics_page_names_every_metric_with_its_labels():
+def test_the_metrics_page_names_every_metric_with_its_labels(tmp_path):
     page = (ROOT / "docs/metrics.md").read_text()
     documented = dict(re.findall(r"^\| `(modelfence_\w+)` \|([\w, ]*)\|", page, re.MULTILINE))
     exists = {}
-    for collector in PrometheusMetrics().registry._collector_to_names:
+    registries = PrometheusMetrics().registry, WorkerMetrics(SharedCounts(tmp_path)).registry
+    for collector in chain.from_iterable(registry._collector_to_names for registry in registries):
         name = collector._name + ("_total" if collector._type == "counter" else "")  # type: ignore[attr-defined]
         exists[name] = ", ".join(collector._labelnames)  # type: ignore[attr-defined]
     for family in StateMetrics().describe():

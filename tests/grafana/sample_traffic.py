@@ -2,36 +2,39 @@
 
 import asyncio
 import json
+import os
+import signal
+import subprocess
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from ipaddress import ip_network
 from pathlib import Path
+from threading import Thread
+from urllib.parse import urlsplit
 
+from tests.cli.conftest import COMMAND, Running, environment
 from tests.redis_servers import RedisServer, free_port
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 
-from modelfence.core.upstream import Upstream
 from modelfence.demo.callers import CALLERS, Caller, accounts_yaml, call_all
 from modelfence.demo.standin_api import StandInApi
 from modelfence.listening import bind
 from modelfence.parts import shipped_policy
-from modelfence.settings import Address, Limits, Recording, Settings
-from modelfence.wiring import Gateway
+from modelfence.settings import Address
 
-ANY_PORT = Address("127.0.0.1", 0)
+WORKERS = 2
 HEAD_S = 1
 """After how long a connection is cut whose request does not come."""
 STORE_MS = 500
 """Longer than usual: on a busy machine the store should fail only where it is to fail."""
-_WITHIN_S = 10
+_WITHIN_S = 30
 STREAMER = Caller(
     "streamer", "streams more than it may", "8.8.8.8", "US", "basic", stream=True, calls=8, max_tokens=900
 )
 _ALL = (*CALLERS, STREAMER)
-_POLICY = """\
+_POLICY = f"""\
 version: 1
-include: [{shipped}]
+include: [{shipped_policy()}]
 access:
   - {{id: trial-of-a-deny, deny: client.country == "BR", mode: shadow}}
 throttle:
@@ -40,67 +43,108 @@ throttle:
 """
 
 
+class Fence:
+    """A fence of two workers that runs, and its files."""
+
+    def __init__(self, folder: Path, redis: RedisServer, api: str) -> None:
+        self._folder = folder
+        self._redis = redis
+        self._policy = folder / "policy.yaml"
+        self._policy.write_text(_POLICY)
+        (folder / "accounts.yaml").write_text(accounts_yaml(_ALL))
+        settings = {
+            "listen": "127.0.0.1:0",
+            "admin": "127.0.0.1:0",
+            "workers": WORKERS,
+            "policy": "policy.yaml",
+            "accounts": "accounts.yaml",
+            "store": redis.url,
+            "audit": {"path": "audit.jsonl"},
+            "record": {"path": "recording.jsonl"},
+            "limits": {"head_s": HEAD_S, "store_ms": STORE_MS},
+            "trusted_proxies": ["127.0.0.0/8"],
+            "upstreams": [
+                {"name": "stand-in", "dialect": "openai", "url": api},
+                {"name": "away", "dialect": "openai", "url": f"http://127.0.0.1:{free_port()}", "prefix": "/away"},
+            ],
+        }
+        (folder / "modelfence.yaml").write_text(json.dumps(settings))
+        command = [*COMMAND, "run"]
+        self._process = subprocess.Popen(command, cwd=folder, env=environment(), stderr=subprocess.PIPE, text=True)  # noqa: S603  # our own command
+        self._running = Running(self._process)
+        # What it says later is read as it comes, or it would stop when the pipe is full.
+        self._reading = Thread(target=self._process.stderr.read)
+        self._reading.start()
+        self.url, self.admin = self._running.url, urlsplit(self._running.admin).netloc
+
+    def close(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(_WITHIN_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reading.join()
+            self._process.stderr.close()
+
+    def change_policy(self) -> None:
+        self._replace_policy(_POLICY + "# changed\n")
+
+    def break_policy(self) -> None:
+        self._replace_policy(_POLICY + "nonsense: 1\n")
+
+    def kill_a_worker(self) -> None:
+        os.kill(self._running.workers()[0], signal.SIGKILL)
+
+    async def calls_of_all_kinds(self, *, calls: int) -> None:
+        """Make calls of each kind, of each caller so many at most."""
+        await call_all([replace(one, calls=min(one.calls, calls)) for one in _ALL], self.url)
+        chat = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]})
+        await self._post("/v1/chat/completions", ["{", chat, chat], address="10.0.0.1")  # malformed, and from nowhere
+        await self._post("/away/v1/chat/completions", [chat] * 3, address="8.8.8.8")
+        await self._say_nothing()
+        self._redis.pause()
+        try:
+            await self._post("/v1/chat/completions", [chat] * 3, address="8.8.8.8")
+        finally:
+            self._redis.go_on()
+
+    async def _say_nothing(self) -> None:
+        """Connect and wait until the fence has had enough of it."""
+        at = urlsplit(self.url)
+        async with asyncio.timeout(_WITHIN_S):
+            reader, writer = await asyncio.open_connection(at.hostname, at.port)
+            writer.write(b"POST /v1/chat")
+            await reader.read()
+            writer.close()
+
+    async def _post(self, path: str, bodies: Sequence[str], *, address: str) -> None:
+        client = AsyncHTTPClient(force_instance=True)
+        headers = {"Authorization": f"Bearer {CALLERS[0].key}", "X-Forwarded-For": address}
+        headers["Content-Type"] = "application/json"
+        requests = [HTTPRequest(f"{self.url}{path}", method="POST", headers=headers, body=body) for body in bodies]
+        try:
+            await asyncio.gather(*(client.fetch(request, raise_error=False) for request in requests))
+        finally:
+            client.close()
+
+    def _replace_policy(self, text: str) -> None:
+        new = self._folder / "policy.yaml.new"
+        new.write_text(text)
+        new.replace(self._policy)
+        self._process.send_signal(signal.SIGHUP)
+
+
 @asynccontextmanager
-async def fence(folder: Path, redis: RedisServer) -> AsyncIterator[Gateway]:
+async def running_fence(folder: Path, redis: RedisServer) -> AsyncIterator[Fence]:
     """Lend a fence with two upstreams: one that answers under `/`, and one that is away under `/away`."""
-    (folder / "policy.yaml").write_text(_POLICY.format(shipped=shipped_policy()))
-    (folder / "accounts.yaml").write_text(accounts_yaml(_ALL))
-    api = StandInApi(bind("stand-in", ANY_PORT))
-    host, port = api.url.removeprefix("http://").split(":")
-    settings = Settings(
-        listen=ANY_PORT,
-        admin=ANY_PORT,
-        policy=folder / "policy.yaml",
-        accounts=folder / "accounts.yaml",
-        store=redis.url,
-        record=Recording(path=folder / "recording.jsonl"),
-        limits=Limits(head_s=HEAD_S, store_ms=STORE_MS),
-        trusted_proxies=(ip_network("127.0.0.0/8"),),
-        upstreams=(
-            Upstream("stand-in", "openai", "http", host, int(port)),
-            Upstream("away", "openai", "http", "127.0.0.1", free_port(), prefix="/away"),
-        ),
-    )
-    gateway = Gateway(settings)
+    api = StandInApi(bind("stand-in", Address("127.0.0.1", 0)))
     api.start()
     try:
-        await gateway.start()
-        yield gateway
+        fence = await asyncio.to_thread(Fence, folder, redis, api.url)
+        try:
+            yield fence
+        finally:
+            await asyncio.to_thread(fence.close)
     finally:
-        await gateway.stop()
         await api.stop()
-
-
-async def all_kinds_of_calls(url: str, redis: RedisServer, *, calls: int) -> None:
-    """Send calls of each kind; at most so many of each caller."""
-    await call_all([replace(one, calls=min(one.calls, calls)) for one in _ALL], url)
-    chat = json.dumps({"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]})
-    await _post(url, "/v1/chat/completions", ["{", chat, chat], address="10.0.0.1")  # malformed, and from nowhere
-    await _post(url, "/away/v1/chat/completions", [chat] * 3, address="8.8.8.8")
-    await _say_nothing(url)
-    redis.pause()
-    try:
-        await _post(url, "/v1/chat/completions", [chat] * 3, address="8.8.8.8")
-    finally:
-        redis.go_on()
-
-
-async def _say_nothing(url: str) -> None:
-    """Connect and wait until the fence has had enough of it."""
-    host, port = url.removeprefix("http://").split(":")
-    async with asyncio.timeout(_WITHIN_S):
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"POST /v1/chat")
-        await reader.read()
-        writer.close()
-
-
-async def _post(url: str, path: str, bodies: Sequence[str], *, address: str) -> None:
-    client = AsyncHTTPClient(force_instance=True)
-    headers = {"Authorization": f"Bearer {CALLERS[0].key}", "X-Forwarded-For": address}
-    headers["Content-Type"] = "application/json"
-    requests = [HTTPRequest(f"{url}{path}", method="POST", headers=headers, body=body) for body in bodies]
-    try:
-        await asyncio.gather(*(client.fetch(request, raise_error=False) for request in requests))
-    finally:
-        client.close()

@@ -14,26 +14,20 @@ from modelfence.adapters.audit_log import Outcome
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode
+from modelfence.workers.operators import Result
+from modelfence.workers.supervisor import Phase
 
 WIDTH = 24
 UNITS = {"s", "suffix: days", "reqps", "percentunit", "short"}
 """Seconds, days, calls per second, shares, and numbers of things."""
-TO_COME = {
-    "modelfence_policy_reloads_total": {"result"},
-    "modelfence_reloads_total": {"part", "result"},
-    "modelfence_worker_exits_total": {"reason"},
-    "modelfence_workers": {"state"},
-}
-"""What the fence is about to show, with its labels."""
-
 VALUES: Mapping[str, set[str]] = {
     "effect": set(Effect),
     "mode": set(Mode),
     "unit": set(Unit),
     "outcome": {*Outcome, "deny", "allow", "local", "late", "unsettled"},
     "status": {"2xx", "3xx", "4xx", "5xx", "none"},
-    "result": {"ok", "failed"},
-    "state": {"starting", "serving", "draining"},
+    "result": set(Result),
+    "state": set(Phase),
     "le": {str(tenth / 10) for tenth in range(11)},
 }
 EXPRESSIONS = sorted(
@@ -45,7 +39,7 @@ EXPRESSIONS = sorted(
 def documented() -> dict[str, set[str]]:
     """Return the metrics of docs/metrics.md, which is held to the code, with their labels and under all their names."""
     rows = re.findall(r"^\| `(modelfence_\w+)` \|([\w, ]*)\|", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
-    exists = {**TO_COME, **{name: set(labels.replace(",", " ").split()) for name, labels in rows}}
+    exists = {name: set(labels.replace(",", " ").split()) for name, labels in rows}
     histograms = [name for name in exists if name.endswith("_seconds") and "timestamp" not in name]
     for name in (*histograms, "modelfence_extraction_score"):
         exists |= {f"{name}_{part}": exists[name] for part in ("bucket", "sum", "count")}

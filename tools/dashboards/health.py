@@ -120,11 +120,11 @@ def _at_a_glance() -> Sequence[AnyPanel]:
         number(
             About(
                 "Workers serving",
-                "Processes that serve callers, where there are workers. Fewer than `workers` in the settings for more"
+                "Processes that serve callers. Fewer than `workers` in the settings for more"
                 " than a minute: they can't start or keep crashing; see why below and in the log.",
                 "short", 3, 4,
             ),
-            Query(f"sum({metric('workers', 'state="serving"')})"), ((RED, None), (GREEN, 1)), none="one process",
+            Query(f"sum({metric('workers', 'state="serving"')})"), ((RED, None), (GREEN, 1)),
         ),
     ]  # fmt: skip
 
@@ -239,7 +239,7 @@ def _processes() -> Sequence[AnyPanel]:
         over_time(
             About(
                 "Workers",
-                "Processes by state; nothing where one process does it all. Draining ones finish what is under way."
+                "Processes by state. Draining ones finish what is under way."
                 " None serving: callers get no answer; see the log of the first process.",
                 "short", 6,
             ),
