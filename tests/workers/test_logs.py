@@ -59,9 +59,9 @@ def break_off(fence) -> None:
         f"GET / HTTP/1.1\r\nauthorization Bearer {KEY}\r\n\r\n",
         f"{KEY}\r\n\r\n",
     ):
-        with socket.create_connection((fence.customers.hostname, fence.customers.port), timeout=WITHIN_S) as connection:
-            connection.sendall(broken.encode())
-            connection.recv(1000)
+        with socket.create_connection((fence.customers.hostname, fence.customers.port), timeout=WITHIN_S) as raw:
+            raw.sendall(broken.encode())
+            raw.recv(1000)
     connection = http.client.HTTPConnection(fence.customers.netloc, timeout=WITHIN_S)
     connection.request("POST", "/v1/chat/completions", BODY[:-1], HEADERS)
     connection.getresponse().read()

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 
 from tests.workers.conftest import answered_more, calling, is_gone, until
 
@@ -69,3 +70,21 @@ def test_what_a_dead_worker_streamed_is_no_longer_open(start_fence, settings, en
         assert fence.counted("open_streams") == 1
         os.kill(fence.workers[0], signal.SIGKILL)
         until(lambda: fence.counted("open_streams") == 0, "the gauge to vanish")
+
+
+def test_each_worker_records_in_a_file_of_its_own_and_merged_they_are_one_recording(
+    start_fence, modelfence, settings, tmp_path
+):
+    fence = start_fence({**settings, "record": {"path": "calls.jsonl"}})
+    with calling(fence) as callers:
+        until(lambda: all(caller.answered > 20 for caller in callers), "both workers to have been called")
+    fence.end()
+    files = [tmp_path / name for name in ("calls.jsonl", "calls.w1.jsonl")]
+    lines = [file.read_text().splitlines() for file in files]
+    assert all(lines)
+    assert sum(map(len, lines)) == sum(caller.answered for caller in callers)
+    merged = subprocess.run(["sort", "-m", *files], env={"LC_ALL": "C"}, capture_output=True, check=True)  # noqa: S603, S607
+    (tmp_path / "merged.jsonl").write_bytes(merged.stdout)
+    replayed = modelfence("replay", "merged.jsonl", "--accounts", "accounts.yaml", "--out", "decisions.jsonl")
+    assert replayed.returncode == 0, replayed.stderr
+    assert len((tmp_path / "decisions.jsonl").read_text().splitlines()) == sum(map(len, lines))
