@@ -57,24 +57,26 @@ async def _send(fence, upstream, wire, method, path, body):
 
 
 PLACES = {
-    "/converse": ("inferenceConfig",),
-    "/invoke": (),  # each family has its own; `tests/dialects/test_bedrock.py` has them
-    "/api/": ("options",),
-    "/models/": ("generationConfig", "generation_config"),
+    "/converse": (("inferenceConfig",), ("maxTokens",)),
+    "/invoke": ((), ()),  # each family has its own; `tests/dialects/test_bedrock.py` has them
+    "/api/": (("options",), ("num_predict",)),
+    "/models/": (("generationConfig", "generation_config"), ("maxOutputTokens", "max_output_tokens")),
 }
-"""By a part of a path: where in a body its limits stand; at the top without one."""
+"""By a part of a path: where in a body its limits stand, and what they are called. Others stand at the top."""
 LIMITS = {
-    "chat": ("max_tokens", "max_completion_tokens", "num_predict", "maxOutputTokens", "max_output_tokens", "maxTokens"),
-    "completion": ("max_tokens", "num_predict"),
+    "chat": ("max_tokens", "max_completion_tokens"),
+    "completion": ("max_tokens",),
     "responses": ("max_output_tokens",),
 }
 
 
 def _most(call, body):
     """Return the most tokens that a plain reader finds a call to ask for; 0 when it finds no limit."""
-    places = next((names for part, names in PLACES.items() if part in call.path), None)
-    inside = [body] if places is None else [body.get(name) or {} for name in places]
-    limits = (one.get(name) for one in inside for name in LIMITS[call.reading.operation])
+    inside, names = [body], LIMITS[call.reading.operation]
+    for part, (places, others) in PLACES.items():
+        if part in call.path:
+            inside, names = [body.get(place) or {} for place in places], others
+    limits = (one.get(name) for one in inside for name in names)
     return max((limit for limit in limits if type(limit) is int), default=0)
 
 
