@@ -161,6 +161,7 @@ def _policy() -> Sequence[AnyPanel]:
             ),
             Query(_of_5_minutes("policy_reloads_total", "result"), "policy {{result}}"),
             Query(_of_5_minutes("reloads_total", "part, result"), "{{part}} {{result}}"),
+            names={"policy ok": ("policy exchanged", GREEN), "policy failed": ("policy refused", RED)},
         ),
     ]  # fmt: skip
 
@@ -244,6 +245,7 @@ def _processes() -> Sequence[AnyPanel]:
                 "short", 6,
             ),
             Query(f"sum by (state) ({metric('workers')})", "{{state}}"),
+            names={"starting": ("starting", BLUE), "serving": ("serving", GREEN), "draining": ("draining", ORANGE)},
         ),
         over_time(
             About(
