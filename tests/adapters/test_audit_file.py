@@ -117,6 +117,23 @@ def test_an_old_file_is_set_aside_when_the_next_line_comes_also_after_a_restart(
     assert log.numbers() == [0, 1, 2, 3]
 
 
+def test_how_old_a_file_is_is_known_also_when_its_note_is_behind(log):
+    log.write(0)
+    note = log.files.head.read_bytes()
+    log.write(1)
+    log.files.head.write_bytes(note)
+    log.now_s += 3600
+    log.write(2)
+    assert log.files.set_aside(1).exists()
+
+
+def test_what_is_set_aside_and_what_is_left_at_the_end_is_on_the_disk(log, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    log.write(0, 1, max_bytes=1)
+    assert synced == [log.files.set_aside(1).stat().st_ino, log.files.current.stat().st_ino]
+
+
 def test_the_oldest_files_are_deleted_where_only_some_are_kept_and_verify_says_so(log, caplog):
     caplog.set_level(logging.INFO)
     log.write(*range(6), max_bytes=1, keep=2)
@@ -213,6 +230,7 @@ def test_a_chain_is_not_gone_on_with_under_another_key(log, seals):
         BrokenChainError, match=r"made with another `audit.key_file`; to begin a new chain move audit.w0"
     ):
         log.open(seals=seals)
+    log.write(1)  # which shows that nobody holds it
 
 
 def test_a_chain_whose_last_line_was_changed_is_not_gone_on_with(log):

@@ -41,13 +41,13 @@ class Disk:
 class Kept:
     """A log that is told of calls."""
 
-    def __init__(self, folder: Path, **options: Any) -> None:
+    def __init__(self, folder: Path, *, max_bytes: int = 1 << 30, **options: Any) -> None:
         self.folder = folder
         self.disk = Disk()
         self.outcomes: queue.SimpleQueue[tuple[Outcome, int]] = queue.SimpleQueue()
         files = ChainFiles.of(folder / "audit.jsonl", 0)
         self.path = files.current
-        file = AuditFile(files, Seals(), max_bytes=1 << 30, max_age_s=3600, write=self.disk)
+        file = AuditFile(files, Seals(), max_bytes=max_bytes, max_age_s=3600, write=self.disk)
         self.log = AuditLog(
             file,
             Lines(),
@@ -84,7 +84,7 @@ class Kept:
     def lines(self) -> list[dict[str, Any]]:
         (chain,) = verified([self.folder], Seals())
         assert (chain.verified.breaks, chain.verified.notes) == ([], ())
-        return [json.loads(line) for line in self.path.read_bytes().splitlines()]
+        return [json.loads(line) for path in chain.chain.files for line in path.read_bytes().splitlines()]
 
     def ids(self) -> list[str]:
         return [line["id"] for line in self.lines()]
@@ -237,6 +237,15 @@ async def test_lines_that_come_together_are_written_together(keep):
     await kept.log.stop()
     assert kept.counted(Outcome.WRITTEN) == 1000
     assert kept.ids() == [f"c{n}" for n in range(1000)]
+
+
+async def test_lines_that_do_not_fit_a_file_go_to_the_next(keep):
+    kept = keep(max_bytes=10_000)
+    for n in range(100):
+        kept.refuse(n)
+    await kept.log.stop()
+    assert kept.ids() == [f"c{n}" for n in range(100)]
+    assert kept.counted(Outcome.WRITTEN) == 100
 
 
 async def test_a_log_that_was_not_started_writes_nothing(tmp_path):

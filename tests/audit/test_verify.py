@@ -186,6 +186,60 @@ def test_lines_removed_at_the_beginning_of_a_file_that_says_where_it_begins_are_
     lines = chain()
     assert found(verify(lines[5:], head=head_of(lines), first=3)) == [(Kind.REMOVED, 1, 3)]
     assert verify(lines[5:], head=head_of(lines), first=3).breaks[0].last_seq == 5
+    assert verify(lines[1:], head=head_of(lines)).notes == ()
+
+
+def test_a_note_from_before_the_file_that_is_there_says_nothing_of_where_it_begins():
+    lines = chain()
+    assert verify(lines[5:], head=head_of(lines[:3])).breaks == []
+
+
+def test_a_changed_first_line_is_the_only_thing_that_is_wrong_also_where_nothing_says_where_the_chain_begins():
+    lines = chain()
+    lines[0] = lines[0].replace(b'"n"', b'"m"')
+    verified = verify(lines)
+    assert (found(verified), verified.first_seq, verified.notes) == ([(Kind.CHANGED, 1, 1)], 1, ())
+
+
+def test_a_line_older_than_the_first_one_was_moved_where_nothing_says_where_the_chain_begins():
+    lines = chain()
+    lines[0], lines[1] = lines[1], lines[0]
+    assert found(verify(lines)) == [(Kind.REORDERED, 2, 1)]
+
+
+def test_a_changed_line_accounts_for_itself_only_and_not_for_one_that_is_missing_beside_it():
+    lines = chain()
+    lines[2] = lines[2].replace(b'"n"', b'"m"')
+    del lines[3]
+    verified = verify(lines, head=head_of(lines))
+    assert found(verified) == [(Kind.CHANGED, 3, 3), (Kind.REMOVED, 4, 4)]
+    assert verified.breaks[1].last_seq == 4
+
+
+def test_a_changed_line_still_accounts_for_itself_when_those_after_it_changed_places():
+    lines = chain()
+    lines[2] = lines[2].replace(b'"n"', b'"m"')
+    lines[3], lines[4] = lines[4], lines[3]
+    assert found(verify(lines, head=head_of(lines))) == [(Kind.CHANGED, 3, 3), (Kind.REORDERED, 4, 5)]
+
+
+def test_of_lines_that_are_missing_one_may_stand_elsewhere():
+    lines = chain()
+    moved = lines[4]
+    del lines[2:6]
+    lines.insert(4, moved)
+    verified = verify(lines, head=head_of(lines))
+    assert [(one.kind, one.seq, one.last_seq) for one in verified.breaks] == [
+        (Kind.REMOVED, 3, 4),
+        (Kind.REMOVED, 6, 6),
+        (Kind.REORDERED, 5, None),
+    ]
+
+
+def test_a_line_far_from_its_double_is_taken_for_the_same():
+    lines = chain(1_100)
+    lines.append(resealed(lines[0], b'"n"', b'"m"', SEALS[0]))
+    assert found(verify(lines)) == [(Kind.DUPLICATED, 1_101, 1)]
 
 
 def test_when_nothing_is_left_the_note_says_what_is_missing():
