@@ -188,6 +188,14 @@ def test_a_compressed_file_and_a_copy_under_another_name_are_looked_at(capsys):
     assert (status, "evidence: whole (4 lines, 9 to 12" in out) == (0, True)
 
 
+def test_recordings_in_the_same_folder_are_no_logs(capsys):
+    (LOG / "calls.w1.jsonl").write_text('{"ts": 1.5, "client_ip": "8.8.8.8"}\n')
+    status, out, _ = audit(capsys, "verify", "log")
+    assert (status, out) == (0, (GOLDEN / "verify_untouched.txt").read_text())
+    Path("calls.w1.jsonl").write_text('{"ts": 1.5, "client_ip": "8.8.8.8"}\n')
+    assert audit(capsys, "verify", ".")[0] == 2
+
+
 def test_a_log_with_a_key_is_verified_with_it_only(capsys):
     for path in (FIRST, SECOND, CURRENT, HEAD):
         path.unlink()
@@ -221,6 +229,15 @@ def test_a_report_says_who_used_which_models_from_where(capsys, form, name):
     status, out, _ = audit(capsys, "report", "log", "--format", form)
     assert status == 0
     assert out == (GOLDEN / name).read_text()
+
+
+def test_what_callers_wrote_steers_neither_a_terminal_nor_a_spreadsheet(capsys):
+    edit(CURRENT, lambda lines: lines.append(lines[1].replace(b"=HYPERLINK", b"\\u001b[2J")))
+    _, out, _ = audit(capsys, "report", "log", "--by", "model")
+    assert "\x1b" not in out
+    assert "?[2J" in out
+    _, out, _ = audit(capsys, "report", "log", "--by", "model", "--format", "csv")
+    assert """model,"'=HYPERLINK(""x"")",""" in out
 
 
 def test_a_report_is_of_a_period_by_what_is_asked_for(capsys):

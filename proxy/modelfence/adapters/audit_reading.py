@@ -91,19 +91,24 @@ def _verify(chain: FoundChain, seals: Seals) -> Verified:
 
 def _inside(folder: Path) -> dict[ChainFiles, set[Path]]:
     """Return the files of each chain in a folder; none where there is only its note. Raises UnreadableError."""
-    found: dict[ChainFiles, set[Path]] = {}
     try:
         paths = list(folder.iterdir())
     except OSError as error:
         raise UnreadableError(f"{folder} can't be read: {error.strerror}") from None
+    heads = {chain for path in paths if (chain := chain_of_head(path)) is not None}
+    found: dict[ChainFiles, set[Path]] = {chain: set() for chain in heads}
     for path in paths:
-        if (chain := chain_of(path)) is not None:
+        chain = chain_of(path)
+        if chain is not None and (chain in heads or not _is_recording(path)):
             found.setdefault(chain, set()).add(path)
-        elif (chain := chain_of_head(path)) is not None:
-            found.setdefault(chain, set())
     if not found:
         raise UnreadableError(f"{folder} holds no audit log")
     return found
+
+
+def _is_recording(path: Path) -> bool:
+    """Say whether a file is one of recorded calls: several workers name theirs alike."""
+    return next(lines_in(path), b"").startswith(b'{"ts"')
 
 
 def _found(chain: ChainFiles, files: set[Path], *, with_head: bool) -> FoundChain:

@@ -98,13 +98,11 @@ class Verification:
         """Return what was found."""
         self._keep_leap()
         self._look_for_the_newest()
-        missing_before = False
         for gap in self._gaps:
             self._removed(gap)
-            missing_before |= gap.first == self._began
         if self.gave_up:
             self.note("so much is wrong that the rest was not looked at")
-        if self._began is not None and self._began > 1 and not missing_before:
+        if self._began is not None and self._began > 1:
             self.note(f"it is looked at from line {self._began} of the chain on: older ones are not here")
         return Verified(
             lines=self._lines,
