@@ -27,7 +27,8 @@ MAY_IMPORT = {
     "redis_url": set(),
     "settings": {"core"},
     "settings_upstreams": {"core", "document"},
-    "settings_reading": {"core", "document", "redis_url", "settings", "settings_upstreams"},
+    "settings_geo": {"document", "settings_upstreams"},
+    "settings_reading": {"core", "document", "redis_url", "settings", "settings_geo", "settings_upstreams"},
     "parts": {"adapters", "core", "policy", "settings", "source_files"},
     "assembly": {
         "core", "policy", "dialects", "enforcement", "extraction", "adapters", "parts", "recording", "replay", "settings",

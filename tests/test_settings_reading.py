@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.core.problem import Severity
-from modelfence.settings import Address, Recording, Settings, Tls
+from modelfence.settings import Address, GeoUpdate, Recording, Settings, Tls
 from modelfence.settings_reading import load
 
 
@@ -77,6 +77,24 @@ def test_a_recording_is_a_path_relative_to_the_file_that_keeps_no_prompts_unless
         "record: {path: calls.jsonl, prompts: true, max_bytes: 1GB}", tmp_path, {"MODELFENCE_RECORD_KEEP": "3"}
     )
     assert settings.record == Recording(tmp_path / "calls.jsonl", prompts=True, max_bytes=1 << 30, keep=3)
+
+
+def test_databases_are_renewed_as_whom_and_from_where_the_settings_say(tmp_path):
+    text = "geo_update: {account: 42, license_key: {file: key}, country: GeoLite2-City, url: 'http://127.0.0.1:8/m/'}\n"
+    settings, problems = read(text, tmp_path, {"MODELFENCE_GEO_UPDATE_ASN": "GeoLite2-ASN"})
+    assert problems == ()
+    assert settings.geo_update == GeoUpdate(
+        "42", tmp_path / "key", "GeoLite2-City", "GeoLite2-ASN", url="http://127.0.0.1:8/m"
+    )
+    by_variable, problems = load(None, {"MODELFENCE_GEO_UPDATE_LICENSE_KEY": "{env: KEY}"}, {})
+    assert (by_variable.geo_update.license_key, problems) == ("KEY", ())
+
+
+@pytest.mark.parametrize("text", ["geo_update: {license_key: s3cr3t}", "geo_update: {licence_key: s3cr3t}"])
+def test_a_license_key_in_the_wrong_place_is_not_repeated(tmp_path, text):
+    settings, [problem] = read(text, tmp_path)
+    assert settings is None
+    assert "s3cr3t" not in problem.render()
 
 
 @pytest.mark.parametrize("written", ["forwarded", "Forwarded", "CF-Connecting-IP", "x-forwarded-for"])
@@ -187,6 +205,10 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("store: sqlite", "a store is `memory`, or begins with redis://, rediss://, redis+sentinel://, rediss+sentinel://, redis+cluster:// or rediss+cluster:// [bad-store]"),
         ("store: 'redis://host/0?db=1'", "the store's query names an option that does not exist for redis://; there are none [bad-store]"),
         ("client_address: x-forwarded", "`x-forwarded` is not possible here [unknown-value]"),
+        ("geo_update: {account: sk12}", "the number of a MaxMind account is expected here [bad-account]"),
+        ("geo_update: {country: ../x}", "an edition like GeoLite2-Country is expected here, not `../x` [bad-edition]"),
+        ("geo_update: {url: 'http://a.test'}", "the https URL of MaxMind or of a mirror is expected here [bad-url]"),
+        ("geo_update: {url: 'https://u:p@a.test'}", "the https URL of MaxMind or of a mirror is expected here [bad-url]"),
         ("trusted_proxies: [10.0.0.0/33]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.0/33` [bad-network]"),
         ("trusted_proxies: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),
         ("proxy_protocol_from: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),

@@ -44,6 +44,20 @@ class Geo:
 
 
 @dataclass(frozen=True, slots=True)
+class GeoUpdate:
+    """From where `modelfence geo update` renews the databases, and as whom. Nothing else reads it."""
+
+    account: str | None = None
+    license_key: str | Path | None = None
+    """The variable or the file that holds it."""
+    country: str | None = None
+    """The edition that is put where `geo.country` says, such as GeoLite2-City; likewise for the other two."""
+    asn: str | None = None
+    anonymous: str | None = None
+    url: str = "https://download.maxmind.com"
+
+
+@dataclass(frozen=True, slots=True)
 class Tls:
     """The files with which callers are served over TLS."""
 
@@ -169,6 +183,7 @@ class Settings:
     store_prefix: str = "modelfence"
     """What the names of all keys in Redis begin with."""
     geo: Geo = Geo()
+    geo_update: GeoUpdate = GeoUpdate()
     trusted_proxies: tuple[Network, ...] = ()
     client_address: str = FORWARDED_FOR
     """The header by which trusted proxies say who called them, in lower case."""

@@ -16,7 +16,15 @@ from modelfence import redis_url
 from modelfence.core.client_address import FORWARDED, FORWARDED_FOR, SINGLE_HEADERS, Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.document import Document, Node, did_you_mean, read
-from modelfence.settings import Address, Auditing, Detecting, Egress, Geo, Limits, Recording, Settings, Tls
+from modelfence.settings import Address, Auditing, Detecting, Egress, Geo, GeoUpdate, Limits, Recording, Settings, Tls
+from modelfence.settings_geo import (
+    account_in,
+    country_code_in,
+    country_database_in,
+    edition_in,
+    license_key_in,
+    publisher_in,
+)
 from modelfence.settings_upstreams import path_in, secret_of, upstreams_in
 
 ENVIRONMENT_PREFIX = "MODELFENCE_"
@@ -24,7 +32,7 @@ CONFIG_VARIABLE = "MODELFENCE_CONFIG"
 _MAX_PORT = 65_535
 _UNITS = {"": 1, "B": 1, "KB": 1 << 10, "MB": 1 << 20, "GB": 1 << 30}
 _MAY_HOLD_A_SECRET = re.compile(
-    r"(?i://.*@|passw|secret|token:|\bsk-)|credential: *(?!\{ *env: *[A-Z_][A-Z0-9_]* *\}|$)\S"
+    r"(?i://.*@|passw|secret|token:|\bsk-)|(?:credential|licen[cs]e_?key): *(?!\{ *env: *[A-Z_][A-Z0-9_]* *\}|$)\S"
 )
 
 type Reader = Callable[[Node, Path], object]
@@ -187,18 +195,6 @@ def _accounts(node: Node, folder: Path) -> Path | None:
     return path_in(node, folder)
 
 
-def _country(node: Node, folder: Path) -> Path | None:
-    return None if node.text() == "bundled" else path_in(node, folder)
-
-
-def _country_code(node: Node, _: Path) -> str | None:
-    value = node.text()
-    if value is None or re.fullmatch(r"[A-Z]{2}", value):
-        return value
-    node.problem("bad-country", f"a country code like US is expected here, not `{value}`")
-    return None
-
-
 def _log_format(node: Node, _: Path) -> str | None:
     return node.choice(("text", "json"))
 
@@ -271,7 +267,7 @@ def _one_of(*choices: str) -> Reader:
     return lambda node, _: node.choice(choices)
 
 
-_LISTS = ("trusted_proxies", "proxy_protocol_from", "upstreams")
+_LISTS = ("trusted_proxies", "proxy_protocol_from", "upstreams", "geo_update.license_key")
 _KEYS: Mapping[str, Reader] = {
     "listen": _address,
     "admin": _address,
@@ -281,10 +277,16 @@ _KEYS: Mapping[str, Reader] = {
     "accounts": _accounts,
     "store": _store,
     "store_prefix": _store_prefix,
-    "geo.country": _country,
+    "geo.country": country_database_in,
     "geo.asn": path_in,
     "geo.anonymous": path_in,
-    "geo.private": _country_code,
+    "geo.private": country_code_in,
+    "geo_update.account": account_in,
+    "geo_update.license_key": license_key_in,
+    "geo_update.country": edition_in,
+    "geo_update.asn": edition_in,
+    "geo_update.anonymous": edition_in,
+    "geo_update.url": publisher_in,
     "trusted_proxies": _networks,
     "client_address": _client_header,
     "proxy_protocol_from": _networks,
@@ -333,6 +335,7 @@ _KEYS: Mapping[str, Reader] = {
 
 _GROUPS: Mapping[str, Callable[..., object]] = {
     "geo": Geo,
+    "geo_update": GeoUpdate,
     "limits": Limits,
     "record": Recording,
     "audit": Auditing,

@@ -63,7 +63,7 @@ def _upstream(node: Node, folder: Path) -> Written | None:
     dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
     url = _url(entries["url"]) if "url" in entries else None
     prefix = _prefix(entries["prefix"]) if "prefix" in entries else ""
-    credential = _credential(entries["credential"], folder) if "credential" in entries else None
+    credential = credential_in(entries["credential"], folder) if "credential" in entries else None
     limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
     ca = path_in(entries["ca"], folder) if "ca" in entries and not entries["ca"].is_null else None
     if name is None or dialect is None or url is None or prefix is None:
@@ -76,8 +76,8 @@ def _upstream(node: Node, folder: Path) -> Written | None:
     return upstream, credential, node
 
 
-def _credential(node: Node, folder: Path) -> str | Path | None:
-    """Return the variable or the file that holds an API key."""
+def credential_in(node: Node, folder: Path, *, example: str = "OPENAI_API_KEY") -> str | Path | None:
+    """Return the variable or the file that holds a key."""
     if node.is_null:
         return None
     entries = (node.free_entries() or {}) if node.is_mapping else {}
@@ -87,7 +87,7 @@ def _credential(node: Node, folder: Path) -> str | Path | None:
     if "file" in entries and value and not entries["file"].is_list and not entries["file"].is_mapping:
         return folder / value
     words = (
-        "this is written as {env: OPENAI_API_KEY}: the variable that holds the key, in capitals, never the key itself; "
+        f"this is written as {{env: {example}}}: the variable that holds the key, in capitals, never the key itself; "
         "or as {file: PATH}"
     )
     node.problem("bad-credential", words, quote=False)

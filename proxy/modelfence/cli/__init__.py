@@ -32,6 +32,7 @@ def _add_others(commands: Any) -> None:
         demo,
         extraction,
         geo,
+        geo_update,
         policy_check,
         replay,
         throttle,
@@ -45,7 +46,9 @@ def _add_others(commands: Any) -> None:
     buckets = commands.add_parser("throttle", help="look into buckets", description="Look into buckets, and fill them.")
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
     places = commands.add_parser("geo", help="look up addresses", description="Look up addresses, and the databases.")
-    geo.add_to(places.add_subparsers(title="commands", metavar="COMMAND", required=True))
+    place_commands = places.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    geo.add_to(place_commands)
+    geo_update.add_to(place_commands)
     watching = commands.add_parser("extraction", help="look at campaigns", description="Look at campaigns.")
     extraction.add_to(watching.add_subparsers(title="commands", metavar="COMMAND", required=True))
     log = commands.add_parser("audit", help="look into audit logs", description="Look into audit logs.")

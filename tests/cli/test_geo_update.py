@@ -1,0 +1,87 @@
+"""`modelfence geo update`, against a server that speaks as MaxMind's does."""
+
+import json
+
+import pytest
+from tests.geo import write_database
+from tests.maxmind_server import serving
+
+SETTINGS = """\
+geo: {{country: country.mmdb, asn: asn.mmdb}}
+geo_update:
+  account: 42
+  license_key: {{env: MAXMIND_LICENSE_KEY}}
+  country: GeoLite2-City
+  asn: GeoLite2-ASN
+  url: {url}
+"""
+
+
+@pytest.fixture
+def maxmind(tmp_path):
+    """A server with two editions, and settings that name them."""
+    with serving() as server:
+        path = tmp_path / "published"
+        write_database(path, "GeoLite2-City", {"8.8.8.0/24": {"country": {"iso_code": "US"}}})
+        server.publish("GeoLite2-City", path.read_bytes())
+        write_database(path, "GeoLite2-ASN", {"8.8.8.0/24": {"autonomous_system_number": 15169}})
+        server.publish("GeoLite2-ASN", path.read_bytes())
+        (tmp_path / "modelfence.yaml").write_text(SETTINGS.format(url=server.url))
+        yield server
+
+
+@pytest.mark.usefixtures("maxmind")
+def test_databases_are_fetched_and_then_they_are_the_latest(modelfence, tmp_path):
+    key = {"MAXMIND_LICENSE_KEY": "license", "no_proxy": "127.0.0.1"}
+    first = modelfence("geo", "update", **key)
+    assert (first.stderr, first.returncode) == ("", 0)
+    assert first.stdout == (
+        f"country: GeoLite2-City is renewed in {tmp_path}/country.mmdb\n"
+        f"asn: GeoLite2-ASN is renewed in {tmp_path}/asn.mmdb\n"
+    )
+    second = modelfence("geo", "update", "--format", "json", **key)
+    assert second.returncode == 0
+    assert [(one["database"], one["edition"], one["renewed"]) for one in json.loads(second.stdout)] == [
+        ("country", "GeoLite2-City", False),
+        ("asn", "GeoLite2-ASN", False),
+    ]
+    shown = modelfence("geo", "show", "8.8.8.8", "--format", "json")
+    assert json.loads(shown.stdout)[0]["facts"]["client.asn"] == 15169
+
+
+def test_one_that_can_not_be_had_does_not_keep_the_other_back(modelfence, tmp_path, maxmind):
+    del maxmind.archives["GeoLite2-City"]
+    ended = modelfence("geo", "update", MAXMIND_LICENSE_KEY="license", no_proxy="127.0.0.1")
+    assert ended.returncode == 2
+    assert (
+        ended.stderr == f"modelfence geo: country: {maxmind.url.removeprefix('http://')} has no edition GeoLite2-City\n"
+    )
+    assert "asn: GeoLite2-ASN is renewed" in ended.stdout
+    assert not (tmp_path / "country.mmdb").exists()
+
+
+LACKING = {
+    "no key": ({}, "takes its license key from MAXMIND_LICENSE_KEY, which is not set"),
+    "no account": ({"account: 42": "account: null"}, "set `geo_update.account` and `geo_update.license_key`"),
+    "no place": (
+        {"asn: asn.mmdb": "asn: null"},
+        "there is no place for GeoLite2-ASN: give the path of a file under `geo.asn`",
+    ),
+    "no edition": (
+        {"country: GeoLite2-City": "country: null", "asn: GeoLite2-ASN": "asn: null"},
+        "there is nothing to fetch: name an edition under `geo_update.country`",
+    ),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), LACKING.values(), ids=LACKING)
+def test_what_is_missing_is_said(modelfence, tmp_path, maxmind, changes, words):
+    file = tmp_path / "modelfence.yaml"
+    text = file.read_text()
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    file.write_text(text)
+    ended = modelfence("geo", "update", **({"MAXMIND_LICENSE_KEY": "license"} if changes else {}))
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert words in ended.stderr
+    assert maxmind.requests == []
