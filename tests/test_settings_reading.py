@@ -70,6 +70,18 @@ def test_a_nested_key_has_a_variable_and_a_key_set_to_null_keeps_its_default(tmp
     assert settings.limits.request_bytes == 2 << 20
 
 
+def test_an_audit_log_has_a_path_and_a_key_and_keeps_everything_unless_told_otherwise(tmp_path):
+    settings, problems = read("audit: {path: log/audit.jsonl, key_file: audit.key}\n", tmp_path)
+    assert problems == ()
+    audit = settings.audit
+    assert (audit.path, audit.key_file) == (tmp_path / "log" / "audit.jsonl", tmp_path / "audit.key")
+    assert (audit.on_failure, audit.addresses, audit.keep) == ("refuse", "plain", 0)
+    text = "audit: {addresses: hashed, on_failure: allow, max_bytes: 1GB, rotate_hours: 1, keep: 7}\n"
+    audit = read(text, tmp_path)[0].audit
+    assert (audit.addresses, audit.on_failure, audit.max_bytes) == ("hashed", "allow", 1 << 30)
+    assert (audit.rotate_hours, audit.keep) == (1, 7)
+
+
 def test_a_recording_is_a_path_relative_to_the_file_that_keeps_no_prompts_unless_told_to(tmp_path):
     settings, problems = read("record: {path: calls.jsonl}", tmp_path)
     assert (settings.record, problems) == (Recording(tmp_path / "calls.jsonl", prompts=False), ())
