@@ -17,7 +17,7 @@ from modelfence.adapters.audit_log import AuditLog
 from modelfence.audit.chain import Seals
 from modelfence.audit.files import ChainFiles
 from modelfence.audit.lines import Lines
-from modelfence.core.account import Account
+from modelfence.core.account import Account, Check, Found
 from modelfence.core.bucket import PERIODS_US, Rate
 from modelfence.core.call import Call, Credential, Reading, Usage
 from modelfence.core.charge import Charge, Taken, Unit
@@ -52,7 +52,7 @@ def judged(number: int) -> Judged:
     return Judged(
         call=call,
         decision=Decision(Effect.ALLOW, "0123456789ab", rules=("active-customers",), charges=CHARGES),
-        account=ACCOUNT,
+        found=Found(Check.VALID, ACCOUNT),
         country="NO",
         tier="verified",
         taken=Taken(),

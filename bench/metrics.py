@@ -15,7 +15,7 @@ from bench.decision import policy_of
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.adapters.shared_counts import SharedCounts, share
-from modelfence.core.account import Account
+from modelfence.core.account import Account, Check, Found
 from modelfence.core.call import Call, Credential, Reading, Usage
 from modelfence.core.extraction import Caller, Extraction
 from modelfence.core.location import Location
@@ -29,8 +29,9 @@ WORKERS = 4
 class Outside:
     """An account, a country and a detector that has something to say."""
 
-    async def find(self, key_digest: str) -> Account:  # noqa: ARG002 - all keys are of one account
-        return Account("acme", "active", "basic", country="NO", screening="clear", labels={"plan": "gold"})
+    async def find(self, digest: str, at_us: int) -> Found:  # noqa: ARG002 - all keys are of one account
+        account = Account("acme", "active", "basic", country="NO", screening="clear", labels={"plan": "gold"})
+        return Found(Check.VALID, account)
 
     country_built_s = 0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.adapters.accounts_file import AccountsFile, read_accounts
-from modelfence.core.account import Account, certificate_digest
+from modelfence.core.account import UNKNOWN, Account, Check, certificate_digest
 from modelfence.core.call import key_digest
 
 FOLDER = Path(__file__).parent / "accounts_problems"
@@ -29,6 +29,11 @@ accounts:
     screening: clear
     purpose: customer-support
     labels: {{plan: gold}}
+    verified_by: desk-2
+    screened: 2026-10-15         # date of the lists
+    payer: card-7
+    contact_domain: Acme.example
+    signup_batch: "2026-01"
 entities:
   - {{id: holding-1, country: HK, owners: [{{country: CN, share: 0.9}}]}}
 """
@@ -36,6 +41,9 @@ entities:
 
 def midnight_us(year: int, month: int, day: int) -> int:
     return int(datetime(year, month, day, tzinfo=UTC).timestamp()) * 1_000_000
+
+
+NOON_US = midnight_us(2026, 11, 1) + 43_200_000_000
 
 
 def rendered(name: str) -> str:
@@ -74,11 +82,27 @@ def test_what_may_be_an_api_key_is_never_shown(name):
 async def test_an_account_is_found_by_each_of_its_keys(read):
     accounts = read(EXAMPLE)
     for key in ("sk-acme-1", "sk-acme-2"):
-        account = await accounts.find(key_digest(key))
-        assert account is not None
-        assert account.id == "acme"
+        found = await accounts.find(key_digest(key), NOON_US)
+        assert (found.check, found.account.id) == (Check.VALID, "acme")
     for digest in (key_digest("sk-acme-3"), key_digest("sk-acme-1").upper(), "sk-acme-1", ""):
-        assert await accounts.find(digest) is None
+        assert await accounts.find(digest, NOON_US) == UNKNOWN
+
+
+async def test_a_key_is_valid_until_it_expires_or_is_revoked_and_its_owner_known_all_the_same(read):
+    digests = [key_digest(f"sk-{n}") for n in range(3)]
+    accounts = read(
+        "accounts:\n  - id: acme\n    status: active\n    tier: basic\n    keys:\n"
+        f'      - {{digest: "{digests[0]}", name: ci, expires: 2026-11-01}}\n'
+        f'      - {{digest: "{digests[1]}", revoked: true, expires: 2030-01-01}}\n'
+        f'      - {{digest: "{digests[2]}", revoked: false}}\n'
+    )
+    day_us = midnight_us(2026, 11, 1)
+    found = [await accounts.find(digest, day_us) for digest in digests]
+    assert [one.check for one in found] == [Check.EXPIRED, Check.REVOKED, Check.VALID]
+    assert [one.owner.id for one in found] == ["acme"] * 3
+    assert [one.account is None for one in found] == [True, True, False]
+    assert (await accounts.find(digests[0], day_us - 1)).check is Check.VALID
+    assert accounts.owner(digests[1]) == "acme"
 
 
 async def test_an_account_is_found_by_each_of_its_certificates_and_not_by_their_fingerprints(read):
@@ -87,7 +111,7 @@ async def test_an_account_is_found_by_each_of_its_certificates_and_not_by_their_
     accounts = read(text)
     for fingerprint in (one, other):
         assert accounts.owner(certificate_digest(fingerprint)) == "acme"
-        assert (await accounts.find(certificate_digest(fingerprint))).id == "acme"
+        assert (await accounts.find(certificate_digest(fingerprint), NOON_US)).account.id == "acme"
         assert accounts.owner(fingerprint) is None
     assert accounts.owner(certificate_digest("sha256:" + "c" * 64)) is None
 
@@ -105,6 +129,11 @@ def test_a_record_says_all_that_was_written(read):
         screening="clear",
         purpose="customer-support",
         labels={"plan": "gold"},
+        verified_by="desk-2",
+        screened_us=midnight_us(2026, 10, 15),
+        payer="card-7",
+        contact_domain="acme.example",
+        signup_batch="2026-01",
     )
 
 

@@ -6,7 +6,7 @@ from tests.enforcement.outside import Unwary
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
-from modelfence.core.account import Account
+from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Extraction
@@ -31,8 +31,12 @@ throttle:
 
 
 class Directory:
-    async def find(self, key_digest: str) -> Account | None:
-        return Account("acme", "active", "basic") if key_digest == Credential.of("sk-acme").digest else None
+    async def find(self, digest: str, at_us: int) -> Found:
+        return (
+            Found(Check.VALID, Account("acme", "active", "basic"))
+            if digest == Credential.of("sk-acme").digest
+            else UNKNOWN
+        )
 
 
 class Places:

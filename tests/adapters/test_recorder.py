@@ -19,6 +19,7 @@ from tests.enforcement.outside import NOON_US, call
 from modelfence.adapters.recorder import Outcome, Recorder
 from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.recording_order import ArrivalOrder
+from modelfence.core.account import UNKNOWN
 from modelfence.core.call import Call, Credential, CredentialState, Usage
 from modelfence.core.charge import Taken
 from modelfence.core.decision import Decision, Effect
@@ -79,7 +80,7 @@ def judged(of: Call, effect: Effect, fingerprint: Fingerprint = BLANK) -> Judged
     return Judged(
         call=of,
         decision=Decision(effect),
-        account=None,
+        found=UNKNOWN,
         country=None,
         tier="none",
         taken=Taken(),

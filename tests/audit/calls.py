@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from tests.enforcement.outside import ACME, NOON_US, call
 
-from modelfence.core.account import Account
+from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.bucket import PERIODS_US, Rate
 from modelfence.core.call import Call, Reading, Usage
 from modelfence.core.charge import Charge, Taken, Unit
@@ -43,7 +43,7 @@ def judged(of: Call, decision: Decision = ALLOWED, account: Account | None = ACM
     return Judged(
         call=replace(of, body=SECRET.encode()),
         decision=decision,
-        account=account,
+        found=UNKNOWN if account is None else Found(Check.VALID, account),
         country=country,
         tier="basic" if account else "none",
         taken=Taken(),

@@ -11,7 +11,7 @@ from tests.enforcement.outside import NOON_US
 
 from modelfence.audit.chain import Link, Seals
 from modelfence.audit.lines import Lines
-from modelfence.core.account import Account, versioned
+from modelfence.core.account import Account, Check, Found, versioned
 from modelfence.core.call import Credential, CredentialState, Reading, key_digest
 
 KEY = b"a key of thirty-two bytes or more"
@@ -24,7 +24,7 @@ def line_of(judged_, settled_=None, lines=Lines(3)):  # noqa: B008 - frozen
 def test_an_admitted_call_that_has_ended_says_everything():
     account = versioned(Account("acme", "active", "basic", country="DE"))
     of = settled(nth(1))
-    said = line_of(replace(of.judged, account=account), of)
+    said = line_of(replace(of.judged, found=Found(Check.VALID, account)), of)
     assert said == {
         "ts": NOON_US / 1e6 + 1.000001,
         "id": "c1",
@@ -35,6 +35,7 @@ def test_an_admitted_call_that_has_ended_says_everything():
         "account": "acme",
         "account_version": account.version,
         "key": key_digest("sk-acme").removeprefix("sha256:")[:12],
+        "credential": "valid",
         "tier": "basic",
         "kyc_status": "active",
         "address": "8.8.8.8",

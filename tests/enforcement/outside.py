@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.core.account import Account
+from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.charge import Hold
 from modelfence.core.decision import Effect
@@ -32,12 +32,13 @@ class Directory:
         self.fails = fails
         self.hangs = hangs
 
-    async def find(self, key_digest: str) -> Account | None:
+    async def find(self, digest: str, at_us: int) -> Found:
         if self.hangs:
             await asyncio.Event().wait()
         if self.fails:
             raise self.fails
-        return self.accounts.get(key_digest)
+        account = self.accounts.get(digest)
+        return UNKNOWN if account is None else Found(Check.VALID, account)
 
 
 class Nowhere:

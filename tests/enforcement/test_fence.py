@@ -301,9 +301,9 @@ async def test_a_call_is_judged_by_one_policy_from_its_beginning_to_its_end(fenc
     closed = compile_text("version: 1\naccess:\n  - {id: closed, deny: 'true'}\n").policy
 
     class Slow(Directory):
-        async def find(self, key_digest):
+        async def find(self, digest, at_us):
             made.in_force = replace(made.in_force, policy=closed)
-            return await super().find(key_digest)
+            return await super().find(digest, at_us)
 
     made = fence(CUSTOMERS, accounts=Slow(ACME))
     opened_hash = made.in_force.policy.hash

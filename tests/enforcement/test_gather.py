@@ -49,6 +49,9 @@ def test_everything_known_has_its_fact():
     account = Account(
         "acme", "active", "verified", "US", ownership={"HK": 0.6, "CN": 0.54}, screening="clear", purpose="support",
         labels={"plan": "gold"},
+        verified_us=AT_US - 3 * 86_400_000_000 - 1,
+        screened_us=AT_US + 5,
+        payer="card-7", contact_domain="acme.example", signup_batch="2026-01", verified_by="desk",
     )  # fmt: skip
     location = Location(
         "US", "NA", 15169, "Google", anonymous=False, hosting=True, registered_country="CA", region="US-CA", eu=False,
@@ -67,6 +70,8 @@ def test_everything_known_has_its_fact():
     assert facts["kyc.tier"] == 2
     assert facts["now"] == datetime(2026, 3, 2, 0, 0, 6, 562_000, UTC)
     assert facts["account.labels"] == {"plan": "gold"}
+    assert (facts["kyc.days_since_verified"], facts["kyc.days_since_screened"]) == (3, 0)
+    assert facts["account.payer"] == "card-7"
     assert facts["client.hosting"] is True
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.core.account import Account
+from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import key_digest
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Effect
@@ -21,12 +21,12 @@ class Accounts:
     hangs = False
     fails: Exception | None = None
 
-    async def find(self, digest: str) -> Account | None:
+    async def find(self, digest: str, at_us: int) -> Found:
         if self.fails:
             raise self.fails
         if self.hangs:
             await asyncio.Event().wait()
-        return Account("acme", "active", "basic") if digest == key_digest(KEY) else None
+        return Found(Check.VALID, Account("acme", "active", "basic")) if digest == key_digest(KEY) else UNKNOWN
 
 
 class Geo:

@@ -5,7 +5,7 @@ import time
 
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
-from modelfence.core.account import Account
+from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
@@ -20,8 +20,8 @@ from modelfence.wire.stock import StockRunner
 
 
 class Accounts:
-    async def find(self, digest: str) -> Account | None:
-        return Account("acme", "active", "basic") if digest == key_digest("sk-acme") else None
+    async def find(self, digest: str, at_us: int) -> Found:
+        return Found(Check.VALID, Account("acme", "active", "basic")) if digest == key_digest("sk-acme") else UNKNOWN
 
 
 class Geo:

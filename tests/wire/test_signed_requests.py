@@ -7,7 +7,7 @@ import pytest
 from mitmproxy import http
 from tests.dialects.bedrock.aws import CALLERS_ID, FENCES_ID, FENCES_SECRET, signed, signer_of
 
-from modelfence.core.account import Account
+from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import key_digest
 from modelfence.core.dialect import Request
 from modelfence.core.policy import Reshaping
@@ -29,8 +29,10 @@ def start(start_fence):
     async def started(**options):
         fence = await start_fence(dialect=Bedrock(), **options)
 
-        async def find(digest):
-            return Account("acme", "active", "basic") if digest == key_digest(CALLERS_ID) else None
+        async def find(digest, _at_us):
+            return (
+                Found(Check.VALID, Account("acme", "active", "basic")) if digest == key_digest(CALLERS_ID) else UNKNOWN
+            )
 
         fence.accounts.find = find
         return fence

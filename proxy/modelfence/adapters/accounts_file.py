@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelfence.adapters.accounts_reader import Record, read_records
-from modelfence.core.account import Account
+from modelfence.core.account import UNKNOWN, Account, Found
 from modelfence.core.problem import Problem, errors, in_order
 from modelfence.document import did_you_mean, read
 from modelfence.source_files import SourceFiles
@@ -21,7 +21,9 @@ class AccountsFile:
 
     def __init__(self, records: Iterable[Record]) -> None:
         self._records = {record.account.id: record for record in records}
-        self._by_key = {key: record.account for record in self._records.values() for key in record.keys}
+        self._by_digest = {
+            key.digest: (key, record.account) for record in self._records.values() for key in record.keys
+        }
 
     def __len__(self) -> int:
         return len(self._records)
@@ -36,12 +38,16 @@ class AccountsFile:
 
     def owner(self, digest: str) -> str | None:
         """Return the id of the account that owns the API key or certificate of that digest, or None."""
-        account = self._by_key.get(digest)
-        return None if account is None else account.id
+        known = self._by_digest.get(digest)
+        return None if known is None else known[1].id
 
-    async def find(self, key_digest: str) -> Account | None:
-        """Return the account that owns the API key or certificate of that digest, or None."""
-        return self._by_key.get(key_digest)
+    async def find(self, digest: str, at_us: int) -> Found:
+        """Return what is known of the API key or certificate of that digest."""
+        known = self._by_digest.get(digest)
+        if known is None:
+            return UNKNOWN
+        key, owner = known
+        return Found(key.check(at_us), owner)
 
     def check_tiers(self, tiers: Sequence[str]) -> tuple[Problem, ...]:
         """Return a problem for each account whose tier is not one of the policy's."""

@@ -15,6 +15,7 @@ from modelfence.core.account import (
     SCREENINGS,
     STATUSES,
     Account,
+    Key,
     certificate_digest,
     countries_behind,
     ownership,
@@ -25,11 +26,16 @@ from modelfence.document import Document, Node
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _REQUIRED = ("id", "status", "tier")
-_OPTIONAL = ("keys", "certificates", "country", "verified", "expires", "owners", "screening", "purpose", "labels")
+_OPTIONAL = (
+    "keys", "certificates", "country", "verified", "verified_by", "expires", "owners", "screening", "screened",
+    "purpose", "labels", "payer", "contact_domain", "signup_batch",
+)  # fmt: skip
 # What stands under these is no API key; anywhere else a text of that length may be one.
 _OPEN = frozenset({*_REQUIRED, *_OPTIONAL, "entity", "share"} - {"keys", "certificates", "owners", "labels"})
 _DIGESTS = ("keys", "certificates")
+_KEY_NAMES = ("digest", "name", "expires", "revoked")
 _NAMES = _OPEN | {"accounts", "entities", "keys", "certificates", "owners", "labels"}
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _SHORTEST_SECRET = 16
 
 
@@ -52,7 +58,7 @@ class Record:
     """An account, the digests of its keys and certificates, and what is wrong should the policy have no such tier."""
 
     account: Account
-    keys: tuple[str, ...]
+    keys: tuple[Key, ...]
     tier_unknown: Problem
 
 
@@ -97,9 +103,10 @@ class _Accounts:
         name = (id_node.filled_text() if id_node else None) or ""
         if id_node and name:
             declared_twice("accounts", id_node, self.declared)
-        keys = self._digests(name, entries["keys"], _KEY) if "keys" in entries else ()
+        keys = self._keys(name, entries["keys"], _KEY) if "keys" in entries else ()
         if "certificates" in entries:
-            keys += tuple(map(certificate_digest, self._digests(name, entries["certificates"], _CERTIFICATE)))
+            certificates = self._keys(name, entries["certificates"], _CERTIFICATE)
+            keys += tuple(replace(one, digest=certificate_digest(one.digest)) for one in certificates)
         account = self._account(name, entries)
         if tier_node is None or len(self.document.problems) > before:
             return None
@@ -117,6 +124,11 @@ class _Accounts:
             screening=_read(entries, "screening", lambda node: node.choice(SCREENINGS)),
             purpose=_read(entries, "purpose", Node.filled_text),
             labels=_read(entries, "labels", _labels) or {},
+            verified_by=_read(entries, "verified_by", Node.filled_text),
+            screened_us=_read(entries, "screened", Node.date_us),
+            payer=_read(entries, "payer", Node.filled_text),
+            contact_domain=_read(entries, "contact_domain", _domain),
+            signup_batch=_read(entries, "signup_batch", Node.filled_text),
         )
         verified_us, expires_us = account.verified_us, account.expires_us
         if verified_us is not None and expires_us is not None and expires_us < verified_us:
@@ -127,24 +139,45 @@ class _Accounts:
         owners = self.entities.owners(node)
         return None if self.document.problems else ownership(owners, self.behind)
 
-    def _digests(self, name: str, node: Node, kind: _Kind) -> tuple[str, ...]:
-        digests = [(item, item.text()) for item in node.items()]
-        for item, digest in digests:
-            if digest is None:
-                continue
-            if not _DIGEST.fullmatch(digest):
-                item.problem(f"bad-{kind.word}", kind.form, hint=_nearest_digest(digest))
-            elif digest in self.holders:
-                holder, line = self.holders[digest]
-                message = f"this {kind.word} is given to `{holder}` already, in line {line}"
-                item.problem(f"shared-{kind.word}", message)
-            else:
-                self.holders[digest] = name, item.line
-        return tuple(digest for _item, digest in digests if digest is not None)
+    def _keys(self, name: str, node: Node, kind: _Kind) -> tuple[Key, ...]:
+        return tuple(key for item in node.items() if (key := self._key(name, item, kind)) is not None)
+
+    def _key(self, name: str, item: Node, kind: _Kind) -> Key | None:
+        """Return a key, written as its digest or with more that is to be said of it."""
+        if not item.is_mapping:
+            digest = self._digest(name, item, kind)
+            return None if digest is None else Key(digest)
+        entries = item.entries(_KEY_NAMES, required=("digest",))
+        digest = self._digest(name, entries["digest"], kind) if "digest" in entries else None
+        expires_us, is_revoked = _read(entries, "expires", Node.date_us), _read(entries, "revoked", Node.boolean)
+        called = _read(entries, "name", Node.filled_text)
+        return None if digest is None else Key(digest, expires_us, bool(is_revoked), called or "")
+
+    def _digest(self, name: str, item: Node, kind: _Kind) -> str | None:
+        digest = item.text()
+        if digest is None:
+            return None
+        if not _DIGEST.fullmatch(digest):
+            item.problem(f"bad-{kind.word}", kind.form, hint=_nearest_digest(digest))
+        elif digest in self.holders:
+            holder, line = self.holders[digest]
+            item.problem(f"shared-{kind.word}", f"this {kind.word} is given to `{holder}` already, in line {line}")
+        else:
+            self.holders[digest] = name, item.line
+        return digest
 
 
 def _read[T](entries: Mapping[str, Node], key: str, read: Callable[[Node], T | None]) -> T | None:
     return read(entries[key]) if key in entries else None
+
+
+def _domain(node: Node) -> str | None:
+    """Return a domain in lower case."""
+    value = node.filled_text()
+    if value is None or _DOMAIN.fullmatch(value.lower()):
+        return value and value.lower()
+    node.problem("bad-domain", f"a domain like example.com is expected here, not `{value}`")
+    return None
 
 
 def _labels(node: Node) -> dict[str, str] | None:
@@ -200,7 +233,9 @@ def _suspects(node: yaml.Node, *, under_keys: bool = False) -> Iterator[yaml.Nod
         case yaml.MappingNode():
             for key, value in node.value:
                 name = key.value if isinstance(key, yaml.ScalarNode) else ""
-                if under_keys or name not in _NAMES:
+                if name not in (_KEY_NAMES if under_keys else _NAMES):
                     yield from _suspects(key, under_keys=under_keys)
-                if under_keys or name not in _OPEN:
-                    yield from _suspects(value, under_keys=under_keys or name in _DIGESTS)
+                if under_keys:
+                    yield from _suspects(value, under_keys=name not in _KEY_NAMES or name == "digest")
+                elif name not in _OPEN:
+                    yield from _suspects(value, under_keys=name in _DIGESTS)

@@ -11,6 +11,7 @@ that: Prometheus takes the difference of two samples, and there would be none be
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from modelfence.adapters import audit_log, recorder
+from modelfence.core.account import Check
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode, Policy, RuleKind
@@ -43,6 +44,7 @@ class PrometheusMetrics:
         self._rules = self._counter("rule_matches", "Rules that applied to a call.", "rule", "effect", "mode")
         self._countries = self._counter("requests_by_country", "Calls by the caller's country.", "country", "effect")
         self._tiers = self._counter("requests_by_tier", "Calls by the account's KYC tier.", "tier", "effect")
+        self._credentials = self._counter("credentials", "Judged calls by what came of their credential.", "check")
         self._answers = self._counter("upstream_answers", "Answers of upstreams to calls.", "provider", "status")
         self._tokens = self._counter("tokens", "Tokens served.", "provider", "direction", "tier")
         self._throttled = self._counter("throttled", "Calls a throttle refused.", "throttle", "mode")
@@ -101,6 +103,7 @@ class PrometheusMetrics:
         self._requests.at(call.provider, call.reading.operation, effect, self._mode).inc()
         self._countries.at(judged.country or "unknown", effect).inc()
         self._tiers.at(judged.tier, effect).inc()
+        self._credentials.at(judged.found.check).inc()
         self._decision.observe(judged.decided_us / 1e6)
         self._scores.observe(judged.extraction.score)
         for signal in judged.extraction.signals:
@@ -194,6 +197,8 @@ class PrometheusMetrics:
         for effect in _JUDGED:
             for tier in policy.tiers:
                 self._tiers.at(tier, effect)
+        for check in Check:
+            self._credentials.at(check)
         for signal in WEIGHTS:
             self._signals.at(signal)
         for outcome in recorder.Outcome:

@@ -48,6 +48,7 @@ class Lines:
             "account": account.id if account else None,
             "account_version": account.version if account else None,
             "key": _key(judged),
+            "credential": judged.found.check,
             "tier": judged.tier,
             "kyc_status": account.status if account else "unknown",
             "address": call.client_ip if self.address_key is None else None,

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from enum import StrEnum
 
 STATUSES = ("active", "suspended", "closed")
 SCREENINGS = ("clear", "hit", "pending")
@@ -26,6 +27,14 @@ class Account:
     screening: str | None = None
     purpose: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    verified_by: str | None = None
+    """Who verified it: a person, a team or a provider of such services."""
+    screened_us: int | None = None
+    """Date of the lists it was screened against."""
+    payer: str | None = None
+    """Who pays for it; accounts that share a payer may be one customer's. Likewise the next two."""
+    contact_domain: str | None = None
+    signup_batch: str | None = None
     version: str = field(default="", compare=False)
     """Tells this state of the record from any other, as evidence of what was known; see `versioned`."""
 
@@ -42,6 +51,54 @@ def versioned(account: Account) -> Account:
     """
     said = json.dumps(asdict(replace(account, version="")), sort_keys=True)
     return replace(account, version=hashlib.sha256(said.encode()).hexdigest()[:_VERSION_DIGITS])
+
+
+class Check(StrEnum):
+    """What came of a credential. Whoever is refused for it is not told which it was."""
+
+    VALID = "valid"
+    MISSING = "missing"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    UNCHECKED = "unchecked"
+    """The directory did not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a directory knows of a credential."""
+
+    check: Check
+    owner: Account | None = None
+    """Whose it is, or was before it expired or was revoked."""
+
+    @property
+    def account(self) -> Account | None:
+        """Return the account that calls: nobody's call is made with a credential that is valid no longer."""
+        return self.owner if self.check is Check.VALID else None
+
+
+UNKNOWN = Found(Check.UNKNOWN)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One of an account's credentials, known by its digest."""
+
+    digest: str
+    expires_us: int | None = None
+    """Microsecond since the epoch from which it is valid no longer; `None` never expires."""
+    is_revoked: bool = False
+    name: str = ""
+    """What its account calls it."""
+
+    def check(self, now_us: int) -> Check:
+        """Say whether it is valid at that time."""
+        if self.is_revoked:
+            return Check.REVOKED
+        return Check.EXPIRED if self.expires_us is not None and now_us >= self.expires_us else Check.VALID
 
 
 def certificate_digest(fingerprint: str) -> str:

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from modelfence.core.account import STATUSES, Account
+from modelfence.core.account import STATUSES, Account, Check, Found
 from modelfence.core.call import Call, CredentialState, Usage
 from modelfence.core.charge import Demand, Taken
 from modelfence.core.decision import Effect, charged, decide, nobody_unknown_is_let_in, plainly_refuses
@@ -36,6 +36,8 @@ _WORDS = {
     Effect.THROTTLE: "Too many requests: the rate limit of this service is reached.",
     Effect.ERROR: "The service can't check this request right now; try again shortly.",
 }
+_WITHOUT = {CredentialState.MISSING: Found(Check.MISSING), CredentialState.MALFORMED: Found(Check.MALFORMED)}
+_UNCHECKED = Found(Check.UNCHECKED)
 _NO_ACCOUNT = "The API key is missing, malformed or not known to this service."
 
 
@@ -122,7 +124,8 @@ class Fence:
         started_us = self._clock_us()
         in_force = self.in_force
         policy = in_force.policy
-        account, directory_failed = await self._account_of(call, in_force.accounts)
+        found = await self._find(call, in_force.accounts)
+        account = found.account
         location = in_force.geo.locate(call.client_ip)
         caller = caller_of(call, account, location, policy) if in_force.is_watched(account) else None
         extraction = await self._detector.look(call, caller)
@@ -132,7 +135,7 @@ class Fence:
         deciding_us = self._clock_us()
         decision = decide(policy, facts, demand)
         decided_us = self._clock_us() - deciding_us
-        if directory_failed and not decision.admitted:
+        if found.check is Check.UNCHECKED and not decision.admitted:
             # Not the caller's fault: with the directory it might have been let in.
             decision = replace(decision, effect=Effect.ERROR, message=None)
         elif decision.admitted and not self._evidence_is_kept():
@@ -145,7 +148,7 @@ class Fence:
         judged = Judged(
             call=call,
             decision=decision,
-            account=account,
+            found=found,
             country=location.country,
             tier=tier_of(call, account, policy),
             taken=taken,
@@ -208,18 +211,19 @@ class Fence:
             balance=balances[0] if balances else None,
         )
 
-    async def _account_of(self, call: Call, accounts: AccountDirectory) -> tuple[Account | None, bool]:
-        """Return the account of the credential; and whether the directory failed to answer."""
-        if call.credential.state is not CredentialState.PRESENTED:
-            return None, False
-        found = accounts.find(call.credential.digest)
+    async def _find(self, call: Call, accounts: AccountDirectory) -> Found:
+        """Return what is known of the credential."""
+        without = _WITHOUT.get(call.credential.state)
+        if without is not None:
+            return without
+        finding = accounts.find(call.credential.digest, call.at_us)
         try:
             if self._patience.directory_s is None:
-                return await found, False
+                return await finding
             async with asyncio.timeout(self._patience.directory_s):
-                return await found, False
+                return await finding
         except (UnavailableError, TimeoutError):
-            return None, True
+            return _UNCHECKED
 
     def _learn(self, judged: Judged, usage: Usage) -> None:
         """Remember how long the answer to a plain call without a limit was."""

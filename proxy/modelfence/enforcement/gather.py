@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from modelfence.core.account import Account
+from modelfence.core.bucket import SECOND_US
 from modelfence.core.call import Call
 from modelfence.core.charge import Demand
 from modelfence.core.client_address import network_of
@@ -12,6 +13,9 @@ from modelfence.core.policy import Policy
 from modelfence.enforcement.ports import Location
 
 _DAY_US = 86_400_000_000
+
+
+_DAY_US = 86_400 * SECOND_US
 
 
 def gather(  # noqa: PLR0913 - what is known of a call, by keyword
@@ -71,6 +75,9 @@ def _of_account(call: Call, account: Account | None, policy: Policy) -> dict[str
     facts: dict[str, FactValue | None] = {
         "account.id": account.id,
         "account.labels": account.labels,
+        "account.payer": account.payer,
+        "account.contact_domain": account.contact_domain,
+        "account.signup_batch": account.signup_batch,
         "kyc.tier": tier,
         "kyc.status": account.status,
         "kyc.country": account.country,
@@ -78,12 +85,20 @@ def _of_account(call: Call, account: Account | None, policy: Policy) -> dict[str
         "kyc.screening": account.screening,
         "kyc.expired": account.expired(call.at_us),
         "kyc.purpose": account.purpose,
+        "kyc.verified_by": account.verified_by,
+        "kyc.days_since_verified": _days_since(account.verified_us, call.at_us),
+        "kyc.days_since_screened": _days_since(account.screened_us, call.at_us),
     }
     if account.ownership is not None:
         for name in policy.owned_by:
             shares = (account.ownership.get(country, 0.0) for country in set(policy.lists[name]))
             facts[f"kyc.owned_by.{name}"] = float(sum(shares))
     return facts
+
+
+def _days_since(then_us: int | None, now_us: int) -> int | None:
+    """Return the whole days; 0 for what is to come."""
+    return None if then_us is None else max(0, now_us - then_us) // _DAY_US
 
 
 def _of_request(call: Call) -> dict[str, FactValue | None]:

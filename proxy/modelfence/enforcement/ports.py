@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from modelfence.core.account import Account
+from modelfence.core.account import Account, Found
 from modelfence.core.call import Call, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
@@ -18,8 +18,8 @@ from modelfence.enforcement.reservation import Reservation
 class AccountDirectory(Protocol):
     """The KYC directory."""
 
-    async def find(self, key_digest: str) -> Account | None:
-        """Return the account that owns the API key of that digest, or None. Raises UnavailableError."""
+    async def find(self, digest: str, at_us: int) -> Found:
+        """Return what is known of the credential of that digest at that time. Raises UnavailableError."""
         ...
 
 
@@ -86,7 +86,8 @@ class Judged:
 
     call: Call
     decision: Decision
-    account: Account | None
+    found: Found
+    """What the directory knows of the credential."""
     country: str | None
     tier: str
     taken: Taken
@@ -99,6 +100,11 @@ class Judged:
     """Time from the call's arrival at the loop to its decision."""
     decided_us: int
     """The part of it that was the decision itself, from facts to `Decision`."""
+
+    @property
+    def account(self) -> Account | None:
+        """Return the account that called."""
+        return self.found.account
 
 
 @quick
