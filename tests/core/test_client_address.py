@@ -1,9 +1,12 @@
 from ipaddress import ip_network
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from modelfence.core.client_address import (
     FORWARDED,
+    FORWARDED_FOR,
     MAX_PROXIES,
     SINGLE_HEADERS,
     client_address,
@@ -141,6 +144,22 @@ def test_what_has_no_end_in_a_forwarded_header_is_read_in_no_time():
     for text in ('"' * 60_000, '\\"' * 30_000, '"' + "\\" * 60_000 + '"', "for=1.2.3.4;" * 5_000, "a=" * 30_000):
         with pytest.raises(MalformedRequestError):
             client_address("10.0.0.1", [text], PROXIES, FORWARDED)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    written=st.lists(st.text(st.sampled_from('for=;,"\\\\ 19.[]:_x'), max_size=30), max_size=3),
+    header=st.sampled_from([FORWARDED_FOR, FORWARDED]),
+    hops=st.integers(0, 3),
+    lines=st.booleans(),
+)
+@example(written=['for="'], header=FORWARDED, hops=0, lines=False)
+def test_nothing_that_a_client_writes_changes_what_proxies_say_of_it(written, header, hops, lines):
+    appended = ["203.0.113.7", *["10.0.0.2"] * hops]
+    if header == FORWARDED:
+        appended = [f'for="{address}:80";host="a, b";by=_us' for address in appended]
+    values = [*written, *appended] if lines else [", ".join([*written, *appended])]
+    assert client_address("10.0.0.1", values, PROXIES, header) == "203.0.113.7"
 
 
 @pytest.mark.parametrize("client", ["203.0.113.7", "2001:db8::7", "10.0.0.9"])

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from modelfence.core.charge import Demand
 from modelfence.core.countries import COUNTRIES, EU
+from modelfence.core.decision import Effect, decide
 from modelfence.policy import compile_policy
 
 FOLDER = Path(__file__).parents[2] / "policies" / "lists"
@@ -87,6 +89,28 @@ def test_the_lists_of_the_european_union_are_what_the_fact_goes_by():
     found = every_list()
     assert set(found["eu"]) == EU
     assert set(found["eea"]) == EU | {"IS", "LI", "NO"}
+
+
+@pytest.mark.parametrize(
+    ("facts", "effect"),
+    [
+        ({"client.country": "UA", "client.region": "UA-43"}, Effect.DENY),
+        ({"client.country": "UA", "client.region": "UA-30"}, Effect.ALLOW),
+        ({"client.country": "UA"}, Effect.DENY),
+        ({"client.country": "DE"}, Effect.ALLOW),
+        ({"client.country": "DE", "client.region": "DE-BE"}, Effect.ALLOW),
+        ({}, Effect.DENY),
+    ],
+)
+def test_the_rule_that_the_sanctioned_regions_come_with_denies_only_where_one_may_be(tmp_path, facts, effect):
+    path = FOLDER / "sanctioned-regions.yaml"
+    [condition] = re.findall(r"^#     (client\..*)$", path.read_text(), re.MULTILINE)
+    root = tmp_path / "policy.yaml"
+    root.write_text(
+        f"version: 1\ninclude: [{path}]\naccess:\n"
+        f"  - {{id: all, allow: 'true'}}\n  - id: sanctioned\n    deny: {condition}\n"
+    )
+    assert decide(compile_policy(root).policy, facts, Demand()).effect is effect
 
 
 def test_all_lists_can_be_included_together(tmp_path):
