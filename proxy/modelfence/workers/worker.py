@@ -4,6 +4,7 @@ When the line to the supervisor ends, the supervisor is gone: the worker serves 
 """
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -18,6 +19,9 @@ from modelfence.wiring import Gateway
 from modelfence.workers.control import Answers, Orders, answer, open_line
 from modelfence.workers.handing_on import hand_on, taken
 from modelfence.workers.process import as_answer, stamps_as_answer
+
+COLLECT_AFTER = 10_000
+"""Objects more, after which the youngest are looked through; Python's own is 2,000, which is every few calls."""
 
 
 def main() -> int:
@@ -66,6 +70,7 @@ class _Worker:
         try:
             self._gateway = Gateway(orders.settings, slot=orders.slot, files=files)
             await self._gateway.serve(self._listening)
+            _collect_seldom()
         except CannotStartError as error:
             return {"cannot_start": str(error), "problems": [as_answer(one) for one in error.problems]}
         return {
@@ -101,6 +106,13 @@ class _Worker:
     def _serving(self) -> Gateway:
         assert self._gateway is not None  # noqa: S101 - nothing is asked before the start
         return self._gateway
+
+
+def _collect_seldom() -> None:
+    """Spare each call its share of looking for garbage: what was loaded stays, and little of a call is a cycle."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(COLLECT_AFTER)
 
 
 if __name__ == "__main__":
