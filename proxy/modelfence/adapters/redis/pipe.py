@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import hiredis
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, RedisError, ResponseError  # noqa: A004
 from redis.typing import EncodableT
@@ -95,7 +96,7 @@ class Pipe:
             raise NotSentError("the connection has ended")
         if not self.has_room:
             raise TooManyError("too many calls are waiting for answers")
-        packed = b"".join(part for command in commands for part in self._connection.pack_command(*command))
+        packed = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]  # one item
         answer = asyncio.get_running_loop().create_future()
         self._unwritten.append(_Asked(packed, len(commands), answer))
         self._to_write.set()
