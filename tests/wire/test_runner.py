@@ -3,9 +3,9 @@
 import socket
 
 import pytest
-from mitmproxy import exceptions, version
+from mitmproxy import exceptions, http, version
 
-from modelfence.wire.guard import require_tested_version
+from modelfence.wire.guard import leave_types_unchecked, require_tested_version
 from modelfence.wire.meter import Meter
 
 
@@ -14,6 +14,11 @@ def test_a_mitmproxy_the_guard_was_not_tested_with_is_refused(monkeypatch):
     monkeypatch.setattr(version, "VERSION", "12.2.4")
     with pytest.raises(RuntimeError, match=r"12\.2\.4 is not one of the tested versions"):
         require_tested_version()
+
+
+def test_the_types_of_messages_are_not_checked_each_time_one_is_made():
+    leave_types_unchecked()
+    assert http.ResponseData(1, *[None] * 7)  # type: ignore[arg-type]  # of which nothing is what it should be
 
 
 async def test_bodies_can_not_be_let_through_before_they_are_judged(fence, upstream, wire):

@@ -27,7 +27,7 @@ What it changes, each because of something mitmproxy 12.2 does:
 import asyncio
 from typing import Any
 
-from mitmproxy import version
+from mitmproxy import http, version
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.master import Master
 from mitmproxy.proxy import commands, events, layer, mode_specs, server_hooks, tunnel
@@ -51,7 +51,7 @@ from modelfence.wire.guard_http1 import GuardedHttp1Server
 from modelfence.wire.guard_http1_upstream import GuardedHttp1Client
 from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, WaitHook
 
-__all__ = ["Bounds", "GuardedHandler", "Hooks", "Room", "require_tested_version"]
+__all__ = ["Bounds", "GuardedHandler", "Hooks", "Room", "leave_types_unchecked", "require_tested_version"]
 
 TESTED_VERSIONS = ("12.2.3",)
 UNREAD_S = 30.0
@@ -65,6 +65,14 @@ def require_tested_version() -> None:
     if version.VERSION not in TESTED_VERSIONS:
         message = f"mitmproxy {version.VERSION} is not one of the tested versions: {', '.join(TESTED_VERSIONS)}"
         raise RuntimeError(message)
+
+
+def leave_types_unchecked() -> None:
+    """Keep mitmproxy from checking the types of all fields of each message that it makes, for this whole process.
+
+    It does so for addons that put messages together by hand; what the guard and mypy see to, it finds right each time.
+    """
+    http.MessageData.__post_init__ = lambda _: None  # type: ignore[method-assign]
 
 
 class GuardedHttpClient(HttpClient):

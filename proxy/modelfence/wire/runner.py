@@ -24,7 +24,7 @@ from modelfence.wire.addon import FenceAddon
 from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.first_request import Reader
 from modelfence.wire.grace import Grace
-from modelfence.wire.guard import Bounds, GuardedHandler, Room, require_tested_version
+from modelfence.wire.guard import Bounds, GuardedHandler, Room, leave_types_unchecked, require_tested_version
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
 from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
 from modelfence.wire.realtime import Realtime
@@ -116,6 +116,7 @@ class Proxy:
         Raises RuntimeError for a version of mitmproxy the guard was not tested with.
         """
         require_tested_version()
+        leave_types_unchecked()
         self._served = served
         self._addon = served.addon
         self._egress = egress
