@@ -20,6 +20,7 @@ What it changes, each because of something mitmproxy 12.2 does:
 * When the fence stops, streams that have not ended by its deadline end in the same way.
 * The upstream of a client who leaves in the middle of an answer is read for a second more, for what the answer cost;
   mitmproxy closes it along with the client.
+* A piece of an answer goes straight from its upstream to its client; mitmproxy hands it on through a dozen generators.
 * Hooks go straight to the fence, not through mitmproxy's list of addons, and run on the spot as far as they need not
   wait; what one event has to say to a connection is said in one write.
 """
@@ -38,7 +39,9 @@ from mitmproxy.proxy.layers.http import (
     HttpClient,
     HttpLayer,
     HTTPMode,
+    HttpStream,
     RegisterHttpConnection,
+    ResponseData,
 )
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
@@ -160,6 +163,17 @@ class GuardedHttpLayer(HttpLayer):
         if held_for is not None:
             yield commands.SendData(held_for, b"".join(held))
 
+    def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> layer.CommandGenerator[None]:
+        """Pass a piece of an answer straight on where that can be done; what else happens goes mitmproxy's way."""
+        if isinstance(event, ResponseData) and isinstance(child, GuardedStream) and child.passes_straight_on:
+            passed, due = child.pass_on(event.data)
+            if passed:
+                yield from self.client_side.send(ResponseData(event.stream_id, passed))
+            if due is None:
+                return
+            event = due
+        yield from super().event_to_child(child, event)
+
     def _commands(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, FenceStops) and (ending := [one for one in self.streams.values() if one.can_end_here]):
             self.client_side.close_after_answer()
@@ -218,7 +232,9 @@ class GuardedHandler(ProxyConnectionHandler):
 
     async def drain_writers(self) -> None:
         """Read on once what was read is written, and paid: what an upstream sends meanwhile stays with it."""
-        await super().drain_writers()  # type: ignore[no-untyped-call]
+        writers: list[Any] = [io.writer for io in self.transports.values() if io.writer is not None]
+        if any(writer.transport.get_write_buffer_size() or writer.is_closing() for writer in writers):
+            await super().drain_writers()  # type: ignore[no-untyped-call]
         while self._http.paying:
             await asyncio.wait(self._http.paying)
 
