@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from modelfence.core.call import Usage
 from modelfence.dialects.openai.api import OpenAI
+from modelfence.dialects.openai.texts import only_text
+from modelfence.dialects.openai.usage import count as count_into
 from modelfence.dialects.openai.usage import usage_reader
-from modelfence.dialects.shared.counting import MAX_BODY_BYTES, MAX_TOKENS
+from modelfence.dialects.shared.counting import MAX_BODY_BYTES, MAX_TOKENS, Tally
 from modelfence.dialects.shared.sse import MAX_BYTES
 
 ANSWERS = Path(__file__).parent / "openai" / "answers"
@@ -320,3 +322,56 @@ def test_what_a_tool_drew_comes_on_top_of_what_is_reported():
     assert usage_of(done, operation="responses", content_type=SSE) == Usage(output_tokens=100, estimated=True)
     completed = as_stream({"type": "response.completed", "response": response})
     assert usage_of(done + completed, operation="responses", content_type=SSE) == expected
+
+
+CHUNKS = st.fixed_dictionaries(
+    {"choices": st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "index": st.just(0),
+                "delta": st.dictionaries(
+                    st.sampled_from(["content", "role", "refusal", "reasoning", "tool_calls", "unheard_of"]),
+                    st.sampled_from(["", "word", "a text of several words", "\u00e6\u00f8\u00e5", None, [{"function": {"arguments": "{"}}]]),
+                    max_size=2,
+                ),
+                "message": st.sampled_from([None, {"content": "more"}]),
+                "text": st.just("completed"),
+                "finish_reason": st.none(),
+            },
+        ),
+        max_size=2,
+    )},
+    optional={
+        "id": st.just("chatcmpl-1"),
+        "usage": st.sampled_from([None, {"prompt_tokens": 3, "completion_tokens": 7}]),
+        "error": st.just({"message": "no"}),
+        "item": st.just({"type": "image_generation_call", "result": "QUJD"}),
+        "response": st.sampled_from([{}, {"usage": {"input_tokens": 1, "output_tokens": 2}}]),
+    },
+)  # fmt: skip
+
+
+@given(CHUNKS)
+def test_a_chunk_of_text_alone_counts_as_it_would_beside_others(chunk):
+    quick, thorough = Tally(), Tally()
+    count_into(chunk, 100, quick, True)
+    # What stands in no chunk of OpenAI's is looked for in the long way, and adds nothing when it is null.
+    count_into({**chunk, "unheard_of": None}, 100, thorough, True)
+    assert vars(quick) == vars(thorough)
+
+
+@pytest.mark.parametrize(
+    ("chunk", "text"),
+    [
+        ({"choices": [{"index": 0, "delta": {"content": "word"}, "finish_reason": None}]}, "word"),
+        ({"choices": [{"delta": {"content": "word"}}], "usage": None, "obfuscation": "xx"}, "word"),
+        ({"choices": [{"delta": {"content": "word"}}], "usage": {"completion_tokens": 1}}, None),
+        ({"choices": [{"delta": {"content": "word", "refusal": "no"}}]}, None),
+        ({"choices": [{"delta": {"content": "word"}, "message": {"content": "more"}}]}, None),
+        ({"choices": [{"delta": {"content": "word"}}] * 2}, None),
+        ({"choices": [{"delta": {"content": ["word"]}}]}, None),
+    ],
+)
+def test_only_chunks_that_hold_a_text_and_nothing_else_are_counted_the_short_way(chunk, text):
+    assert only_text(chunk) == text

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelfence.dialects.shared.sse import MAX_BYTES, Event, EventParser
+from modelfence.dialects.shared.sse import MAX_BYTES, Event, EventFraming, EventParser
 
 STREAMS = {
     "one event": (b"data: a\n\n", [Event("message", b"a")]),
@@ -71,3 +71,20 @@ def test_an_event_of_too_many_lines_is_let_go_and_its_size_remembered():
     lines = b"data: " + b"x" * 1023 + b"\n"
     assert parser.feed(lines * 1025 + b"\n" + b"data: b\n\n") == [Event("message", b"b")]
     assert parser.dropped_bytes == 1025 * 1024
+
+
+@pytest.mark.parametrize("stream", [stream for stream, _ in STREAMS.values()], ids=STREAMS)
+def test_events_end_where_they_do_however_they_are_gathered(stream):
+    whole = EventFraming().ends(bytearray(stream), 0)
+    # With a byte of it known before, each end is looked for by the grammar.
+    assert whole == EventFraming().ends(bytearray(stream), 1)
+
+
+@pytest.mark.parametrize("before", [b"data: a\n", b"event: done\n", b"da", b"data: a\r", b"x" * (MAX_BYTES + 1)])
+def test_an_event_in_one_piece_belongs_to_what_came_before_it(before):
+    piece = b"data: b\n\n"
+    in_one, cut = EventParser(), EventParser()
+    in_one.feed(before)
+    cut.feed(before)
+    assert in_one.feed(piece) == [event for at in range(len(piece)) for event in cut.feed(piece[at : at + 1])]
+    assert in_one.feed(piece) == [Event("message", b"b")]

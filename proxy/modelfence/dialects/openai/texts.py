@@ -16,7 +16,27 @@ _OF_A_DELTA = frozenset(
     ("role", "index", "finish_reason", "logprobs", "stop_reason", "token_ids", "annotations", "reasoning_details")
 )
 """What stands beside the text, and is no text or repeats it."""
+_OF_A_CHUNK = frozenset(
+    ("id", "object", "created", "model", "service_tier", "system_fingerprint", "obfuscation", "choices", "usage")
+)
+_OF_A_CHOICE = frozenset(("index", "delta", "finish_reason", "logprobs"))
+"""What a chunk of text, and its choice, are made of."""
 _READ = frozenset((*_TEXTS, *_REASONING, "tool_calls", "function_call", "audio", "delta", "message"))
+
+
+def only_text(message: Mapping[str, object]) -> str | None:
+    """Return the text of a chunk that adds one to one choice and has nothing else that counts, as nearly all are."""
+    choices = message.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or not message.keys() <= _OF_A_CHUNK or message.get("usage"):
+        return None
+    choice = choices[0]
+    if not isinstance(choice, dict) or not choice.keys() <= _OF_A_CHOICE:
+        return None
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or len(delta) != 1:
+        return None
+    text = delta.get("content")
+    return text if isinstance(text, str) else None
 
 
 def text_sizes(message: Mapping[str, object]) -> Iterator[int]:

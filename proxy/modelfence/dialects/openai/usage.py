@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping
 from modelfence.core.dialect import UsageReader
 from modelfence.dialects.openai.endings import chat_ending, completion_ending
 from modelfence.dialects.openai.response_ending import ResponseEnding
-from modelfence.dialects.openai.texts import drawn_size, text_sizes, unread_size
+from modelfence.dialects.openai.texts import drawn_size, only_text, text_sizes, unread_size
 from modelfence.dialects.shared.counting import Ending, PlainReader, StreamReader, Tally, count_in, media_type
 from modelfence.dialects.shared.sse import EventFraming, EventParser
-from modelfence.dialects.shared.tokens import tokens_in_delta
+from modelfence.dialects.shared.tokens import size_of, tokens_in_delta
 
 _WITHOUT_TEXT = ("embeddings", "models", "moderation", "tokens")
 _ENDINGS: Mapping[str, Callable[[], Ending]] = {
@@ -46,6 +46,10 @@ def usage_reader(operation: str, content_type: str) -> UsageReader:
 
 def count(message: Mapping[str, object], size: int, tally: Tally, is_streamed: bool) -> None:  # noqa: FBT001 - see Count
     """Count a plain answer, or what one event of a stream adds."""
+    if is_streamed and (text := only_text(message)) is not None:
+        tally.tokens += tokens_in_delta(size_of(text))
+        tally.served = True
+        return
     sizes, unread = list(text_sizes(message)), unread_size(message, size)
     if is_streamed:
         tally.tokens += sum(map(tokens_in_delta, sizes))

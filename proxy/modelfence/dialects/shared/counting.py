@@ -160,7 +160,7 @@ class StreamReader:
     def _take(self, data: bytes) -> None:
         """Take one event; one that is no JSON object, or nested beyond reading, is counted by its size."""
         try:
-            message = json.loads(data)
+            message = json.loads(data.decode())
             if isinstance(message, dict):
                 self._count(message, len(data), self._tally, True)
                 if self._ending is not None:

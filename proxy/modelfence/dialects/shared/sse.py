@@ -15,6 +15,14 @@ _EVENT_END = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?:\r\n|\n|\r)")
 _LONGEST_END = 4
 
 
+_ONLY_FIELD = b"data: "
+
+
+def is_one_event(data: bytes | bytearray) -> bool:
+    """Say whether these bytes are one whole line and the empty line behind it, as most pieces of most streams are."""
+    return data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2 and b"\r" not in data
+
+
 class EventFraming:
     """Server-sent events: each ends with an empty line."""
 
@@ -22,6 +30,8 @@ class EventFraming:
 
     def ends(self, data: bytearray, before: int) -> list[int]:
         """Return where events end."""
+        if not before and is_one_event(data):
+            return [len(data)]
         return [found.end() for found in _EVENT_END.finditer(data, max(0, before - _LONGEST_END + 1))]
 
 
@@ -49,6 +59,9 @@ class EventParser:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that these bytes complete."""
+        if data.startswith(_ONLY_FIELD) and len(data) <= MAX_BYTES and is_one_event(data) and not self._is_within:
+            self._at_start = self._after_return = False
+            return [Event("message", data[len(_ONLY_FIELD) : -2])]
         if self._after_return and data.startswith(b"\n"):
             data = data[1:]
             self._after_return = False
@@ -66,6 +79,11 @@ class EventParser:
             else:
                 self._end_line(line.rstrip(b"\r\n"), events)
         return events
+
+    @property
+    def _is_within(self) -> bool:
+        """Say whether something of an event, or of a line, has come already."""
+        return bool(self._line or self._line_too_long or self._name or self._data_bytes)
 
     def _keep(self, piece: bytes) -> None:
         if self._line_too_long or len(self._line) + len(piece) > MAX_BYTES:
