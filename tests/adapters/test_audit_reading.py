@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from modelfence.adapters.audit_file import AuditFile
 from modelfence.adapters.audit_reading import chains_in, verified
 from modelfence.adapters.recording_lines import UnreadableError
-from modelfence.audit.chain import Seals
+from modelfence.audit.chain import Sealed, Seals
 from modelfence.audit.files import ChainFiles
 from modelfence.audit.findings import Break, Kind
 
@@ -115,6 +115,33 @@ def test_files_and_folders_are_put_together_by_chain_and_each_file_is_looked_at_
     assert [([path.name for path in chain.files], chain.head and chain.head.name) for chain in apart] == [
         ([NAMES[0], NAMES[2]], "audit.w0.head")
     ]
+
+
+class Meanwhile(Seals):
+    """Seals that let something happen once, as soon as the first line is looked at."""
+
+    happens: list[Callable[[], object]]
+
+    def fit(self, line: Sealed) -> bool:
+        if self.happens:
+            self.happens.pop()()
+        return super().fit(line)
+
+
+def test_a_file_that_is_set_aside_while_the_log_is_looked_at_is_not_missed(tmp_path):
+    files = ChainFiles.of(tmp_path / "audit.jsonl", 0)
+
+    def write(first: int) -> None:
+        file = AuditFile(files, SEALS, max_bytes=1, max_age_s=1)
+        file.write([b'"n":%d' % first])
+        file.close()
+
+    write(1)
+    write(2)
+    seals = Meanwhile(SEALS.key)
+    object.__setattr__(seals, "happens", [lambda: write(3)])
+    (found,) = verified([tmp_path], seals)
+    assert (found.verified.breaks, found.verified.lines) == ([], 3)
 
 
 def test_a_folder_that_can_not_be_read_is_an_error(tmp_path, monkeypatch):
