@@ -9,9 +9,12 @@ import httpx2
 import pytest
 from openai import AsyncOpenAI, AuthenticationError, PermissionDeniedError, RateLimitError
 from tests.e2e.conftest import POLICY
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
 
 from modelfence.adapters.audit_reading import verified
 from modelfence.audit.chain import Seals
+from modelfence.core.upstream import Upstream
 from modelfence.settings import Auditing, CannotStartError
 
 WITHIN_S = 20
@@ -86,6 +89,30 @@ async def test_a_call_under_way_when_the_fence_stops_is_settled_and_has_its_line
         await gateway.stop()
     (line,) = lines(folder)
     assert (line["effect"], line["settled"]) == ("allow", True)
+
+
+async def test_each_answer_of_a_realtime_session_is_a_line_with_what_it_used(start, folder):
+    async def speak(connection):
+        async for _ in connection:
+            response = {"id": "resp_1", "usage": {"input_tokens": 12, "output_tokens": 7}}
+            await connection.send(json.dumps({"type": "response.created", "response": response}))
+            await connection.send(json.dumps({"type": "response.done", "response": response}))
+
+    async with serve(speak, "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        upstream = Upstream("openai", "openai", "http", host, port, secret="sk-upstream")
+        gateway = await start(upstreams=(upstream,), audit=Auditing(folder / "audit.jsonl"))
+        address = f"ws://{gateway.listen}/v1/realtime?model=gpt-realtime"
+        async with connect(address, additional_headers={"authorization": "Bearer sk-acme", **US}) as connection:
+            await connection.send(json.dumps({"type": "response.create", "response": {"instructions": SECRET}}))
+            while json.loads(await connection.recv())["type"] != "response.done":
+                pass
+        await gateway.stop()
+    found = lines(folder)
+    assert {line["operation"] for line in found} == {"realtime"}
+    assert sorted(line["usage"]["output_tokens"] for line in found) == [0, 7]
+    assert all(line["settled"] for line in found)
+    assert SECRET not in (folder / "audit.w0.jsonl").read_text()
 
 
 async def test_the_chain_goes_on_after_a_restart(start, folder):
