@@ -1,10 +1,11 @@
 """Real fences with several workers, and callers that keep them busy."""
 
+import asyncio
 import http.client
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,8 +15,10 @@ from urllib.parse import urlsplit
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.cli.conftest import Running, environment_of, fetch, modelfence, start_modelfence, upstream  # noqa: F401
+from tests.workers.outside import TWO, Outside, settle
 
 from modelfence.core.call import key_digest
+from modelfence.workers.supervisor import Supervisor
 
 WITHIN_S = 30.0
 PACE_S = 0.02
@@ -276,3 +279,29 @@ def is_gone(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:
         return True
+
+
+@pytest.fixture
+async def outside():
+    return Outside()
+
+
+@pytest.fixture
+async def supervisor(outside) -> AsyncIterator[Supervisor]:
+    """A supervisor of two workers that has not started."""
+    async with asyncio.TaskGroup() as tasks:
+        supervisor = Supervisor(
+            TWO,
+            launch=outside.launch,
+            watcher=outside,
+            tasks=tasks,
+            clock_s=lambda: outside.clock.now_s,
+            sleep=outside.clock.sleep,
+        )
+        yield supervisor
+        for process in outside.launched:
+            process.is_silent = False
+        stopping = asyncio.create_task(supervisor.stop())
+        await settle()
+        supervisor.kill()
+        await stopping

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
@@ -14,6 +13,8 @@ from modelfence.workers.supervisor import Exit, Phase, Supervisor
 
 WITHIN_S = 2.0
 """How long workers may take to answer what operators ask."""
+SOON_S = 0.3
+"""After so long one who hangs is not waited for, if another one has answered: probes do not wait for long."""
 
 
 RELOADED = ("policy", "accounts", "geo", "tls")
@@ -107,30 +108,29 @@ class Overview:
 
     async def readiness(self) -> Readiness:
         """Return whether calls can be served: by one worker at least."""
-        told = [_readiness(one) for _, one in await self._supervisor.ask_all("readiness", within_s=WITHIN_S)]
-        states: dict[str, object] = {
-            part: ", ".join(sorted({str(one.states[part]) for one in told}))
-            for part in (told[0].states if told else ())
-        }
+        told = await self._told(SOON_S) or await self._told(WITHIN_S)
+        parts = told[0].states if told else ()
+        states: dict[str, object] = {part: ", ".join(sorted({str(one.states[part]) for one in told})) for part in parts}
         states["workers"] = {"serving": len(self._supervisor.serving), "wanted": self._supervisor.wanted}
         if stale := self._stale():
             states["stale"] = dict(stale)
-        missing: Mapping[str, str] = {"workers": "none of them serves"}
         if self._supervisor.is_stopping:
-            missing = {"fence": "it is stopping"}
-        for one in told:
-            missing = one.missing
-            if not missing:
-                break
+            return Readiness({"fence": "it is stopping"}, states)
+        # The one with the least that is missing stands for all.
+        missing = min((one.missing for one in told), key=len, default={"workers": "none of them answers"})
         return Readiness(missing, states)
+
+    async def _told(self, within_s: float) -> Sequence[Readiness]:
+        return [Readiness(**one) for _, one in await self._supervisor.ask_all("readiness", within_s=within_s)]
 
     async def cohorts(self) -> Sequence[Mapping[str, object]]:
         """Return what is known of each cohort; workers that share a store know the same. Raises UnavailableError."""
+        error = UnavailableError("no worker serves")
         for worker in self._supervisor.serving:
-            rows: Any = await worker.ask("cohorts", within_s=WITHIN_S)
-            return list(rows)
-        raise UnavailableError("no worker serves")
-
-
-def _readiness(answer: Any) -> Readiness:
-    return Readiness(**answer)
+            try:
+                rows: Sequence[Mapping[str, object]] = await worker.ask("cohorts", within_s=WITHIN_S)
+            except UnavailableError as unable:
+                error = unable
+            else:
+                return rows
+        raise error
