@@ -57,6 +57,7 @@ class Process:
         self.asked: list[str] = []
         self.is_silent = self.drains_slowly = False
         self.says: object = None
+        self.takes_s = 0.0
         self._started: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
@@ -77,7 +78,7 @@ class Process:
 
     async def ask(self, what: str, *, within_s: float, bring: str | None = None) -> object:
         self.asked.append(what)
-        if self.is_silent or self._ended.done():
+        if self.is_silent or self._ended.done() or within_s < self.takes_s:
             raise UnavailableError("silent")
         if what == "drain" and not self.drains_slowly:
             self.die(0)

@@ -111,6 +111,15 @@ async def test_no_more_questions_wait_than_there_is_room_for(line, monkeypatch, 
     assert await asyncio.gather(*slow) == ["at last"] * 2
 
 
+async def test_questions_that_were_given_up_take_no_room(line, monkeypatch, worker):
+    monkeypatch.setattr(control, "MOST_WAITING", 2)
+    for _ in range(3):
+        with pytest.raises(UnavailableError, match="did not answer"):
+            await line[0].ask("slow", within_s=0)
+    worker.let_go.set()
+    assert await line[0].ask("echo", within_s=WITHIN_S) == {"brought": None}
+
+
 async def test_an_answer_may_be_as_long_as_the_evidence_of_ten_thousand_cohorts(line):
     long = "x" * (5 << 20)
     assert await line[0].ask("echo", within_s=WITHIN_S, bring=long) == {"brought": long}

@@ -6,7 +6,7 @@ from tests.workers.outside import settle
 from modelfence.adapters.admin_server import Readiness
 from modelfence.adapters.shared_counts import SharedCounts
 from modelfence.core.unavailable import UnavailableError
-from modelfence.workers.operators import Overview, WorkerMetrics
+from modelfence.workers.operators import WITHIN_S, Overview, WorkerMetrics
 from modelfence.workers.supervisor import Exit
 
 STORE = {"store": "redis does not answer"}
@@ -46,6 +46,13 @@ def answers(outside, *said: object):
 async def test_one_that_can_serve_is_enough(overview, outside, said, missing, states):
     answers(outside, *said)
     assert await overview.readiness() == Readiness(missing, states)
+
+
+async def test_all_are_waited_for_when_none_answers_soon(overview, outside):
+    answers(outside, READY, READY)
+    for process in outside.launched:
+        process.takes_s = WITHIN_S
+    assert (await overview.readiness()).missing == {}
 
 
 async def test_who_stops_is_not_ready_though_workers_still_serve(overview, supervisor, outside):
