@@ -66,6 +66,8 @@ class Reloaded:
     """The parts that were exchanged: policy, accounts, geo, tls."""
     failures: Mapping[str, str]
     """Why a part that has changed stays as it was: problems with their excerpts, or a sentence."""
+    warnings: tuple[str, ...]
+    """Problems of what was exchanged that stop nothing, with their excerpts."""
     files: Files
     """What is in force from now on."""
     stamps: Mapping[Path, Stamp]

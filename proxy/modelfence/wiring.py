@@ -227,7 +227,8 @@ class Gateway:
                     changed.append("tls")
                 except ValueError as error:
                     failures["tls"] = str(error)
-            return Reloaded(tuple(changed), failures, self.parts.files, {**self.stamps, **reread.stamps})
+            warnings = tuple(problem.render() for problem in reread.parts.warnings) if reread.changed else ()
+            return Reloaded(tuple(changed), failures, warnings, self.parts.files, {**self.stamps, **reread.stamps})
 
     @property
     def stamps(self) -> Mapping[Path, Stamp]:

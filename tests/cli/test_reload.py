@@ -76,6 +76,14 @@ def test_a_policy_that_is_written_is_live_in_all_workers(fence, fetch, tmp_path)
     assert counted(fence, "policy_reloads_total") == {'result="ok"': 2, 'result="failed"': 0}
 
 
+def test_what_a_changed_policy_warns_of_is_told_once(fence, fetch, tmp_path):
+    (tmp_path / "policy.yaml").write_text(CLOSED.replace("deny: 'true'", "deny: client.region == 'UA-43'"))
+    until(lambda: Answers(fence, fetch).all_are(403))
+    fence.process.terminate()
+    _, said = fence.process.communicate(timeout=WITHIN_S)
+    assert said.count("warning: the policy reads `client.region`, and no database under `geo` says it") == 1
+
+
 def test_a_hangup_reloads_at_once(fence, fetch, tmp_path):
     answers = Answers(fence, fetch, key="sk-new")
     assert answers.ask()[0] == 401

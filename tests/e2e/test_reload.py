@@ -60,6 +60,17 @@ async def test_a_policy_with_a_problem_changes_nothing_and_says_what_is_wrong(ga
     assert await ask(client)
 
 
+async def test_a_policy_that_asks_what_no_database_says_is_live_with_a_warning(gateway):
+    assert (await gateway.reload()).warnings == ()
+    changed = POLICY.replace("client.country in", "client.region == 'UA-43' || client.country in")
+    gateway.settings.policy.write_text(changed)
+    reloaded = await gateway.reload()
+    assert reloaded.changed == ("policy",)
+    [warning] = reloaded.warnings
+    assert "warning: the policy reads `client.region`, and no database under `geo` says it" in warning
+    assert (await gateway.reload()).warnings == ()
+
+
 async def test_a_suspended_account_is_out_and_a_new_one_is_in(gateway, client):
     assert await ask(client)
     accounts = ACCOUNTS.replace("id: acme", "id: acme-2").replace(key_digest("sk-acme"), key_digest("sk-fresh"))

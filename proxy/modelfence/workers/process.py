@@ -38,13 +38,20 @@ class Reloaded:
 
     changed: tuple[str, ...]
     failures: Mapping[str, str]
+    warnings: tuple[str, ...]
     files: Path
     stamps: Mapping[Path, Stamp]
 
     @classmethod
     def told(cls, answer: Any) -> Self:
         """Return what an answer says."""
-        return cls(tuple(answer["changed"]), answer["failures"], Path(answer["files"]), _stamps(answer["stamps"]))
+        return cls(
+            tuple(answer["changed"]),
+            answer["failures"],
+            tuple(answer["warnings"]),
+            Path(answer["files"]),
+            _stamps(answer["stamps"]),
+        )
 
 
 class Process(Protocol):

@@ -73,12 +73,14 @@ class Reloading:
                     supervisor.replace(worker)
             if not supervisor.is_starting_one:  # who starts may not have read yet what it was handed
                 await asyncio.to_thread(tidy, self._folder, reloaded.files)
-        self._tell(reloaded.changed, reloaded.failures)
+        self._tell(reloaded.changed, reloaded.failures, reloaded.warnings)
 
-    def _tell(self, changed: tuple[str, ...], failures: Mapping[str, str]) -> None:
+    def _tell(self, changed: tuple[str, ...], failures: Mapping[str, str], warnings: tuple[str, ...] = ()) -> None:
         self.stale = failures
         self._metrics.reloaded(changed, failures)
         if changed:
             log.info("exchanged: %s", ", ".join(changed))
+        for warning in warnings:
+            log.warning("%s", warning)
         for part, problem in failures.items():
             log.error("what has changed can't be used, so it stays as it was: %s\n%s", part, problem)

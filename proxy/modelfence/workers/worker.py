@@ -95,6 +95,7 @@ class _Worker:
         return {
             "changed": reloaded.changed,
             "failures": dict(reloaded.failures),
+            "warnings": reloaded.warnings,
             "files": handed or str(await asyncio.to_thread(hand_on, reloaded.files, self._folder)),
             "stamps": stamps_as_answer(reloaded.stamps),
         }
