@@ -184,6 +184,9 @@ async def _outcome[Result](asked: Coroutine[Any, Any, Result]) -> Result | Unava
 
 async def _all(asked: Sequence[Coroutine[Any, Any, object]]) -> None:
     """Do all of these at once. Raises UnavailableError when some could not be done."""
+    if len(asked) == 1:  # as it is without a cluster: no task has to be made for it
+        await asked[0]
+        return
     outcomes = await asyncio.gather(*(_outcome(one) for one in asked))
     failed = [one for one in outcomes if isinstance(one, UnavailableError)]
     if failed:
