@@ -61,7 +61,7 @@ def test_the_policies_shown_have_no_problems(document):
 
 
 def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
-    shown, _accounts = fenced("docs/operating.md", "yaml")
+    [shown] = fenced("docs/operating.md", "yaml")
     (tmp_path / "modelfence.yaml").write_text(shown)
     settings, problems = load(tmp_path / "modelfence.yaml", {"OPENAI_API_KEY": "sk-x"}, {})
     assert settings is not None, [problem.render() for problem in problems]
@@ -72,7 +72,7 @@ def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
 
 
 async def test_the_accounts_shown_are_read(tmp_path):
-    _settings, shown = fenced("docs/operating.md", "yaml")
+    shown, *_ = fenced("docs/accounts.md", "yaml")
     (tmp_path / "accounts.yaml").write_text(shown)
     accounts, problems = read_accounts(tmp_path / "accounts.yaml")
     assert problems == ()

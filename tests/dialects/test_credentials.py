@@ -2,9 +2,11 @@ import pytest
 
 from modelfence.core.call import Credential, CredentialState
 from modelfence.core.dialect import MalformedRequestError
+from modelfence.core.virtual_key import mint
 from modelfence.dialects.shared.credentials import credential
 
 KEY = Credential.of("sk-1")
+VIRTUAL = mint(bytes(range(32)))
 MISSING = Credential(CredentialState.MISSING)
 MALFORMED = Credential(CredentialState.MALFORMED)
 
@@ -21,6 +23,9 @@ READ = {
     ),
     "the same header twice, alike": ([("authorization", "Bearer sk-1"), ("authorization", "bearer sk-1")], KEY),
     "none": ([("content-type", "application/json")], MISSING),
+    "a virtual key": ([("authorization", f"Bearer {VIRTUAL}"), ("x-api-key", VIRTUAL)], Credential.of(VIRTUAL)),
+    "a virtual key with a typo": ([("authorization", f"Bearer {VIRTUAL[:-1]}0")], MALFORMED),
+    "a virtual key that was cut": ([("x-goog-api-key", VIRTUAL[:20])], MALFORMED),
     "a key of 4096 characters": ([("authorization", "Bearer " + "k" * 4096)], Credential.of("k" * 4096)),
     "a key of 4097 characters": ([("authorization", "Bearer " + "k" * 4097)], MALFORMED),
     "another scheme": ([("authorization", "Basic c2stMTo=")], MALFORMED),

@@ -2,6 +2,8 @@
 
 Every API's header is read for every API: a second key in a header that the fence passed over would reach an upstream
 that might look there first, and the call would be judged as somebody else's.
+
+A key of the operator's own that was cut or mistyped is malformed: no directory needs to be asked for it.
 """
 
 import re
@@ -9,6 +11,7 @@ from urllib.parse import unquote_plus
 
 from modelfence.core.call import Credential, CredentialState
 from modelfence.core.dialect import CREDENTIAL_HEADERS, CREDENTIAL_PARAMETER, Headers, MalformedRequestError
+from modelfence.core.virtual_key import is_damaged
 
 _KEY = re.compile(r"[\x21-\x7e]{1,4096}")
 _BEARER = re.compile(r"(?i:bearer) +([\x21-\x7e]{1,4096})")
@@ -35,4 +38,6 @@ def credential(headers: Headers, query: str = "") -> Credential:
     if not found:
         return Credential(CredentialState.MISSING)
     secret = found.pop()
-    return Credential(CredentialState.MALFORMED) if secret is None else Credential.of(secret)
+    if secret is None or is_damaged(secret):
+        return Credential(CredentialState.MALFORMED)
+    return Credential.of(secret)
