@@ -239,38 +239,65 @@ def answered_more(callers: Sequence[Caller], more: int = 5) -> None:
     until(lambda: all(c.answered >= b + more for c, b in zip(callers, before, strict=True)), "callers to be answered")
 
 
+@contextmanager
+def _serving(answer: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
+    """Serve an API that answers every call like this."""
+
+    class Api(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            answer(self)
+
+        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name in the library
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def unhurried() -> Iterator[str]:
+    """An API that thinks for a moment before it answers, so that there are always calls under way."""
+
+    def think(call: BaseHTTPRequestHandler) -> None:
+        time.sleep(0.2)
+        call.send_header("content-length", "2")
+        call.end_headers()
+        call.wfile.write(b"{}")
+
+    with _serving(think) as url:
+        yield url
+
+
 @pytest.fixture
 def endless() -> Iterator[tuple[str, Callable[[Fence], AbstractContextManager[None]]]]:
     """An API whose streams begin and then say nothing more, and what holds one open through a fence."""
     over = threading.Event()
 
-    class Silent(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-type", "text/event-stream")
-            self.end_headers()
-            self.wfile.write(b'data: {"choices":[{"index":0,"delta":{"content":"word"}}]}\n\n')
-            over.wait(WITHIN_S)
-
-        def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name in the library
+    def begin(call: BaseHTTPRequestHandler) -> None:
+        call.send_header("content-type", "text/event-stream")
+        call.end_headers()
+        call.wfile.write(b'data: {"choices":[{"index":0,"delta":{"content":"word"}}]}\n\n')
+        over.wait(WITHIN_S)
 
     @contextmanager
     def begun(fence: Fence) -> Iterator[None]:
         connection = http.client.HTTPConnection(fence.customers.netloc, timeout=WITHIN_S)
         connection.request("POST", "/v1/chat/completions", BODY.replace("{", '{"stream": true, ', 1), HEADERS)
-        connection.getresponse().read(10)
+        answer = connection.getresponse()
+        answer.read(10)
         yield
+        answer.close()
         connection.close()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}", begun
-    over.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with _serving(begin) as url:
+        yield url, begun
+        over.set()
 
 
 def is_gone(pid: int) -> bool:

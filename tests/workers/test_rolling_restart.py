@@ -12,8 +12,8 @@ def roll(fence):
     until(lambda: not before & set(fence.workers), "the old workers to go")
 
 
-def test_all_workers_are_replaced_and_no_call_fails(start_fence, settings):
-    fence = start_fence(settings)
+def test_all_workers_are_replaced_and_no_call_fails(start_fence, settings, unhurried):
+    fence = start_fence({**settings, "upstreams": [{"name": "up", "dialect": "openai", "url": unhurried}]})
     with calling(fence) as callers:
         roll(fence)
         answered_more(callers)

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 
-from tests.workers.conftest import answered_more, calling, is_gone, until
+from tests.workers.conftest import WITHIN_S, answered_more, calling, is_gone, until
 
 
 def test_one_scrape_counts_what_all_workers_served_the_dead_ones_too(start_fence, settings):
@@ -18,6 +18,27 @@ def test_one_scrape_counts_what_all_workers_served_the_dead_ones_too(start_fence
     assert fence.counted("requests_total", effect="allow") == 120
     assert fence.counted("worker_exits_total", reason="crashed") == 1
     assert other in fence.workers
+
+
+def test_what_is_typed_on_a_terminal_is_for_the_supervisor_alone(start_fence, settings):
+    fence = start_fence({**settings, "workers": 1})
+    [worker] = fence.workers
+    assert os.getpgid(worker) != os.getpgid(fence.process.pid)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
+        os.kill(worker, number)
+    assert fence.call() == 200
+    assert fence.workers == [worker]
+
+
+def test_a_second_signal_ends_it_at_once(start_fence, settings, endless):
+    url, begun = endless
+    upstream = {"name": "up", "dialect": "openai", "url": url}
+    fence = start_fence({**settings, "workers": 1, "upstreams": [upstream], "limits": {"drain_s": 600}})
+    with begun(fence):
+        fence.process.send_signal(signal.SIGTERM)
+        until(lambda: "it is stopping" in fence.ask("/readyz")[1], "the drain to begin")
+        fence.process.send_signal(signal.SIGINT)
+        assert fence.process.wait(WITHIN_S) == 0
 
 
 def test_calls_fail_that_were_under_way_on_a_killed_worker_and_no_others(start_fence, settings):
