@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelfence.adapters.accounts_reader import Record, read_records
-from modelfence.core.account import UNKNOWN, Account, Found
+from modelfence.core.account import UNKNOWN, Account, Entry, Found
 from modelfence.core.problem import Problem, errors, in_order
 from modelfence.document import did_you_mean, read
 from modelfence.source_files import SourceFiles
@@ -30,6 +30,11 @@ class AccountsFile:
 
     def __iter__(self) -> Iterator[Account]:
         return (record.account for record in self._records.values())
+
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """Yield all that the file says of each account."""
+        return (record.entry for record in self._records.values())
 
     def get(self, account_id: str) -> Account | None:
         """Return the account of that id, or None."""

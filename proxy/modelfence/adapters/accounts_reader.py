@@ -15,7 +15,9 @@ from modelfence.core.account import (
     SCREENINGS,
     STATUSES,
     Account,
+    Entry,
     Key,
+    Owner,
     certificate_digest,
     countries_behind,
     ownership,
@@ -59,7 +61,13 @@ class Record:
 
     account: Account
     keys: tuple[Key, ...]
+    owners: tuple[Owner, ...] | None
     tier_unknown: Problem
+
+    @property
+    def entry(self) -> Entry:
+        """Return what a directory keeps of it."""
+        return Entry(self.account, self.keys, self.owners)
 
 
 def read_records(document: Document) -> tuple[list[Record], list[Problem]]:
@@ -107,12 +115,13 @@ class _Accounts:
         if "certificates" in entries:
             certificates = self._keys(name, entries["certificates"], _CERTIFICATE)
             keys += tuple(replace(one, digest=certificate_digest(one.digest)) for one in certificates)
-        account = self._account(name, entries)
+        owners = _read(entries, "owners", self.entities.owners)
+        account = self._account(name, entries, owners)
         if tier_node is None or len(self.document.problems) > before:
             return None
-        return Record(account, keys, _tier_unknown(tier_node))
+        return Record(account, keys, owners, _tier_unknown(tier_node))
 
-    def _account(self, name: str, entries: Mapping[str, Node]) -> Account:
+    def _account(self, name: str, entries: Mapping[str, Node], owners: tuple[Owner, ...] | None) -> Account:
         account = Account(
             id=name,
             status=_read(entries, "status", lambda node: node.choice(STATUSES)) or "",
@@ -120,7 +129,8 @@ class _Accounts:
             country=_read(entries, "country", read_country),
             verified_us=_read(entries, "verified", Node.date_us),
             expires_us=_read(entries, "expires", Node.date_us),
-            ownership=_read(entries, "owners", self._ownership),
+            # With problems nothing is made of the accounts, and an owner may be nobody.
+            ownership=None if owners is None or self.document.problems else ownership(owners, self.behind),
             screening=_read(entries, "screening", lambda node: node.choice(SCREENINGS)),
             purpose=_read(entries, "purpose", Node.filled_text),
             labels=_read(entries, "labels", _labels) or {},
@@ -134,10 +144,6 @@ class _Accounts:
         if verified_us is not None and expires_us is not None and expires_us < verified_us:
             entries["expires"].problem("expires-early", "this is before the day the account was verified")
         return versioned(account)
-
-    def _ownership(self, node: Node) -> dict[str, float] | None:
-        owners = self.entities.owners(node)
-        return None if self.document.problems else ownership(owners, self.behind)
 
     def _keys(self, name: str, node: Node, kind: _Kind) -> tuple[Key, ...]:
         return tuple(key for item in node.items() if (key := self._key(name, item, kind)) is not None)

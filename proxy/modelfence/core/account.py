@@ -119,6 +119,21 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """All that a directory keeps of one account."""
+
+    account: Account
+    keys: tuple[Key, ...] = ()
+    """Certificates, too: see `certificate_digest`."""
+    owners: tuple[Owner, ...] | None = None
+    """As they were stated; what comes of them is the account's `ownership`."""
+
+    def key(self, digest: str) -> Key | None:
+        """Return the key of that digest, or None."""
+        return next((key for key in self.keys if key.digest == digest), None)
+
+
+@dataclass(frozen=True, slots=True)
 class Entity:
     """A company that owns others. It counts for its own country and passes on its owners' by multiplication."""
 

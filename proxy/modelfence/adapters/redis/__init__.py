@@ -1,1 +1,1 @@
-"""Token buckets in Redis: `buckets` is the store, `scripts` runs its scripts, the rest finds servers and asks them."""
+"""What is kept in Redis: `buckets`, `evidence` and `accounts` are the stores, the rest finds servers and asks them."""

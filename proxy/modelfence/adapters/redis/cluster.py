@@ -16,7 +16,7 @@ from modelfence.adapters.redis.circuit_breaker import Circuit
 from modelfence.adapters.redis.connecting import Connecting
 from modelfence.adapters.redis.looking import ANSWER_S, Lookout, ask_once, ask_several
 from modelfence.adapters.redis.pipe import Command, NotSentError
-from modelfence.adapters.redis.server import KnownServers, is_failure
+from modelfence.adapters.redis.server import Ask, KnownServers, is_failure
 from modelfence.redis_url import HostAndPort, RedisUrl
 
 type Owners = list[HostAndPort | None]
@@ -65,6 +65,12 @@ class ClusterServers:
                     raise NotSentError(f"TRYAGAIN {error}") from error
                 await asyncio.sleep(pause_s)
                 pause_s = min(2 * pause_s, _TRY_AGAIN_MOST_S)
+
+    async def each(self) -> Sequence[Ask]:
+        """Return what asks each master that holds slots. Raises redis.exceptions.RedisError."""
+        if not self._owners:
+            await self._lookout.first()
+        return [self._known.at(at).ask for at in dict.fromkeys(self._owners) if at is not None]
 
     async def close(self) -> None:
         """Close the connections."""

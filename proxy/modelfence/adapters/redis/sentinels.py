@@ -5,6 +5,7 @@ They are asked at the first call, and again whenever the server fails or says th
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -12,7 +13,7 @@ from modelfence.adapters.redis.circuit_breaker import Circuit
 from modelfence.adapters.redis.connecting import Connecting
 from modelfence.adapters.redis.looking import ANSWER_S, Lookout, ask_once, ask_several
 from modelfence.adapters.redis.pipe import Command
-from modelfence.adapters.redis.server import KnownServers, is_failure
+from modelfence.adapters.redis.server import Ask, KnownServers, is_failure
 from modelfence.redis_url import HostAndPort, RedisUrl
 
 
@@ -46,6 +47,10 @@ class SentinelServers:
             if is_failure(error):
                 self._lookout.soon()
             raise
+
+    async def each(self) -> Sequence[Ask]:
+        """Return what asks the master, whichever it is then."""
+        return (partial(self.ask, ""),)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import RedisError, ResponseError
@@ -10,6 +10,9 @@ from redis.exceptions import RedisError, ResponseError
 from modelfence.adapters.redis.circuit_breaker import Circuit, CircuitBreaker, worst
 from modelfence.adapters.redis.pipe import Command, NotSentError, Pipe, TooManyError
 from modelfence.redis_url import HostAndPort
+
+type Ask = Callable[[Command], Awaitable[object]]
+"""Asks one server. Raises redis.exceptions.RedisError."""
 
 _BUSY = 256
 """When so many answers are waited for on each connection, on average, there is to be one more."""

@@ -3,6 +3,7 @@
 Rule: nothing is sent again that may have run.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from redis.typing import EncodableT
@@ -12,7 +13,7 @@ from modelfence.adapters.redis.cluster import ClusterServers
 from modelfence.adapters.redis.connecting import Connecting
 from modelfence.adapters.redis.pipe import Command, NotSentError
 from modelfence.adapters.redis.sentinels import SentinelServers
-from modelfence.adapters.redis.server import KnownServers
+from modelfence.adapters.redis.server import Ask, KnownServers
 from modelfence.redis_url import HostAndPort, RedisUrl, parse
 
 __all__ = ["Circuit", "NotSentError", "RedisServers"]
@@ -49,6 +50,10 @@ class RedisServers:
         """
         return await self._servers.ask(key, command)
 
+    async def each(self) -> Sequence[Ask]:
+        """Return what asks each server that keeps keys. Raises like `ask`."""
+        return await self._servers.each()
+
     async def close(self) -> None:
         """Close the connections. Who still waits for an answer gets a ConnectionError."""
         await self._servers.close()
@@ -59,6 +64,7 @@ class _Servers(Protocol):
     def circuit(self) -> Circuit: ...
     def slot(self, key: str, /) -> int: ...
     async def ask(self, key: str, command: Command, /) -> object: ...
+    async def each(self) -> Sequence[Ask]: ...
     async def close(self) -> None: ...
 
 
@@ -76,6 +82,9 @@ class _OneServer:
 
     async def ask(self, _: str, command: Command) -> object:
         return await self._known.at(self._at).ask(command)
+
+    async def each(self) -> Sequence[Ask]:
+        return (self._known.at(self._at).ask,)
 
     async def close(self) -> None:
         await self._known.close()
