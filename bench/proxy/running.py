@@ -19,6 +19,8 @@ from bench.servers import redis_server
 
 STARTS_WITHIN_S = 90.0
 _LOG_CHARACTERS = 2_000
+_EVENTS, _EVENTS_OF_END = 20, 2
+"""A subject that relayed more or fewer would not go in step with the upstream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +80,11 @@ async def _answers(subject: Subject, callers: Callers, log: Path) -> None:
     """Have a subject answer both kinds of requests, and well."""
     try:
         await ask_once(callers)
-        stream = await ask_once(callers, events=20)
+        stream = await ask_once(callers, events=_EVENTS)
     except BadAnswerError as error:
         raise _unfit(subject, f"does not answer: {error}", log) from None
-    if stream.events < 20:
-        raise _unfit(subject, f"relayed {stream.events} events of 20", log)
+    if stream.events != _EVENTS + _EVENTS_OF_END:
+        raise _unfit(subject, f"relayed {stream.events} events of {_EVENTS + _EVENTS_OF_END}", log)
 
 
 def _unfit(subject: Subject, why: str, log: Path) -> NotMeasurableError:
