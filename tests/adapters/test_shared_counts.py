@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from modelfence.adapters.shared_counts import SharedCounts
+from modelfence.adapters.shared_counts import ROOM_BYTES, SharedCounts
 
 COUNTING = """
 import sys
@@ -58,3 +58,25 @@ def test_who_takes_a_slot_goes_on_with_its_counts_in_its_files(tmp_path, count):
     assert sorted(file.name for file in tmp_path.iterdir()) == files
     assert 'modelfence_connections_cut_total{reason="head_s"} 7.0' in shared.render().decode()
     assert "modelfence_open_streams 1.0" in shared.render().decode()
+
+
+def test_there_is_room_for_all_that_is_counted_before_anything_is(tmp_path, count):
+    count(0, 1)
+    files = [file.stat() for file in tmp_path.iterdir()]
+    assert len(files) == 3, "no kind of metric has a file that was not thought of"
+    assert all(file.st_size == ROOM_BYTES <= file.st_blocks * 512 for file in files)
+
+
+def test_a_disk_without_room_is_an_error_before_it_is_the_end_of_the_process(tmp_path):
+    full = f"""
+import resource
+from pathlib import Path
+from modelfence.adapters.shared_counts import share
+resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, 1 << 16))
+try:
+    share(Path({str(tmp_path)!r}), 0)
+except OSError as error:
+    print(error.strerror)
+"""
+    ended = subprocess.run([sys.executable, "-c", full], check=True, capture_output=True, text=True)  # noqa: S603 - our own
+    assert ended.stdout == "File too large\n"

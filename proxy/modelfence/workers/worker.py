@@ -64,10 +64,10 @@ class _Worker:
     async def _start(self, packed: str) -> object:
         orders = Orders.unpack(packed)
         log_as(orders.settings.log_format, worker=orders.slot)
-        share(orders.folder, orders.slot)
         self._folder = orders.folder
         files = Files.on_disk(orders.folder) if orders.files is None else taken(orders.files)
         try:
+            _share(orders)
             self._gateway = Gateway(orders.settings, slot=orders.slot, files=files)
             await self._gateway.serve(self._listening)
             _collect_seldom()
@@ -114,6 +114,14 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
+
+
+def _share(orders: Orders) -> None:
+    try:
+        share(orders.folder, orders.slot)
+    except OSError as error:
+        words = f"what workers count can't be kept in {orders.folder} ({error.strerror}); choose another TMPDIR"
+        raise CannotStartError(words) from None
 
 
 if __name__ == "__main__":
