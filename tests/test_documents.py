@@ -93,6 +93,13 @@ def test_the_commands_shown_are_understood():
         parser().parse_args(command.split())
 
 
+def test_the_commands_of_the_page_on_geography_are_understood():
+    shown = re.findall(r"^modelfence (geo [^#\n]*)", (ROOT / "docs" / "geography.md").read_text(), re.MULTILINE)
+    assert len(shown) == 2
+    for command in shown:
+        parser().parse_args(command.split())
+
+
 def test_the_page_of_dialects_says_what_each_path_stands_for():
     page = (ROOT / "docs" / "dialects.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (GET|POST) (/[^|]*) \| (\w+) \|$", page, re.MULTILINE)

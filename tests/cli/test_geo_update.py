@@ -5,6 +5,7 @@ import json
 import pytest
 from tests.geo import write_database
 from tests.maxmind_server import serving
+from tests.redis_servers import until
 
 SETTINGS = """\
 geo: {{country: country.mmdb, asn: asn.mmdb}}
@@ -47,6 +48,30 @@ def test_databases_are_fetched_and_then_they_are_the_latest(modelfence, tmp_path
     ]
     shown = modelfence("geo", "show", "8.8.8.8", "--format", "json")
     assert json.loads(shown.stdout)[0]["facts"]["client.asn"] == 15169
+
+
+def test_a_fence_that_runs_goes_on_with_what_was_fetched(
+    modelfence, start_modelfence, fetch, upstream, tmp_path, maxmind
+):
+    key = {"MAXMIND_LICENSE_KEY": "license", "no_proxy": "127.0.0.1"}
+    assert modelfence("geo", "update", **key).returncode == 0
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\naccess:\n  - {id: all, allow: 'true'}\n  - {id: kp, deny: client.country == 'KP'}\n"
+    )
+    with (tmp_path / "modelfence.yaml").open("a") as settings:
+        settings.write(
+            "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\npolicy: policy.yaml\ntrusted_proxies: [127.0.0.0/8]\n"
+            f"upstreams: [{{name: up, dialect: openai, url: '{upstream}'}}]\n"
+        )
+    (tmp_path / "temporary").mkdir()
+    fence = start_modelfence("run", TMPDIR=str(tmp_path / "temporary"))
+    url = f"{fence.url}/v1/chat/completions"
+    assert fetch(url)[0] == 200
+    write_database(tmp_path / "published", "GeoLite2-City", {"8.8.8.0/24": {"country": {"iso_code": "KP"}}})
+    maxmind.publish("GeoLite2-City", (tmp_path / "published").read_bytes())
+    maxmind.modified_s += 86_400
+    assert modelfence("geo", "update", **key).stdout.startswith("country: GeoLite2-City is renewed")
+    until(lambda: fetch(url)[0] in (401, 403), "the new database to be used")
 
 
 def test_one_that_can_not_be_had_does_not_keep_the_other_back(modelfence, tmp_path, maxmind):

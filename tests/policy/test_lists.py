@@ -10,6 +10,7 @@ from modelfence.core.charge import Demand
 from modelfence.core.countries import COUNTRIES, EU
 from modelfence.core.decision import Effect, decide
 from modelfence.policy import compile_policy
+from modelfence.policy.compile import compile_text
 
 FOLDER = Path(__file__).parents[2] / "policies" / "lists"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -111,6 +112,14 @@ def test_the_rule_that_the_sanctioned_regions_come_with_denies_only_where_one_ma
         f"  - {{id: all, allow: 'true'}}\n  - id: sanctioned\n    deny: {condition}\n"
     )
     assert decide(compile_policy(root).policy, facts, Demand()).effect is effect
+
+
+def test_the_policies_that_the_page_on_geography_shows_have_no_problems():
+    page = (FOLDER.parents[1] / "docs" / "geography.md").read_text()
+    shown = re.findall(r"^```yaml\n((?:include|access):.*?)^```", page, re.DOTALL | re.MULTILINE)
+    assert len(shown) == 2
+    for text in shown:
+        assert compile_text(f"version: 1\n{text}", path=str(FOLDER.parent / "shown.yaml")).problems == ()
 
 
 def test_all_lists_can_be_included_together(tmp_path):
