@@ -3,7 +3,19 @@
 from dataclasses import replace
 
 import pytest
-from tests.enforcement.outside import ACME, CUSTOMERS, NOON_US, OPEN, Clock, Directory, Store, Unwary, call, throttled
+from tests.enforcement.outside import (
+    ACME,
+    CUSTOMERS,
+    NOON_US,
+    OPEN,
+    Clock,
+    Directory,
+    Nowhere,
+    Store,
+    Unwary,
+    call,
+    throttled,
+)
 
 from modelfence.core.account import Account
 from modelfence.core.call import Reading, Usage
@@ -319,3 +331,12 @@ async def test_who_may_teach_the_detector_is_for_the_policy_in_force_to_say(fenc
     made.in_force = InForce(compile_text(OPEN).policy, made.in_force.accounts, made.in_force.geo)
     await made.judge(call(None))
     assert [caller is None for caller in detector.callers] == [True, False]
+
+
+async def test_the_age_that_a_policy_distrusts_is_that_of_the_database_in_force(fence):
+    made = fence("version: 1\naccess:\n  - {id: all, allow: 'true'}\n  - {id: old, deny: geo.database_age_days > 60}\n")
+    assert (await made.judge(call())).decision.rules == ("old",)
+    renewed = Nowhere()
+    renewed.country_built_s = call().at_us // 1_000_000 - 60 * 86_400
+    made.in_force = replace(made.in_force, geo=renewed)
+    assert (await made.judge(call())).decision.effect is Effect.ALLOW
