@@ -1,6 +1,6 @@
 """The composition root, with `assembly`: only they name concrete adapters. Settings in, a fence ready to start out.
 
-Everything that can be wrong is found here, before a socket listens: a fence that starts is one that can do its work.
+Everything that can be wrong is found here, before a call is accepted: a fence that starts is one that can do its work.
 """
 
 import asyncio

@@ -6,6 +6,7 @@ import urllib.error
 import urllib.request
 
 import pytest
+from tests.redis_servers import free_port
 
 from modelfence.core.call import key_digest
 
@@ -194,8 +195,9 @@ def test_it_refuses_to_start_and_says_what_to_do(files, arguments, expected, mod
 @pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"])
 def test_it_does_not_protect_itself(modelfence, tmp_path, host):
     (tmp_path / "accounts.yaml").write_text(ACCOUNTS)
+    port = free_port()
     ended = modelfence(
-        "run", "--upstream", "http://127.0.0.1:18080", "--accounts", "accounts.yaml", "--listen", f"{host}:18080",
+        "run", "--upstream", f"http://127.0.0.1:{port}", "--accounts", "accounts.yaml", "--listen", f"{host}:{port}",
         MODELFENCE_ADMIN="127.0.0.1:0",
     )  # fmt: skip
     assert ended.returncode == 2
