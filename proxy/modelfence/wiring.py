@@ -174,9 +174,6 @@ class Gateway:
         self._exits.push_async_callback(proxy.stop)
         self._proxy = proxy
 
-    def _owner(self, digest: str) -> str | None:
-        return self.parts.accounts.owner(digest)
-
     def _by_destination(self) -> Mapping[Destination, Served]:
         """Return what serves requests for each host, of those upstreams that have it."""
         upstreams = self.settings.upstreams
@@ -188,7 +185,7 @@ class Gateway:
     def _serving(self, upstreams: Sequence[Upstream]) -> Served:
         """Return what serves requests to these upstreams."""
         settings = self.settings
-        dialects = certified(DIALECTS, self._owner) if settings.tls.client_ca else DIALECTS
+        dialects = certified(DIALECTS) if settings.tls.client_ca else DIALECTS
         apis = Apis(
             upstreams,
             dialects,

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfence.core.account import Account, Entity, Owner, countries_behind, ownership
+from modelfence.core.account import UNKNOWN, Account, Check, Entity, Found, Owner, both, countries_behind, ownership
 
 
 def by(*pairs: tuple[str, float]) -> tuple[Owner, ...]:
@@ -125,3 +125,29 @@ def test_a_deep_lattice_of_companies_is_summed_up_though_its_chains_are_beyond_n
 )
 def test_a_verification_has_expired_from_its_moment_on(expires_us, now_us, expired):
     assert Account("acme", "active", "verified", expires_us=expires_us).expired(now_us) is expired
+
+
+ACME, UMBRELLA = Account("acme", "active", "basic"), Account("umbrella", "active", "basic")
+VALID, REVOKED, EXPIRED = (Found(check, ACME) for check in (Check.VALID, Check.REVOKED, Check.EXPIRED))
+UNCHECKED, MISMATCHED = Found(Check.UNCHECKED), Found(Check.MISMATCHED)
+
+
+@pytest.mark.parametrize(
+    ("key", "certificate", "found"),
+    [
+        (VALID, VALID, VALID),
+        (VALID, REVOKED, REVOKED),
+        (EXPIRED, VALID, EXPIRED),
+        (VALID, Found(Check.VALID, UMBRELLA), MISMATCHED),
+        (REVOKED, Found(Check.VALID, UMBRELLA), MISMATCHED),
+        (UNKNOWN, VALID, MISMATCHED),
+        (VALID, UNKNOWN, MISMATCHED),
+        (UNKNOWN, UNKNOWN, MISMATCHED),
+        (UNCHECKED, VALID, UNCHECKED),
+        (VALID, UNCHECKED, UNCHECKED),
+    ],
+)
+def test_a_key_and_a_certificate_are_worth_as_much_as_the_lesser_and_nothing_when_they_do_not_belong_together(
+    key, certificate, found
+):
+    assert both(key, certificate) == found

@@ -153,7 +153,7 @@ async def test_a_key_and_a_certificate_that_no_account_has_both_of_are_refused(
 ):
     with pytest.raises(openai.AuthenticationError, match="do not belong to the same account"):
         await ask(office.client(gateway, getattr(office, certificate), key))
-    assert watcher.accounts == []
+    assert watcher.accounts == [""]
     assert api.requests == 0
 
 
@@ -269,10 +269,10 @@ async def test_another_mitmproxy_than_the_tested_one_keeps_the_fence_from_starti
     [
         ("acme", None, 404, ["acme"]),  # from the stand-in API, which serves no websockets
         ("acme", "sk-acme", 404, ["acme"]),
-        ("acme", "sk-umbrella", 401, []),
-        ("acme", "sk-nobody", 401, []),
+        ("acme", "sk-umbrella", 401, [""]),
+        ("acme", "sk-nobody", 401, [""]),
         ("nobody", None, 401, [""]),
-        ("nobody", "sk-acme", 401, []),
+        ("nobody", "sk-acme", 401, [""]),
     ],
 )
 async def test_realtime_sessions_are_judged_by_the_certificate(

@@ -17,8 +17,8 @@ from tests.enforcement.outside import (
     throttled,
 )
 
-from modelfence.core.account import Account
-from modelfence.core.call import Reading, Usage
+from modelfence.core.account import Account, Check
+from modelfence.core.call import Credential, Reading, Usage, key_digest
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Caller, Extraction
 from modelfence.enforcement.fence import InForce, Patience
@@ -48,6 +48,21 @@ async def test_without_an_account_a_refusal_is_about_the_key_and_else_about_the_
     refusal = made.refusal(await made.judge(call(key)))
     assert (refusal.effect, refusal.status) == (Effect.DENY, status)
     assert words in refusal.message
+
+
+@pytest.mark.parametrize("policy", [CUSTOMERS, OPEN, OPEN + "mode: shadow\n"])
+async def test_a_key_beside_the_certificate_of_another_account_is_refused_whatever_the_policy_says(fence, policy):
+    other = Account("other", "active", "basic")
+    made = fence(policy, accounts=Directory(ACME, other))
+    pairs = {
+        name: replace(Credential.of("sk-acme"), certificate=key_digest(f"sk-{name}")) for name in ("acme", "other")
+    }
+    assert (await made.judge(call(credential=pairs["acme"]))).account == ACME
+    judged = await made.judge(call(credential=pairs["other"]))
+    refusal = made.refusal(judged)
+    assert (judged.found.check, judged.account) == (Check.MISMATCHED, None)
+    assert (refusal.effect, refusal.status) == (Effect.DENY, 401)
+    assert "do not belong to the same account" in refusal.message
 
 
 async def test_the_refusal_says_what_the_rule_says(fence):

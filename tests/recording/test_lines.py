@@ -28,6 +28,7 @@ fingerprints = st.builds(
 credentials = st.one_of(
     st.builds(Credential.of, st.text(st.characters(codec="utf-8"))),
     st.sampled_from([Credential(CredentialState.MISSING), Credential(CredentialState.MALFORMED)]),
+    st.just(replace(Credential.of("sk-acme"), certificate=key_digest("a certificate"))),
 )
 readings = st.builds(
     Reading,
@@ -227,6 +228,13 @@ BROKEN = [
             "`credential` should be `sha256:` and 64 hexadecimal digits, `malformed` or null",
         )
         for credential in ("sk-secret", "sha256:" + "A" * 64, 7)
+    ),
+    *(
+        (
+            line(credential=key_digest("sk-secret"), certificate=certificate),
+            "`certificate` should be `sha256:` and 64 hexadecimal digits",
+        )
+        for certificate in ("", "sha256:" + "A" * 64, 0)
     ),
     (line(reading={}), "`reading.operation` is none that a policy knows"),
     (line(reading={"operation": "spying"}), "`reading.operation` is none that a policy knows"),

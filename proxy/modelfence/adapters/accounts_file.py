@@ -41,11 +41,6 @@ class AccountsFile:
         record = self._records.get(account_id)
         return None if record is None else record.account
 
-    def owner(self, digest: str) -> str | None:
-        """Return the id of the account that owns the API key or certificate of that digest, or None."""
-        known = self._by_digest.get(digest)
-        return None if known is None else known[1].id
-
     async def find(self, digest: str, at_us: int) -> Found:
         """Return what is known of the API key or certificate of that digest."""
         known = self._by_digest.get(digest)

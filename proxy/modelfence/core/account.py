@@ -62,6 +62,8 @@ class Check(StrEnum):
     UNKNOWN = "unknown"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    MISMATCHED = "mismatched"
+    """An API key and a certificate that no account has both of."""
     UNCHECKED = "unchecked"
     """The directory did not answer."""
 
@@ -81,6 +83,15 @@ class Found:
 
 
 UNKNOWN = Found(Check.UNKNOWN)
+
+
+def both(key: Found, certificate: Found) -> Found:
+    """Return what an API key and a certificate that came together are worth: as much as the lesser of the two."""
+    if unchecked := [one for one in (key, certificate) if one.check is Check.UNCHECKED]:
+        return unchecked[0]
+    if key.owner is None or certificate.owner is None or key.owner.id != certificate.owner.id:
+        return Found(Check.MISMATCHED)
+    return certificate if key.check is Check.VALID else key
 
 
 @dataclass(frozen=True, slots=True)

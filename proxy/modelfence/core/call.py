@@ -24,6 +24,8 @@ class Credential:
     state: CredentialState
     digest: str = ""
     """`sha256:` and the hexadecimal digest of the API key, as the accounts file writes it."""
+    certificate: str = ""
+    """Under which digest a directory finds the certificate that came beside the API key; empty without one."""
 
     @classmethod
     def of(cls, secret: str) -> "Credential":

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from modelfence.core.account import STATUSES, Account, Check, Found
+from modelfence.core.account import STATUSES, Account, Check, Found, both
 from modelfence.core.call import Call, CredentialState, Usage
 from modelfence.core.charge import Demand, Taken
 from modelfence.core.decision import Effect, charged, decide, nobody_unknown_is_let_in, plainly_refuses
@@ -38,6 +38,7 @@ _WORDS = {
 }
 _WITHOUT = {CredentialState.MISSING: Found(Check.MISSING), CredentialState.MALFORMED: Found(Check.MALFORMED)}
 _UNCHECKED = Found(Check.UNCHECKED)
+_NOT_BOTH = "The API key and the client certificate do not belong to the same account."
 _NO_ACCOUNT = "The API key is missing, malformed or not known to this service."
 
 
@@ -138,6 +139,9 @@ class Fence:
         if found.check is Check.UNCHECKED and not decision.admitted:
             # Not the caller's fault: with the directory it might have been let in.
             decision = replace(decision, effect=Effect.ERROR, message=None)
+        elif found.check is Check.MISMATCHED:
+            # Whatever the policy says of strangers: one of the two is stolen, or somebody is mistaken.
+            decision = replace(decision, effect=Effect.DENY, rules=(), charges=(), message=_NOT_BOTH, help_url=None)
         elif decision.admitted and not self._evidence_is_kept():
             decision = replace(decision, effect=Effect.ERROR, rules=(), charges=())
         if decision.admitted and decision.charges:
@@ -212,11 +216,18 @@ class Fence:
         )
 
     async def _find(self, call: Call, accounts: AccountDirectory) -> Found:
-        """Return what is known of the credential."""
-        without = _WITHOUT.get(call.credential.state)
+        """Return what is known of the credential, which may be two."""
+        credential = call.credential
+        without = _WITHOUT.get(credential.state)
         if without is not None:
             return without
-        finding = accounts.find(call.credential.digest, call.at_us)
+        if not credential.certificate:
+            return await self._look_up(credential.digest, call.at_us, accounts)
+        digests = (credential.digest, credential.certificate)
+        return both(*await asyncio.gather(*(self._look_up(digest, call.at_us, accounts) for digest in digests)))
+
+    async def _look_up(self, digest: str, at_us: int, accounts: AccountDirectory) -> Found:
+        finding = accounts.find(digest, at_us)
         try:
             if self._patience.directory_s is None:
                 return await finding

@@ -89,6 +89,8 @@ def beginning_of(call: Call, fingerprint: Fingerprint | None, *, prompts: bool) 
         "credential": _credential_as_written(call.credential),
         "bytes": call.bytes,
     }
+    if call.credential.certificate:
+        said["certificate"] = call.credential.certificate
     if call.max_output_tokens is not None:
         said["max_output_tokens"] = call.max_output_tokens
     if not prompts or call.body is None:
@@ -170,7 +172,12 @@ def _credential(values: Values) -> Credential:
         return Credential(CredentialState.MALFORMED)
     if not isinstance(written, str) or not _DIGEST.fullmatch(written):
         raise BrokenLineError("`credential` should be `sha256:` and 64 hexadecimal digits, `malformed` or null")
-    return Credential(CredentialState.PRESENTED, written)
+    certificate, _ = values.get("certificate", (None, ""))
+    if certificate is None:
+        return Credential(CredentialState.PRESENTED, written)
+    if not isinstance(certificate, str) or not _DIGEST.fullmatch(certificate):
+        raise BrokenLineError("`certificate` should be `sha256:` and 64 hexadecimal digits")
+    return Credential(CredentialState.PRESENTED, written, certificate)
 
 
 def _address(name: str, value: object) -> str:

@@ -10,8 +10,9 @@ is resumed from a ticket where clients have certificates: they would not be veri
 import asyncio
 import hashlib
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,7 +20,7 @@ from OpenSSL import SSL
 
 from modelfence.core.account import certificate_digest
 from modelfence.core.call import Credential, CredentialState
-from modelfence.core.dialect import Dialect, Headers, MalformedRequestError
+from modelfence.core.dialect import Dialect, Headers
 from modelfence.source_files import stamp
 
 HANDSHAKE_S = 10.0
@@ -27,13 +28,9 @@ SHUTDOWN_S = 10.0
 """How long a client has, once the fence closes, to take what is still written to it and to close in turn."""
 # The guard speaks HTTP/1.1 to clients, and nothing else.
 _PROTOCOLS = ["http/1.1"]
-_NOT_BOTH = "The API key and the client certificate do not belong to the same account."
 
 client_certificate: ContextVar[str] = ContextVar("client_certificate", default="")
 """Under which digest the directory finds the certificate of the connection that is served; empty without one."""
-
-type OwnerOf = Callable[[str], str | None]
-"""Returns the id of the account that a digest belongs to."""
 
 
 class ServerTls:
@@ -131,32 +128,28 @@ class ClientWriter(asyncio.StreamWriter):
 class CertifiedDialect:
     """A dialect whose callers have certificates: everything else is the API's own."""
 
-    def __init__(self, dialect: Dialect, owner_of: OwnerOf) -> None:
+    def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._owner_of = owner_of
 
     def credential(self, headers: Headers, query: str = "") -> Credential:
-        """Return the API key, or without one the certificate.
+        """Return the API key with the certificate beside it, or without a key the certificate alone.
 
-        Raises MalformedRequestError when both are there and no account has both.
+        Raises MalformedRequestError.
         """
         credential, certificate = self._dialect.credential(headers, query), client_certificate.get()
         if not certificate or credential.state is CredentialState.MALFORMED:
             return credential
         if credential.state is CredentialState.MISSING:
             return Credential(CredentialState.PRESENTED, certificate)
-        owner = self._owner_of(certificate)
-        if owner is None or owner != self._owner_of(credential.digest):
-            raise MalformedRequestError(_NOT_BOTH, status=401)
-        return credential
+        return replace(credential, certificate=certificate)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dialect, name)
 
 
-def certified(dialects: Mapping[str, Dialect], owner_of: OwnerOf) -> Mapping[str, Dialect]:
+def certified(dialects: Mapping[str, Dialect]) -> Mapping[str, Dialect]:
     """Return the dialects, for callers with certificates."""
-    return {name: cast("Dialect", CertifiedDialect(dialect, owner_of)) for name, dialect in dialects.items()}
+    return {name: cast("Dialect", CertifiedDialect(dialect)) for name, dialect in dialects.items()}
 
 
 class UpstreamPins:
