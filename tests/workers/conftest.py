@@ -177,8 +177,8 @@ class Caller(threading.Thread):
         self._told_to_stop = threading.Event()
         self._connection: http.client.HTTPConnection | None = None
         self.answered = 0
-        self.failures: list[tuple[float, str]] = []
-        """Of calls that failed: when each began, and how it ended."""
+        self.failures: list[tuple[float, float, str]] = []
+        """Of calls that failed: when each began and ended, and how."""
 
     def run(self) -> None:
         while not self._told_to_stop.wait(PACE_S):
@@ -193,16 +193,16 @@ class Caller(threading.Thread):
             except (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError) as error:
                 self._close()
                 if not is_reused:  # as all clients do, it calls again when a connection it had kept was closed
-                    self.failures.append((began_s, repr(error)))
+                    self.failures.append((began_s, time.monotonic(), repr(error)))
                 continue
             except (http.client.HTTPException, OSError) as error:
                 self._close()
-                self.failures.append((began_s, repr(error)))
+                self.failures.append((began_s, time.monotonic(), repr(error)))
                 continue
             if answer.status == 200:
                 self.answered += 1
             else:
-                self.failures.append((began_s, str(answer.status)))
+                self.failures.append((began_s, time.monotonic(), str(answer.status)))
             if not self._keeps or answer.will_close:
                 self._close()
         self._close()

@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import time
+from functools import partial
 
 from tests.workers.conftest import WITHIN_S, answered_more, calling, is_gone, until
 
@@ -41,17 +43,22 @@ def test_a_second_signal_ends_it_at_once(start_fence, settings, endless):
         assert fence.process.wait(WITHIN_S) == 0
 
 
-def test_calls_fail_that_were_under_way_on_a_killed_worker_and_no_others(start_fence, settings):
-    fence = start_fence(settings)
+def test_calls_fail_that_were_under_way_on_a_killed_worker_and_no_others(start_fence, settings, unhurried):
+    fence = start_fence({**settings, "upstreams": [{"name": "up", "dialect": "openai", "url": unhurried}]})
+    kills = []
     with calling(fence) as callers:
         for _ in range(2):
-            victim = fence.workers[0]
+            victim, killed_s = fence.workers[0], time.monotonic()
             os.kill(victim, signal.SIGKILL)
+            until(partial(is_gone, victim), "the victim to be gone")
+            kills.append((killed_s, time.monotonic()))
             fence.replaces(victim)
             answered_more(callers)
         fence.has_workers(2)
     failures = [failure for caller in callers for failure in caller.failures]
     answered = sum(caller.answered for caller in callers)
+    for began_s, ended_s, how in failures:
+        assert any(began_s <= gone_s and killed_s <= ended_s for killed_s, gone_s in kills), how
     assert len(failures) <= 2 * len(callers)
     assert answered <= fence.counted("requests_total", effect="allow") <= answered + 2 * len(callers)
 
