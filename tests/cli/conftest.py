@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from modelfence.cli import main
+
 WITHIN_S = 30.0
 COMMAND = [sys.executable, "-c", "import sys; from modelfence.cli import main; sys.exit(main())"]
 
@@ -39,6 +41,26 @@ def modelfence(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]
             timeout=WITHIN_S,
             check=False,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Runs a command to its end within this process, in the folder it is in: a start costs most of a short command."""
+    for name in [name for name in os.environ if name.startswith("MODELFENCE_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+        words = [str(argument) for argument in arguments]
+        try:
+            status = main(words)
+        except SystemExit as ended:  # what argparse does with wrong arguments
+            status = int(ended.code or 0)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(words, status, said.out, said.err)
 
     return run
 

@@ -2,7 +2,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelfence.core.account import UNKNOWN, Account, Check, Entity, Found, Owner, both, countries_behind, ownership
+from modelfence.core import ownership_tree
+from modelfence.core.account import (
+    UNKNOWN,
+    Account,
+    Check,
+    Entity,
+    Found,
+    Owner,
+    both,
+    countries_behind,
+    owned_from,
+    ownership,
+)
 
 
 def by(*pairs: tuple[str, float]) -> tuple[Owner, ...]:
@@ -93,10 +105,23 @@ def test_ownership_is_the_sum_over_all_chains_of_owners(held):
 
 
 @given(holdings())
+def test_the_chains_spelled_out_sum_up_to_the_ownership(held):
+    owners, companies = held
+    shares: dict[str, float] = {}
+    for one in ownership_tree.holdings(owners, companies, most=100_000):
+        shares[one.country] = shares.get(one.country, 0.0) + one.share * one.counts
+    assert shares == pytest.approx(ownership(owners, countries_behind(companies)))
+
+
+@given(holdings())
 def test_no_country_owns_more_than_the_direct_owners_hold(held):
     owners, companies = held
     for share in ownership(owners, countries_behind(companies)).values():
         assert share <= sum(owner.share for owner in owners) + 1e-9
+
+
+def test_of_a_list_each_country_is_counted_once():
+    assert owned_from(["CN", "HK", "CN", "KP"], {"CN": 0.5, "HK": 0.25, "US": 0.25}) == 0.75
 
 
 @pytest.mark.parametrize("backwards", [False, True])

@@ -61,8 +61,13 @@ def read_accounts(path: Path, files: SourceFiles | None = None) -> tuple[Account
     try:
         document = read(path, files)
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        return None, (Problem(str(path), 1, 1, "unreadable-file", f"can't read the accounts: {reason}"),)
+        return None, (unreadable(path, error),)
     with uncollected():
         records, problems = read_records(document)
     return (None if errors(problems) else AccountsFile(records)), in_order(problems)
+
+
+def unreadable(path: Path, error: OSError | ValueError) -> Problem:
+    """Return the problem of an accounts file that can't be read."""
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return Problem(str(path), 1, 1, "unreadable-file", f"can't read the accounts: {reason}")

@@ -76,12 +76,16 @@ def read_records(document: Document) -> tuple[list[Record], list[Problem]]:
     if root is None:
         # Where a text can't be understood, nobody knows what is a key.
         return [], [replace(problem, excerpt="") for problem in document.problems]
+    return records_of(root), without_secrets(document.problems, root)
+
+
+def records_of(root: Node) -> list[Record]:
+    """Return the records of a file, after noting everything that is wrong with it."""
     entries = root.entries(("accounts", "entities"), required=("accounts",))
     lists = {name: [] if node.is_null else node.items() for name, node in entries.items()}
     entities = read_entities(lists.get("entities", []))
-    reading = _Accounts(document, entities)
-    records = [record for node in lists.get("accounts", []) if (record := reading.read(node)) is not None]
-    return records, _without_secrets(document.problems, root)
+    reading = _Accounts(root.document, entities)
+    return [record for node in lists.get("accounts", []) if (record := reading.read(node)) is not None]
 
 
 @dataclass(slots=True)
@@ -206,7 +210,7 @@ def _tier_unknown(node: Node) -> Problem:
     return Problem(node.document.path, node.line, node.column, "unknown-tier", message, node.length, excerpt)
 
 
-def _without_secrets(problems: Sequence[Problem], root: Node) -> list[Problem]:
+def without_secrets(problems: Sequence[Problem], root: Node) -> list[Problem]:
     """Return the problems without the lines, and the words, that may be API keys."""
     if not problems:
         return []

@@ -28,6 +28,8 @@ def parser(first: str | None = None) -> argparse.ArgumentParser:
 
 def _add_others(commands: Any) -> None:
     from modelfence.cli import (  # noqa: PLC0415 - see `parser`
+        accounts,
+        accounts_show,
         audit,
         demo,
         extraction,
@@ -43,6 +45,10 @@ def _add_others(commands: Any) -> None:
     policy = commands.add_parser("policy", help="work with policies", description="Work with policies.")
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)
+    directory = commands.add_parser("accounts", help="look after accounts", description="Look after accounts.")
+    directory_commands = directory.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    accounts.add_to(directory_commands)
+    accounts_show.add_to(directory_commands)
     buckets = commands.add_parser("throttle", help="look into buckets", description="Look into buckets, and fill them.")
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
     places = commands.add_parser("geo", help="look up addresses", description="Look up addresses, and the databases.")

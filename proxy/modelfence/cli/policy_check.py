@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from modelfence.cli.problems import as_json
 from modelfence.core.problem import Problem, errors
 from modelfence.policy.compile import compile_policy
 
@@ -43,17 +44,5 @@ def check(options: argparse.Namespace) -> int:
             if compiled.policy is not None:
                 print(f"{file}: fine, {len(compiled.policy.rules())} rules, hash {compiled.policy.hash}")
     if options.format == "json":
-        print(json.dumps([_as_json(problem) for problem in found], indent=2))
+        print(json.dumps([as_json(problem) for problem in found], indent=2))
     return 1 if errors(found) or (options.strict and found) else 0
-
-
-def _as_json(problem: Problem) -> dict[str, object]:
-    return {
-        "file": problem.file,
-        "line": problem.line,
-        "column": problem.column,
-        "code": problem.code,
-        "severity": problem.severity,
-        "message": problem.message,
-        "hint": problem.hint,
-    }

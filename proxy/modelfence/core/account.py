@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 
 STATUSES = ("active", "suspended", "closed")
 SCREENINGS = ("clear", "hit", "pending")
 _VERSION_DIGITS = 12
+_SHORT_DIGITS = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,11 @@ class Key:
     name: str = ""
     """What its account calls it."""
 
+    @property
+    def short(self) -> str:
+        """Return the first 12 digits of the digest, by which people and the audit log tell keys apart."""
+        return self.digest.removeprefix("sha256:")[:_SHORT_DIGITS]
+
     def check(self, now_us: int) -> Check:
         """Say whether it is valid at that time."""
         if self.is_revoked:
@@ -161,6 +167,11 @@ def ownership(owners: Sequence[Owner], behind: Mapping[str, Mapping[str, float]]
         for country, share in countries.items():
             shares[country] = shares.get(country, 0.0) + owner.share * share
     return shares
+
+
+def owned_from(countries: Iterable[str], ownership: Mapping[str, float]) -> float:
+    """Return the sum of the shares owned from these countries, each counted once: 0 to as many as there are."""
+    return float(sum(ownership.get(country, 0.0) for country in set(countries)))
 
 
 def countries_behind(entities: Mapping[str, Entity]) -> dict[str, Mapping[str, float]]:

@@ -2,20 +2,15 @@
 
 from datetime import UTC, datetime
 
-from modelfence.core.account import Account
-from modelfence.core.bucket import SECOND_US
+from modelfence.core.account import Account, owned_from
 from modelfence.core.call import Call
 from modelfence.core.charge import Demand
 from modelfence.core.client_address import network_of
+from modelfence.core.dates import DAY_US
 from modelfence.core.extraction import Caller, Extraction
 from modelfence.core.facts import Facts, FactValue
 from modelfence.core.policy import Policy
 from modelfence.enforcement.ports import Location
-
-_DAY_US = 86_400_000_000
-
-
-_DAY_US = 86_400 * SECOND_US
 
 
 def gather(  # noqa: PLR0913 - what is known of a call, by keyword
@@ -33,7 +28,7 @@ def gather(  # noqa: PLR0913 - what is known of a call, by keyword
         "client.ip": call.client_ip,
         **location.facts,
         # A recording may be older than the databases it is replayed with.
-        "geo.database_age_days": max(0, call.at_us - geo_built_s * 1_000_000) // _DAY_US,
+        "geo.database_age_days": max(0, call.at_us - geo_built_s * 1_000_000) // DAY_US,
         **_of_account(call, account, policy),
         **_of_request(call),
         **_of_extraction(extraction),
@@ -91,14 +86,13 @@ def _of_account(call: Call, account: Account | None, policy: Policy) -> dict[str
     }
     if account.ownership is not None:
         for name in policy.owned_by:
-            shares = (account.ownership.get(country, 0.0) for country in set(policy.lists[name]))
-            facts[f"kyc.owned_by.{name}"] = float(sum(shares))
+            facts[f"kyc.owned_by.{name}"] = owned_from(policy.lists[name], account.ownership)
     return facts
 
 
 def _days_since(then_us: int | None, now_us: int) -> int | None:
     """Return the whole days; 0 for what is to come."""
-    return None if then_us is None else max(0, now_us - then_us) // _DAY_US
+    return None if then_us is None else max(0, now_us - then_us) // DAY_US
 
 
 def _of_request(call: Call) -> dict[str, FactValue | None]:
