@@ -76,7 +76,7 @@ async def test_the_accounts_shown_are_read(tmp_path):
     (tmp_path / "accounts.yaml").write_text(shown)
     accounts, problems = read_accounts(tmp_path / "accounts.yaml")
     assert problems == ()
-    assert accounts.get("acme").ownership == pytest.approx({"HK": 0.6, "CN": 0.54, "US": 0.4})
+    assert (await accounts.get("acme")).ownership == pytest.approx({"HK": 0.6, "CN": 0.54, "US": 0.4})
 
 
 def test_the_make_targets_the_readme_names_exist():

@@ -110,6 +110,9 @@ class Limits:
     """Connections to each Redis server; many calls share one at a time."""
     directory_ms: int = 50
     """How long the accounts may take to answer."""
+    bad_credentials_per_minute: int = 60
+    """So many calls of one address, or of one /64 of IPv6, may be refused for a credential that is not valid, before
+    more of them are not looked at. 0 sets no limit. Several workers have a part of it each."""
     idle_s: int = 600
     """How long a connection may stay silent."""
     drain_s: int = 25

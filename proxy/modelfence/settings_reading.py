@@ -325,6 +325,7 @@ _KEYS: Mapping[str, Reader] = {
     "limits.store_ms": _whole(1, 2_000),
     "limits.store_connections": _whole(1, 64),
     "limits.directory_ms": _whole(1, 2_000),
+    "limits.bad_credentials_per_minute": _whole(0, 1_000_000),
     "limits.idle_s": _whole(1, 86_400),
     "limits.drain_s": _whole(0, 3_600),
     "limits.step_tokens": _whole(1, 1_000_000),

@@ -28,6 +28,7 @@ from modelfence.dialects.hidden import REASONING
 from modelfence.dialects.known import DIALECTS, REALTIME
 from modelfence.enforcement.fence import Fence, InForce
 from modelfence.enforcement.ports import Observer
+from modelfence.enforcement.probing import Probing
 from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.listening import address_of, bind, refuse_loops
 from modelfence.parts import Parts, Reloaded, read_parts, reread_parts, said
@@ -94,6 +95,7 @@ class Gateway:
             clock_us=lambda: time.monotonic_ns() // 1000,
             jitter=random.random,
             evidence_is_kept=self._evidence_is_kept,
+            probing=Probing(settings.limits.bad_credentials_per_minute / settings.workers),
             workers=settings.workers,
             patience=patience_of(settings),
         )

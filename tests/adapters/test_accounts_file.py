@@ -113,8 +113,8 @@ async def test_an_account_is_found_by_each_of_its_certificates_and_not_by_their_
         assert await accounts.find(fingerprint, NOON_US) == UNKNOWN
 
 
-def test_a_record_says_all_that_was_written(read):
-    account = read(EXAMPLE).get("acme")
+async def test_a_record_says_all_that_was_written(read):
+    account = await read(EXAMPLE).get("acme")
     assert account == Account(
         id="acme",
         status="active",
@@ -137,13 +137,13 @@ def test_a_record_says_all_that_was_written(read):
 @pytest.mark.parametrize(
     "nothing", ["", "    country:\n    owners: null\n    expires: ~\n    keys:\n    labels: null\n"]
 )
-def test_what_is_not_stated_is_unknown(read, nothing):
+async def test_what_is_not_stated_is_unknown(read, nothing):
     accounts = read("accounts:\n  - id: acme\n    status: closed\n    tier: basic\n" + nothing)
-    assert accounts.get("acme") == Account("acme", "closed", "basic")
+    assert await accounts.get("acme") == Account("acme", "closed", "basic")
 
 
-def test_owners_stated_to_be_none_are_known_to_be_none(read):
-    account = read("accounts: [{id: acme, status: active, tier: basic, owners: []}]").get("acme")
+async def test_owners_stated_to_be_none_are_known_to_be_none(read):
+    account = await read("accounts: [{id: acme, status: active, tier: basic, owners: []}]").get("acme")
     assert account is not None
     assert account.ownership == {}
 
@@ -156,9 +156,9 @@ def test_texts_are_read_as_they_are_written(read):
 
 
 @pytest.mark.parametrize("text", ["accounts: []", "accounts:", "accounts: []\nentities:"])
-def test_a_file_may_hold_no_accounts(read, text):
+async def test_a_file_may_hold_no_accounts(read, text):
     assert len(read(text)) == 0
-    assert read(text).get("acme") is None
+    assert await read(text).get("acme") is None
 
 
 def test_accounts_come_in_the_order_of_the_file(read):
@@ -185,11 +185,11 @@ def test_a_tier_the_policy_has_not_is_a_problem_at_its_place(read, tmp_path):
     assert [problem.line for problem in accounts.check_tiers(["none"])] == [2, 5]
 
 
-def test_a_chain_of_ten_thousand_entities_is_read_and_so_is_a_cycle_of_them(read, tmp_path):
+async def test_a_chain_of_ten_thousand_entities_is_read_and_so_is_a_cycle_of_them(read, tmp_path):
     links = [f"  - {{id: e{n}, country: HK, owners: [{{entity: e{n + 1}, share: 1}}]}}\n" for n in range(10_000)]
     text = "accounts:\n  - {id: acme, status: active, tier: basic, owners: [{entity: e0, share: 0.5}]}\nentities:\n"
     end = "  - {id: e10000, country: SG, owners: [{country: CN, share: 0.5}]}\n"
-    account = read(text + "".join(links) + end).get("acme")
+    account = await read(text + "".join(links) + end).get("acme")
     assert account is not None
     assert account.ownership == pytest.approx({"HK": 0.5, "SG": 0.5, "CN": 0.25})
     path = tmp_path / "cycle.yaml"

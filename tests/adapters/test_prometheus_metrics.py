@@ -38,6 +38,9 @@ class Directory:
             else UNKNOWN
         )
 
+    async def get(self, account_id: str) -> Account | None:
+        return None
+
 
 class Places:
     country_built_s = 0

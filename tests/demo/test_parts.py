@@ -77,7 +77,7 @@ async def test_the_accounts_of_the_callers_are_printed_as_a_file(capsys, tmp_pat
     assert (tmp_path / "accounts.yaml").read_text() == accounts_yaml(CALLERS)
     accounts, problems = read_accounts(tmp_path / "accounts.yaml")
     assert problems == ()
-    assert accounts.get("acme") is not None
+    assert await accounts.get("acme") is not None
 
 
 @pytest.mark.parametrize("arguments", [[], ["callers"], ["api", "--listen", "nowhere"]])

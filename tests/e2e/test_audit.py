@@ -65,7 +65,7 @@ async def test_each_decision_is_a_line_with_its_evidence_and_no_text(start, fold
     plain, _stream, denied, *_, throttled, unknown = found
     assert plain["usage"]["output_tokens"] == answer.usage.completion_tokens
     assert (plain["account"], plain["tier"], plain["country"], plain["status"]) == ("acme", "verified", "US", 200)
-    assert plain["account_version"] == gateway.parts.accounts.get("acme").version
+    assert plain["account_version"] == (await gateway.parts.accounts.get("acme")).version
     assert plain["policy"] == gateway.parts.policy.hash
     assert plain["geo"]["country"] is not None
     assert [charge["throttle"] for charge in plain["charges"]] == ["requests-per-account", "tokens-per-account"]

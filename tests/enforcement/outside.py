@@ -40,6 +40,10 @@ class Directory:
         account = self.accounts.get(digest)
         return UNKNOWN if account is None else Found(Check.VALID, account)
 
+    async def get(self, account_id: str) -> Account | None:
+        found = await self.find(Credential.of(f"sk-{account_id}").digest, NOON_US)
+        return found.owner
+
 
 class Nowhere:
     country_built_s = 0

@@ -36,7 +36,7 @@ class AccountsFile:
         """Yield all that the file says of each account."""
         return (record.entry for record in self._records.values())
 
-    def get(self, account_id: str) -> Account | None:
+    async def get(self, account_id: str) -> Account | None:
         """Return the account of that id, or None."""
         record = self._records.get(account_id)
         return None if record is None else record.account

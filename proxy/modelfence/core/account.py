@@ -66,7 +66,9 @@ class Check(StrEnum):
     MISMATCHED = "mismatched"
     """An API key and a certificate that no account has both of."""
     UNCHECKED = "unchecked"
-    """The directory did not answer."""
+    """The directory did not answer, or a token can't be verified for want of keys."""
+    UNASKED = "unasked"
+    """It was not looked at: too many that are not valid came from the same network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ def both(key: Found, certificate: Found) -> Found:
         return unchecked[0]
     if key.owner is None or certificate.owner is None or key.owner.id != certificate.owner.id:
         return Found(Check.MISMATCHED)
-    return certificate if key.check is Check.VALID else key
+    # Where both are, what a token states of its account goes before what the directory says.
+    return key if certificate.check is Check.VALID or key.check is not Check.VALID else certificate
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,11 @@ def certificate_digest(fingerprint: str) -> str:
     It has the form of an API key's digest, and goes wherever one does, but is none: no API key holds a zero byte.
     """
     return "sha256:" + hashlib.sha256(b"certificate\0" + fingerprint.encode()).hexdigest()
+
+
+def account_digest(account_id: str) -> str:
+    """Return what stands in a recording for a token of that account, in the form of an API key's digest; see above."""
+    return "sha256:" + hashlib.sha256(b"account\0" + account_id.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

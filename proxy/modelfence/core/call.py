@@ -1,6 +1,7 @@
 """One call as the fence sees it, whatever front it came through."""
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,6 +9,9 @@ from enum import StrEnum
 from modelfence.core.charge import Demand
 from modelfence.core.extraction import Fingerprint, Prompt
 from modelfence.core.quick import quick
+
+# Three parts in base64url, of which the first is a JSON object (RFC 7515, section 7.1).
+_TOKEN = re.compile(r"ey[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 
 
 class CredentialState(StrEnum):
@@ -19,18 +23,21 @@ class CredentialState(StrEnum):
 @quick
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What the caller proved itself with. Only its digest is kept, never the secret."""
+    """What the caller proved itself with. Only its digest is kept, never the secret, unless that is a token."""
 
     state: CredentialState
     digest: str = ""
     """`sha256:` and the hexadecimal digest of the API key, as the accounts file writes it."""
     certificate: str = ""
     """Under which digest a directory finds the certificate that came beside the API key; empty without one."""
+    token: str = field(default="", repr=False, compare=False)
+    """The whole of what has the form of a signed token, to be verified. Nobody may write it anywhere."""
 
     @classmethod
     def of(cls, secret: str) -> "Credential":
-        """Return the credential of an API key."""
-        return cls(CredentialState.PRESENTED, key_digest(secret))
+        """Return the credential of an API key or a token."""
+        token = secret if _TOKEN.fullmatch(secret) else ""
+        return cls(CredentialState.PRESENTED, key_digest(secret), token=token)
 
 
 def key_digest(secret: str) -> str:

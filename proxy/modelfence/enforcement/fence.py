@@ -6,17 +6,20 @@ answer does what the policy says (refuse, unless told otherwise). Nothing here c
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from modelfence.core.account import STATUSES, Account, Check, Found, both
 from modelfence.core.call import Call, CredentialState, Usage
 from modelfence.core.charge import Demand, Taken
-from modelfence.core.decision import Effect, charged, decide, nobody_unknown_is_let_in, plainly_refuses
+from modelfence.core.decision import Decision, Effect, charged, decide, nobody_unknown_is_let_in, plainly_refuses
 from modelfence.core.dialect import Refusal
+from modelfence.core.extraction import Extraction
 from modelfence.core.policy import Policy
 from modelfence.enforcement.charging import Charging
 from modelfence.enforcement.expected_usage import ExpectedUsage
+from modelfence.enforcement.finding import find
 from modelfence.enforcement.gather import caller_of, demand_of, gather, tier_of
 from modelfence.enforcement.ports import (
     AccountDirectory,
@@ -26,8 +29,10 @@ from modelfence.enforcement.ports import (
     Judged,
     Observer,
     Settled,
+    TokenVerifier,
     UnavailableError,
 )
+from modelfence.enforcement.probing import Probing
 from modelfence.enforcement.reservation import Reservation
 
 MAX_JITTER_US = 2_000_000
@@ -37,9 +42,11 @@ _WORDS = {
     Effect.ERROR: "The service can't check this request right now; try again shortly.",
 }
 _WITHOUT = {CredentialState.MISSING: Found(Check.MISSING), CredentialState.MALFORMED: Found(Check.MALFORMED)}
-_UNCHECKED = Found(Check.UNCHECKED)
+_UNCHECKED, _UNASKED = Found(Check.UNCHECKED), Found(Check.UNASKED)
+_NOT_VALID = frozenset((Check.MALFORMED, Check.UNKNOWN, Check.EXPIRED, Check.REVOKED, Check.MISMATCHED))
 _NOT_BOTH = "The API key and the client certificate do not belong to the same account."
 _NO_ACCOUNT = "The API key is missing, malformed or not known to this service."
+_TOO_MANY = "Too many requests from this network came without a valid API key; try again later."
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +99,16 @@ class Fence:
         clock_us: Callable[[], int],
         jitter: Callable[[], float],
         evidence_is_kept: Callable[[], bool] = lambda: True,
+        tokens: TokenVerifier | None = None,
+        probing: Probing | None = None,
         workers: int = 1,
         patience: Patience = Patience(),
     ) -> None:
         """`local_buckets` serve throttles that fall back on this process; `jitter` gives 0 to 1, evenly.
 
         Nobody is let in while `evidence_is_kept` says that no evidence of it would be.
+
+        Without `tokens` there are no tokens, only API keys. Without `probing` no network is held off.
 
         `clock_us` measures how long things take, in microseconds: it should never step. The time of a call is its own.
         """
@@ -108,6 +119,8 @@ class Fence:
         self._clock_us = clock_us
         self._jitter = jitter
         self._evidence_is_kept = evidence_is_kept
+        self._tokens = tokens
+        self._probing = probing or Probing(0)
         self._patience = patience
         self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
         self.charging = Charging(
@@ -123,6 +136,13 @@ class Fence:
     async def judge(self, call: Call) -> Judged:
         """Decide about a call and take its charges."""
         started_us = self._clock_us()
+        wait_us = self._wait_us(call, started_us)
+        judged = self._held_off(call, wait_us) if wait_us else await self._judged(call, started_us)
+        for observer in self._observers:
+            observer.judged(judged)
+        return judged
+
+    async def _judged(self, call: Call, started_us: int) -> Judged:
         in_force = self.in_force
         policy = in_force.policy
         found = await self._find(call, in_force.accounts)
@@ -149,7 +169,8 @@ class Fence:
             decision = charged(decision, taken, policy)
         else:
             taken, reservation = Taken(), Reservation(call.id)
-        judged = Judged(
+        self._note(call, found.check, decision)
+        return Judged(
             call=call,
             decision=decision,
             found=found,
@@ -162,9 +183,36 @@ class Fence:
             took_us=self._clock_us() - started_us,
             decided_us=decided_us,
         )
-        for observer in self._observers:
-            observer.judged(judged)
-        return judged
+
+    def _wait_us(self, call: Call, now_us: int) -> int:
+        """Return for how long no credential of the call's network is looked at; 0 for a call that has none."""
+        if call.credential.state is CredentialState.MISSING:
+            return 0
+        return self._probing.wait_us(call.client_ip, call.credential.digest, now_us)
+
+    def _held_off(self, call: Call, wait_us: int) -> Judged:
+        """Refuse a call for those that came before it from its network; no rule is asked."""
+        policy, geo = self.in_force.policy, self.in_force.geo
+        return Judged(
+            call=call,
+            decision=Decision(Effect.THROTTLE, policy.hash, retry_after_us=wait_us, message=_TOO_MANY),
+            found=_UNASKED,
+            country=geo.locate(call.client_ip).country,
+            tier=tier_of(call, None, policy),
+            taken=Taken(),
+            reservation=Reservation(call.id),
+            caller=None,
+            extraction=Extraction(),
+            took_us=0,
+            decided_us=0,
+        )
+
+    def _note(self, call: Call, check: Check, decision: Decision) -> None:
+        """Remember what came of a credential. One that the policy lets in all the same is no failure."""
+        if check is Check.VALID:
+            self._probing.succeeded(call.credential.digest)
+        elif check in _NOT_VALID and decision.effect is Effect.DENY:
+            self._probing.failed(call.client_ip, call.credential.digest, self._clock_us())
 
     async def extend(self, judged: Judged, output_tokens: int) -> bool:
         """Pay for the next step of a stream that passed so many tokens; say False when it has to end."""
@@ -221,13 +269,13 @@ class Fence:
         without = _WITHOUT.get(credential.state)
         if without is not None:
             return without
-        if not credential.certificate:
-            return await self._look_up(credential.digest, call.at_us, accounts)
-        digests = (credential.digest, credential.certificate)
-        return both(*await asyncio.gather(*(self._look_up(digest, call.at_us, accounts) for digest in digests)))
+        at_us, beside = call.at_us, credential.certificate
+        key = self._in_time(find(credential, at_us, accounts=accounts, tokens=self._tokens))
+        if not beside:
+            return await key
+        return both(*await asyncio.gather(key, self._in_time(accounts.find(beside, at_us))))
 
-    async def _look_up(self, digest: str, at_us: int, accounts: AccountDirectory) -> Found:
-        finding = accounts.find(digest, at_us)
+    async def _in_time(self, finding: Coroutine[Any, Any, Found]) -> Found:
         try:
             if self._patience.directory_s is None:
                 return await finding

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from modelfence.core.account import Account, Found
-from modelfence.core.call import Call, Usage
+from modelfence.core.call import Call, Credential, Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.decision import Decision, Effect
 from modelfence.core.extraction import Caller, Extraction
 from modelfence.core.location import Location as Location  # noqa: PLC0414 - a port's value
 from modelfence.core.quick import quick
+from modelfence.core.token import Verified
 from modelfence.core.unavailable import UnavailableError as UnavailableError  # noqa: PLC0414 - a port's error, too
 from modelfence.enforcement.reservation import Reservation
 
@@ -20,6 +21,18 @@ class AccountDirectory(Protocol):
 
     async def find(self, digest: str, at_us: int) -> Found:
         """Return what is known of the credential of that digest at that time. Raises UnavailableError."""
+        ...
+
+    async def get(self, account_id: str) -> Account | None:
+        """Return the account of that id, or None. Raises UnavailableError."""
+        ...
+
+
+class TokenVerifier(Protocol):
+    """Verifies what an identity provider has signed."""
+
+    async def verify(self, credential: Credential, at_us: int) -> Verified:
+        """Return what a credential with a token proves at that time. Raises UnavailableError for want of keys."""
         ...
 
 

@@ -13,8 +13,9 @@ from modelfence.core.call import Credential, CredentialState
 from modelfence.core.dialect import CREDENTIAL_HEADERS, CREDENTIAL_PARAMETER, Headers, MalformedRequestError
 from modelfence.core.virtual_key import is_damaged
 
-_KEY = re.compile(r"[\x21-\x7e]{1,4096}")
-_BEARER = re.compile(r"(?i:bearer) +([\x21-\x7e]{1,4096})")
+# A token of an identity provider that lists many groups has some thousand characters.
+_KEY = re.compile(r"[\x21-\x7e]{1,8192}")
+_BEARER = re.compile(r"(?i:bearer) +([\x21-\x7e]{1,8192})")
 
 
 def credential(headers: Headers, query: str = "") -> Credential:
