@@ -5,7 +5,9 @@ second. An answer that costs something but can't be counted, because it is compr
 """
 
 import logging
+import re
 
+from h11._readers import ChunkedReader
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
     ErrorCode,
@@ -13,6 +15,7 @@ from mitmproxy.proxy.layers.http import (
     RequestData,
     RequestEndOfMessage,
     RequestHeaders,
+    ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
     ResponseProtocolError,
@@ -25,6 +28,8 @@ from modelfence.wire.bodies import unasked_encoding
 log = logging.getLogger(__name__)
 
 UPSTREAM_HEAD_BYTES = 256 << 10
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_END = b"\r\n"
 
 
 class GuardedHttp1Client(Http1Client):
@@ -63,6 +68,9 @@ class GuardedHttp1Client(Http1Client):
 
     def read_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Read the body; trailers, which mitmproxy can't pass on, come after all of it."""
+        if isinstance(event, events.DataReceived) and self.stream_id is not None and (piece := self._only_chunk()):
+            yield ReceiveHttp(ResponseData(self.stream_id, piece))
+            return
         try:
             yield from super().read_body(event)
         except NotImplementedError:
@@ -71,6 +79,23 @@ class GuardedHttp1Client(Http1Client):
             yield from self.mark_done(response=True)
         if self.state == self.read_body and len(self.buf) > UPSTREAM_HEAD_BYTES:
             yield from self._fail("a line between the chunks of the answer, or behind them, is too long")
+
+    def _only_chunk(self) -> bytes:
+        """Take what has come if it is one chunk and no more, as events of streams are; else return nothing.
+
+        h11 reads the same, in three times the time.
+        """
+        reader, came = self.body_reader, self.buf._data  # noqa: SLF001 - its own ways copy it several times
+        if not isinstance(reader, ChunkedReader) or not came.endswith(b"\r\n"):
+            return b""
+        if reader._bytes_in_chunk or reader._bytes_to_discard or reader._reading_trailer:  # noqa: SLF001 - no way to ask
+            return b""  # it is in the middle of one
+        line = _SIZE.match(came)
+        if line is None or line.end() + (size := int(line[1], 16)) + len(_END) != len(came) or not size:
+            return b""  # the last one, which is empty, ends the body
+        piece = bytes(came[line.end() : -len(_END)])
+        self.buf.maybe_extract_at_most(len(came))
+        return piece
 
     def _fail(self, message: str) -> layer.CommandGenerator[None]:
         yield commands.CloseConnection(self.conn)
