@@ -1,5 +1,6 @@
 """What several processes count is one sum, whoever of them has died."""
 
+import os
 import subprocess
 import sys
 
@@ -80,3 +81,15 @@ except OSError as error:
 """
     ended = subprocess.run([sys.executable, "-c", full], check=True, capture_output=True, text=True)  # noqa: S603 - our own
     assert ended.stdout == "File too large\n"
+
+
+def test_a_folder_that_the_environment_names_is_not_counted_in(tmp_path):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "foreign").mkdir()
+    counting = (
+        "import sys; from pathlib import Path; from modelfence.adapters.shared_counts import SharedCounts;"
+        "shared = SharedCounts(Path(sys.argv[1])); from prometheus_client import Counter; Counter('a', 'b').inc()"
+    )
+    environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "foreign")}
+    subprocess.run([sys.executable, "-c", counting, str(tmp_path / "own")], env=environment, check=True)  # noqa: S603
+    assert list((tmp_path / "foreign").iterdir()) == []

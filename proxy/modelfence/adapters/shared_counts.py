@@ -13,7 +13,7 @@ from pathlib import Path
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
-from prometheus_client.values import MultiProcessValue
+from prometheus_client.values import MultiProcessValue, MutexValue
 
 _KINDS = ("counter", "histogram", "gauge_livesum")
 """Of metrics there are: each kind has a file."""
@@ -38,6 +38,8 @@ class SharedCounts:
     """The sum of what the processes have counted in a folder."""
 
     def __init__(self, folder: Path) -> None:
+        # What this process counts itself is its own, even where an operator's environment names a folder to share.
+        prometheus_client.values.ValueClass = MutexValue
         self._folder = folder
         self._registry = CollectorRegistry()
         MultiProcessCollector(self._registry, str(folder))
