@@ -151,7 +151,7 @@ def test_an_expired_account_is_shown_with_the_tier_that_counts(run_here):
 
 
 def test_an_account_is_shown_to_programs(run_here):
-    shown = json.loads(run_here("accounts", "show", "acme", "accounts.yaml", "--format", "json").stdout)
+    shown = json.loads(run_here("accounts", "show", "acme", "--accounts", "accounts.yaml", "--format", "json").stdout)
     assert [key["state"] for key in shown["keys"]] == ["valid", "valid", "revoked", "expired"]
     assert shown["keys"][1] == {"digest": key_digest("sk-2"), "name": "ci", "expires": day(20), "state": "valid"}
     assert shown["holdings"][1] == {
@@ -165,7 +165,7 @@ def test_owners_beyond_number_are_cut(run_here, folder):
     accounts = [{"id": "a", "status": "active", "tier": "basic", "owners": [{"entity": "c", "share": 1}]}]
     entities = [{"id": "c", **company}, {"id": "b", "country": "US"}]
     (folder / "many.yaml").write_text(json.dumps({"accounts": accounts, "entities": entities}))
-    said = run_here("accounts", "show", "a", "many.yaml").stdout
+    said = run_here("accounts", "show", "a", "--accounts", "many.yaml").stdout
     assert said.count("\n    0.001 b (US)") == 199
     assert "… and perhaps more\n" in said
 
@@ -192,8 +192,8 @@ def test_nothing_due_is_nothing_said(run_here, folder):
     ("arguments", "words"),
     [
         (("show", "acne"), "there is no account `acne`"),
-        (("show", "acme", "none.yaml"), "can't read the accounts"),
-        (("due", "policy.yaml"), "unknown key `version`"),
+        (("show", "acme", "--accounts", "none.yaml"), "can't read the accounts"),
+        (("due", "--within", "3d", "policy.yaml"), "unknown key `version`"),
         (("check", "--policy", "none.yaml"), "none.yaml can't be read"),
         (("due", "--within", "30"), "a number of days like 30d is expected here"),
     ],

@@ -29,6 +29,7 @@ def parser(first: str | None = None) -> argparse.ArgumentParser:
 def _add_others(commands: Any) -> None:
     from modelfence.cli import (  # noqa: PLC0415 - see `parser`
         accounts,
+        accounts_change,
         accounts_show,
         audit,
         demo,
@@ -49,6 +50,7 @@ def _add_others(commands: Any) -> None:
     directory_commands = directory.add_subparsers(title="commands", metavar="COMMAND", required=True)
     accounts.add_to(directory_commands)
     accounts_show.add_to(directory_commands)
+    accounts_change.add_to(directory_commands)
     buckets = commands.add_parser("throttle", help="look into buckets", description="Look into buckets, and fill them.")
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
     places = commands.add_parser("geo", help="look up addresses", description="Look up addresses, and the databases.")

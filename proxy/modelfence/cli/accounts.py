@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SHARED_SHOWN = 20
 _IDS_SHOWN = 5
 _LONGEST_CELL = 60
+_FILE = "accounts file (default: the settings')"
 _CHECK = (
     "examples:\n  modelfence accounts check accounts.yaml\n"
     "  modelfence accounts check accounts.yaml --policy policy.yaml --strict --format json"
@@ -44,12 +45,14 @@ def add_to(commands: Any) -> None:
         help="warn of accounts that were screened against older lists (default: 90d)",
     )  # fmt: skip
     check.add_argument("--strict", action="store_true", help="warnings count as errors")
+    add_format(check)
     check.set_defaults(command=check_accounts)
     coming = accounts_command(
         commands, "due", "list what has to be done again", _DUE,
         says="List the active accounts to be verified again and the keys that run out, the earliest first.",
     )  # fmt: skip
     _within(coming, "what has run out, or will within so many days")
+    add_format(coming)
     coming.set_defaults(command=list_due)
 
 
@@ -66,10 +69,17 @@ def accounts_command(  # noqa: PLR0913 - what its help says
     )
     if of_one:
         parser.add_argument("id", metavar="ID", help="the account's id")
-    parser.add_argument("accounts", nargs="?", metavar="FILE", help="accounts file (default: the settings')")
+        # An optional word after ID could not follow a flag: argparse would have given it up by then.
+        parser.add_argument("--accounts", metavar="FILE", help=_FILE)
+    else:
+        parser.add_argument("accounts", nargs="?", metavar="FILE", help=_FILE)
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: modelfence.yaml)")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
     return parser
+
+
+def add_format(parser: argparse.ArgumentParser) -> None:
+    """Add how to print."""
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
 
 
 def _within(parser: argparse.ArgumentParser, says: str) -> None:

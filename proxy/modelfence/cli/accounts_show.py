@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelfence.cli.accounts import accounts_command, failed, now_us, sound_accounts
+from modelfence.cli.accounts import accounts_command, add_format, failed, now_us, sound_accounts
 from modelfence.cli.run import settings_of
 from modelfence.cli.tables import cut, table
 from modelfence.core.account import Account, Check, Key, owned_from
@@ -22,7 +22,9 @@ _LONGEST_CELL = 80
 _INDENT = "  "
 _TIMES = " \N{MULTIPLICATION SIGN} "
 _NOT_STATED = "not stated"
-_SHOW = "examples:\n  modelfence accounts show acme\n  modelfence accounts show acme accounts.yaml --format json"
+_SHOW = (
+    "examples:\n  modelfence accounts show acme\n  modelfence accounts show acme --accounts accounts.yaml --format json"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def add_to(commands: Any) -> None:
         of_one=True,
     )  # fmt: skip
     show.add_argument("--policy", metavar="FILE", help="policy that has the tiers and lists (default: the settings')")
+    add_format(show)
     show.set_defaults(command=show_account)
 
 
@@ -96,7 +99,7 @@ def _lines(page: _Page) -> Iterator[str]:
     yield from (f"{_INDENT}{line}" for line in table(("", ""), said, left=2) if line)
     yield ""
     yield "keys and certificates" if page.keys else "no keys"
-    yield from (f"{_INDENT}{line}" for line in table(("", "", ""), _key_rows(page), left=3) if line)
+    yield from (f"{_INDENT}{line}" for line in key_lines(page.keys, page.now_us))
     yield ""
     if page.holdings is None:
         yield "owners not stated"
@@ -133,17 +136,16 @@ def _day(at_us: int, now_us: int) -> str:
     return f"{date_of(at_us)} ({from_today(at_us, now_us)})"
 
 
-def _key_rows(page: _Page) -> list[tuple[str, ...]]:
-    return [key_row(key, page.now_us) for key in page.keys]
+def key_lines(keys: Sequence[Key], now_us: int) -> Iterator[str]:
+    """Yield each key's digits, name and state."""
+    rows = [(key.short, cut(key.name or "-", _LONGEST_CELL), _state(key, now_us)) for key in keys]
+    return filter(None, table(("", "", ""), rows, left=3))
 
 
-def key_row(key: Key, now_us: int) -> tuple[str, ...]:
-    """Return a key's digits, name and state."""
+def _state(key: Key, now_us: int) -> str:
     state = key.check(now_us)
-    until = (
-        "" if key.expires_us is None or state is Check.REVOKED else f" {_UNTIL[state]} {_day(key.expires_us, now_us)}"
-    )
-    return key.short, cut(key.name or "-", _LONGEST_CELL), f"{state}{until}"
+    until = _UNTIL.get(state)
+    return str(state) if key.expires_us is None or until is None else f"{state} {until} {_day(key.expires_us, now_us)}"
 
 
 _UNTIL = {Check.VALID: "until", Check.EXPIRED: "since"}
