@@ -234,7 +234,8 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("record: {prompts: maybe}", "`maybe` is not possible here [unknown-value]"),
         ("record: {keep: 0}", "`0` is not between 1 and 1000 [out-of-range]"),
         ("limits: {store_ms: 0}", "`0` is not between 1 and 2000 [out-of-range]"),
-        ("accounts: redis://x", "accounts are read from a file; other directories are not supported yet [not-supported]"),
+        ("accounts: https://x", "accounts are in a file, or in Redis servers whose URL begins with redis:// [bad-accounts]"),
+        ("accounts: redis+sentinel://x", "a store is written as redis+sentinel://HOST:26379,HOST:26379/MASTER; in a password `/`, `#`, `?`, `@` and `,` are %2F, %23, %3F, %40 and %2C [bad-accounts]"),
         ("geo: {private: Germany}", "a country code like US is expected here, not `Germany` [bad-country]"),
         ("upstreams: [{name: a, dialect: openai}]", "`url` is missing [missing-setting]"),
         ("upstreams: [{name: a, dialect: opnai, url: https://x}]", "`opnai` is not possible here [unknown-value]"),
@@ -295,6 +296,8 @@ def test_a_missing_file_is_a_problem(tmp_path):
     [
         "store: rediss:/user:hunter2@host",
         "store: redis://:a/hunter2@host",
+        "accounts: redis://:a/hunter2@host",
+        "accounts: redi://:hunter2@host",
         "store: redis://:a#hunter2@host",
         "store: redis://:hunter2@[host",
         "store: {url: 'redis://:hunter2@host'}",

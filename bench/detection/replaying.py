@@ -23,11 +23,11 @@ from bench.detection.simulate import write
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.recording_lines import RecordingLines
-from modelfence.assembly import anywhere, fingerprints_of
+from modelfence.assembly import anywhere, fingerprints_of, in_force_of
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.dialects.known import DIALECTS
 from modelfence.enforcement.expected_usage import ExpectedUsage
-from modelfence.enforcement.fence import Fence, InForce, Patience
+from modelfence.enforcement.fence import Fence, Patience
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints
 from modelfence.extraction.weights import SUSPICIOUS, WEIGHTS, Scope, Weight
@@ -156,7 +156,7 @@ def _replay(parts: Parts, weights: Mapping[str, Weight]) -> Replay:
     # No line has prompts left, so what takes fingerprints is never asked.
     detector = Detection(MemoryEvidence(), Fingerprints(), exempt=parts.policy.exempt, weights=weights)
     fence = Fence(
-        InForce(parts.policy, parts.accounts, parts.geo),
+        in_force_of(parts),
         buckets=buckets,
         local_buckets=buckets,
         detector=detector,

@@ -10,6 +10,7 @@ from dataclasses import replace
 from modelfence.adapters.key_file import KeyFileError, read_key
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.redis.accounts import RedisAccounts
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.redis.replay import ReplayBuckets
@@ -20,7 +21,7 @@ from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.prompt_parts import parts_of
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, InForce, Patience
-from modelfence.enforcement.ports import BucketStore, UnavailableError
+from modelfence.enforcement.ports import AccountDirectory, BucketStore, UnavailableError
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.evidence import Bounds, EvidenceStore
@@ -30,7 +31,13 @@ from modelfence.extraction.templates import fingerprint
 from modelfence.parts import Parts, compiled_policy, shipped_policy
 from modelfence.recording.reading import CallReader
 from modelfence.replay.clock import VirtualClock
-from modelfence.replay.run import Replay, StoreFailedError, UnfailingStore
+from modelfence.replay.run import (
+    DirectoryFailedError,
+    Replay,
+    StoreFailedError,
+    UnfailingDirectory,
+    UnfailingStore,
+)
 from modelfence.settings import CannotStartError, Settings
 from modelfence.source_files import SourceFiles
 from modelfence.wire.bodies import check_encoding
@@ -57,6 +64,28 @@ def redis_buckets(settings: Settings, *, deadline_s: float) -> RedisBuckets:
         )
     except ValueError as error:
         raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+
+
+def redis_accounts(settings: Settings, *, deadline_s: float) -> RedisAccounts | None:
+    """Return the accounts in the settings' Redis, None where they are in a file. Raises CannotStartError."""
+    if not isinstance(settings.accounts, str):
+        return None
+    try:
+        return RedisAccounts(
+            settings.accounts,
+            prefix=settings.store_prefix,
+            deadline_s=deadline_s,
+            connections=settings.limits.store_connections,
+        )
+    except ValueError as error:
+        raise CannotStartError(f"the accounts in {settings.accounts_shown} can't be used: {error}") from None
+
+
+def in_force_of(parts: Parts, in_redis: AccountDirectory | None = None) -> InForce:
+    """Return what calls are judged by; `in_redis` are the accounts where they are in no file."""
+    accounts = parts.accounts if in_redis is None else in_redis
+    assert accounts is not None  # noqa: S101 - they are in one or the other
+    return InForce(parts.policy, accounts, parts.geo)
 
 
 def evidence_of(settings: Settings, *, deadline_s: float) -> MemoryEvidence | RedisEvidence:
@@ -154,9 +183,9 @@ async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
     limits = settings.limits
     patience = replace(patience_of(settings), directory_s=None)  # of which a file needs none
     reader = CallReader(settings.upstreams, DIALECTS, check_head=_check_head, max_request_bytes=limits.request_bytes)
-    async with _replay_store(settings, clock) as store:
+    async with _replay_store(settings, clock) as store, _accounts_in_redis(settings) as accounts:
         fence = Fence(
-            InForce(parts.policy, parts.accounts, parts.geo),
+            in_force_of(parts, accounts),
             buckets=UnfailingStore(store),
             local_buckets=UnfailingStore(MemoryBuckets(clock)),
             detector=detector_of(settings, parts.policy, MemoryEvidence(_bounds(settings))),
@@ -170,6 +199,21 @@ async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
             yield Replay(fence, reader, clock=clock, expected=expected)
         except StoreFailedError as error:
             raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
+        except DirectoryFailedError as error:
+            raise CannotStartError(f"the accounts in {settings.accounts_shown} can't be used: {error}") from None
+
+
+@asynccontextmanager
+async def _accounts_in_redis(settings: Settings) -> AsyncIterator[AccountDirectory | None]:
+    """Lend the accounts as they are now in Redis; None where they are in a file."""
+    accounts = redis_accounts(settings, deadline_s=OPERATORS_DEADLINE_S)
+    if accounts is None:
+        yield None
+        return
+    try:
+        yield UnfailingDirectory(accounts)
+    finally:
+        await accounts.close()
 
 
 @asynccontextmanager

@@ -28,7 +28,7 @@ def shipped_policy() -> Path:
 
 
 type PolicyRead = tuple[Policy, tuple[Problem, ...]]
-type AccountsRead = tuple[AccountsFile, tuple[Problem, ...]]
+type AccountsRead = tuple[AccountsFile | None, tuple[Problem, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,8 @@ class Parts:
 
     policy: Policy
     policy_path: Path
-    accounts: AccountsFile
+    accounts: AccountsFile | None
+    """None where they are asked for over a connection."""
     geo: GeoDatabases
     warnings: tuple[Problem, ...]
     files: Files
@@ -168,18 +169,22 @@ def compiled_policy(path: Path, files: SourceFiles) -> PolicyRead:
     return compiled.policy, compiled.problems
 
 
-def _accounts(path: Path | None, files: SourceFiles) -> AccountsRead:
+def _accounts(path: Path | str | None, files: SourceFiles) -> AccountsRead:
+    if isinstance(path, str):
+        return None, ()
     accounts, problems = (AccountsFile(()), ()) if path is None else read_accounts(path, files)
     if accounts is None:
         raise CannotStartError(f"the accounts file {path} has problems", problems)
     return accounts, problems
 
 
-def _check_fit(policy: Policy, accounts: AccountsFile, settings: Settings) -> None:
+def _check_fit(policy: Policy, accounts: AccountsFile | None, settings: Settings) -> None:
     """Raise CannotStartError when the policy does not know the accounts' tiers, or nobody could ever be let in."""
     path = settings.accounts
     if policy.mode is Mode.ENFORCE and all(access.rule.shadow for access in policy.allows):
         raise CannotStartError("nobody could ever be let in: the policy has no `allow` that is enforced")
+    if accounts is None:
+        return
     if problems := accounts.check_tiers(policy.tiers):
         raise CannotStartError(f"the accounts file {path} has problems", problems)
     if not len(accounts) and nobody_unknown_is_let_in(policy):

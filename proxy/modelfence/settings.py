@@ -181,7 +181,8 @@ class Settings:
     workers: int = 1
     policy: Path | None = None
     """None is the policy that comes with the fence."""
-    accounts: Path | None = None
+    accounts: Path | str | None = field(default=None, repr=False)
+    """A file, or the URL of Redis servers."""
     store: str = field(default="memory", repr=False)
     store_prefix: str = "modelfence"
     """What the names of all keys in Redis begin with."""
@@ -205,6 +206,16 @@ class Settings:
 
     @property
     def store_shown(self) -> str:
-        """Return the store without user, password and options, of which one may be a password."""
-        scheme, separator, rest = self.store.partition("?")[0].partition("://")
-        return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+        """Return the store without what may be a password."""
+        return shown(self.store)
+
+    @property
+    def accounts_shown(self) -> str:
+        """Return where accounts are, without what may be a password."""
+        return shown(self.accounts) if isinstance(self.accounts, str) else str(self.accounts or "none")
+
+
+def shown(url: str) -> str:
+    """Return a URL without user, password and options, of which one may be a password."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    return f"{scheme}{separator}{rest.rpartition('@')[2]}"

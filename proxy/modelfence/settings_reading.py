@@ -187,12 +187,19 @@ def _address(node: Node, _: Path) -> Address | None:
     return address
 
 
-def _accounts(node: Node, folder: Path) -> Path | None:
+def _accounts(node: Node, folder: Path) -> Path | str | None:
+    # As with the store, the problems do not quote the value.
     value = node.filled_text()
-    if value is not None and "://" in value:
-        node.problem("not-supported", "accounts are read from a file; other directories are not supported yet")
+    if value is None or "://" not in value:
+        return path_in(node, folder)
+    try:
+        redis_url.parse(value)
+    except ValueError as error:
+        is_known = value.partition("://")[0] in (*redis_url.SCHEMES, "unix")
+        words = str(error) if is_known else "accounts are in a file, or in Redis servers whose URL begins with redis://"
+        node.problem("bad-accounts", words, quote=False)
         return None
-    return path_in(node, folder)
+    return value
 
 
 def _log_format(node: Node, _: Path) -> str | None:

@@ -20,18 +20,18 @@ from modelfence.adapters.prometheus_metrics import PrometheusMetrics
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.state_metrics import State, StateMetrics
-from modelfence.assembly import detector_of, evidence_of, patience_of, redis_buckets
+from modelfence.assembly import detector_of, evidence_of, in_force_of, patience_of, redis_accounts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.hidden import REASONING
 from modelfence.dialects.known import DIALECTS, REALTIME
-from modelfence.enforcement.fence import Fence, InForce
+from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
 from modelfence.enforcement.probing import Probing
 from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.listening import address_of, bind, refuse_loops
-from modelfence.parts import Parts, Reloaded, read_parts, reread_parts, said
+from modelfence.parts import Reloaded, read_parts, reread_parts, said
 from modelfence.settings import CannotStartError, Settings
 from modelfence.source_files import Files, Stamp, stamp
 from modelfence.watchers import audit_log_of, recorder_of
@@ -75,6 +75,9 @@ class Gateway:
         self._loaded_s = time.time()
         self._campaigns: Sequence[int] = ()
         self._exits = AsyncExitStack()
+        self._accounts = redis_accounts(settings, deadline_s=settings.limits.directory_ms / 1000)
+        if self._accounts is not None:
+            self._exits.push_async_callback(self._accounts.close)
         self._buckets = self._store()
         self._evidence = self._kept_evidence()
         self._recorder = recorder_of(settings, slot=slot, count=self.metrics.recorded)
@@ -87,7 +90,7 @@ class Gateway:
         watching: tuple[Observer, ...] = (self.metrics, *kept, *observers)
         self._detection = detector_of(settings, self.parts.policy, self._evidence)
         self.fence = Fence(
-            _in_force(self.parts),
+            in_force_of(self.parts, self._accounts),
             buckets=self._buckets,
             local_buckets=self._buckets if isinstance(self._buckets, MemoryBuckets) else MemoryBuckets(now_us),
             detector=self._detection,
@@ -213,7 +216,7 @@ class Gateway:
             reread = await asyncio.to_thread(reread_parts, self.settings, self.parts, files)
             self.parts = reread.parts
             if reread.changed:
-                self.fence.in_force = _in_force(self.parts)
+                self.fence.in_force = in_force_of(self.parts, self._accounts)
                 self._detection.exempt = self.parts.policy.exempt
                 self.metrics.in_force(self.parts.policy)
             if "policy" in reread.changed:
@@ -264,6 +267,9 @@ class Gateway:
         missing = {}
         if refusing and isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
             missing = {"store": f"{self.settings.store_shown} does not answer, or can't be written to"}
+        in_redis, needed = self._accounts, not self.fence.in_force.unknown_may_pass
+        if in_redis is not None and needed and not await in_redis.ready():
+            missing["accounts"] = f"{self.settings.accounts_shown} does not answer, or can't be read"
         if not self._evidence_is_kept():
             missing["audit"] = f"the audit log {self.settings.audit.path} can't be written"
         circuit = self.state().circuit
@@ -296,7 +302,7 @@ class Gateway:
             f"modelfence listens on {scheme}://{self.listen} and protects:",
             *(f"  {upstream.prefix or '/'} -> {upstream.url} ({upstream.dialect})" for upstream in settings.upstreams),
             f"  policy    {parts.policy_path} ({parts.policy.hash}, {parts.policy.mode})",
-            f"  accounts  {settings.accounts or 'none'} ({len(parts.accounts)})",
+            f"  accounts  {settings.accounts_shown}{'' if parts.accounts is None else f' ({len(parts.accounts)})'}",
             f"  geo       {', '.join(f'{name} of {day}' for name, day in built.items())}",
             f"  store     {settings.store_shown}",
             *([f"  recording {settings.record.path} ({kept})"] if settings.record.path else []),
@@ -338,10 +344,6 @@ class Gateway:
     async def _end_keeping(self, keeping: asyncio.Task[None]) -> None:
         await _end(keeping)
         await self.fence.close()
-
-
-def _in_force(parts: Parts) -> InForce:
-    return InForce(parts.policy, parts.accounts, parts.geo)
 
 
 def _tested(settings: Settings) -> tuple[ServerTls | None, UpstreamPins]:

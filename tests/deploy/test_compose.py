@@ -74,6 +74,7 @@ def test_the_settings_of_the_fence_are_read():
     assert upstream.secret == environment["STAND_IN_API_KEY"]
     assert upstream.host in SERVICES
     assert settings.store.removeprefix("redis://").partition(":")[0] in SERVICES
+    assert isinstance(settings.accounts, Path)
     assert settings.accounts.exists()
     [callers] = COMPOSE["networks"]["callers"]["ipam"]["config"]
     assert settings.trusted_proxies == (ipaddress.ip_network(callers["subnet"]),)

@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
     )
     parser.add_argument("recording", metavar="RECORDING", help="JSON lines, also as gzip; - is standard input")
     parser.add_argument("--policy", metavar="FILE", help="policy file (default: the one that comes with modelfence)")
-    parser.add_argument("--accounts", metavar="FILE", help="accounts file: who is let in")
+    parser.add_argument("--accounts", metavar="FILE", help="who is let in: accounts file, or redis://…")
     parser.add_argument("--store", metavar="URL", default="memory", help="memory (default), or redis://…")
     parser.add_argument("--out", metavar="FILE", help="where decisions go; - is standard output")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")

@@ -19,7 +19,7 @@ DEFAULT_CONFIG = Path("modelfence.yaml")
 FLAGS = {
     "listen": "address and port for callers (default: 127.0.0.1:8080)",
     "policy": "policy file (default: the one that comes with modelfence)",
-    "accounts": "accounts file: who is let in",
+    "accounts": "who is let in: accounts file, or redis://…",
     "store": "memory, or redis://…",
     "workers": "processes that serve (default: 1); several need a Redis",
     "log_format": "text, or json: a line of JSON for each message",

@@ -8,19 +8,20 @@ What an answer cost that the recording knows nothing of is estimated: the input 
 as what this account was answered before by the same operation (at first `limits.assumed_tokens`), for each choice, and
 no more than the call's own limit.
 
-Rule: a store that fails ends the replay. Live, the policy says what then becomes of a call; here decisions would depend
-on the weather.
+Rule: a store or a directory that fails ends the replay. Live, the policy says what then becomes of a call; here
+decisions would depend on the weather.
 """
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 
+from modelfence.core.account import Found
 from modelfence.core.call import Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence
-from modelfence.enforcement.ports import BucketStore, Judged, UnavailableError
+from modelfence.enforcement.ports import AccountDirectory, BucketStore, Judged, UnavailableError
 from modelfence.recording.fields import BrokenLineError
 from modelfence.recording.lines import Line, read_line
 from modelfence.recording.reading import CallReader
@@ -32,6 +33,10 @@ TOO_LONG = "it is longer than a line may be"
 
 class StoreFailedError(Exception):
     """The store did not do its part, so the replay is over. The text says what it said."""
+
+
+class DirectoryFailedError(Exception):
+    """The directory of accounts did not answer, so the replay is over. The text says what it said."""
 
 
 class Replay:
@@ -46,7 +51,7 @@ class Replay:
     async def outcomes(self, lines: Iterable[bytes | None]) -> AsyncIterator[Outcome]:
         """Yield what comes of each line, in order; of one that was too long to be read, None is given.
 
-        Raises StoreFailedError.
+        Raises StoreFailedError and DirectoryFailedError.
         """
         for n, line in enumerate(lines):
             if line is None:
@@ -87,6 +92,20 @@ class Replay:
         limits = [cap for cap in caps if cap is not None]
         output = min((self._expected.of(account, reading.operation) * choices, *limits))
         return Usage(reading.least_input_tokens, output, estimated=True)
+
+
+class UnfailingDirectory:
+    """An `AccountDirectory` that answers, or ends the replay."""
+
+    def __init__(self, accounts: AccountDirectory) -> None:
+        self._accounts = accounts
+
+    async def find(self, digest: str, at_us: int) -> Found:
+        """Return what is known of a credential. Raises DirectoryFailedError."""
+        try:
+            return await self._accounts.find(digest, at_us)
+        except UnavailableError as error:
+            raise DirectoryFailedError(str(error)) from error
 
 
 class UnfailingStore:
