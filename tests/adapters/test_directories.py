@@ -74,7 +74,7 @@ async def directory(request, file) -> AsyncIterator[AccountsFile | RedisAccounts
 
 async def test_an_account_is_found_by_its_key_with_all_that_was_said_of_it(directory, file):
     found = await directory.find(key_digest("sk-acme"), IN_2026_US)
-    stated = file.get("acme")
+    stated = await file.get("acme")
     assert (found.check, found.owner) == (Check.VALID, stated)
     assert found.owner.version == stated.version
     assert found.owner.ownership == {"HK": 0.6, "CN": 0.54, "US": 0.4}
@@ -112,3 +112,10 @@ async def test_a_key_is_worth_what_it_is_at_the_time_of_the_call(directory, key,
 @pytest.mark.parametrize("digest", [key_digest("sk-nobody"), "", "sha256:", "*", "sha256:" + "A" * 64])
 async def test_a_digest_that_no_account_has_is_unknown(directory, digest):
     assert await directory.find(digest, IN_2026_US) == UNKNOWN
+
+
+async def test_an_account_is_found_by_its_id_and_nothing_else(directory, file):
+    for account_id in ("acme", "a {b}: c", "nobody-yet"):
+        assert await directory.get(account_id) == await file.get(account_id) is not None
+    for account_id in ("", "ACME", key_digest("sk-acme"), "holding-1"):
+        assert await directory.get(account_id) is None

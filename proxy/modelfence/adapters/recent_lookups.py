@@ -21,7 +21,7 @@ class Bound:
 
 
 class RecentLookups[Answer]:
-    """Looks up digests, each one once at a time for all who ask. For one event loop; `clock_s` never goes back.
+    """Looks up names, each one once at a time for all who ask. For one event loop; `clock_s` never goes back.
 
     How many are asked for at a time is bounded by the calls that wait for them.
     """
@@ -40,17 +40,17 @@ class RecentLookups[Answer]:
         self._unknown: _Recent[None] = _Recent(unknown)
         self._asking: dict[str, asyncio.Task[Answer | None]] = {}
 
-    async def get(self, digest: str) -> Answer | None:
-        """Return what is known of a digest, None when it is unknown. Raises what the lookup raises."""
+    async def get(self, name: str) -> Answer | None:
+        """Return what is known of a name, None when it is unknown. Raises what the lookup raises."""
         now_s = self._clock_s()
-        known = self._known.get(digest, now_s)
+        known = self._known.get(name, now_s)
         if known is not None:
             return known[0]
-        if self._unknown.get(digest, now_s) is not None:
+        if self._unknown.get(name, now_s) is not None:
             return None
-        asking = self._asking.get(digest)
+        asking = self._asking.get(name)
         if asking is None:
-            asking = self._asking[digest] = asyncio.create_task(self._ask(digest))
+            asking = self._asking[name] = asyncio.create_task(self._ask(name))
         # The others who wait for it still do when this caller gives up.
         return await asyncio.shield(asking)
 
@@ -61,16 +61,16 @@ class RecentLookups[Answer]:
             one.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
 
-    async def _ask(self, digest: str) -> Answer | None:
+    async def _ask(self, name: str) -> Answer | None:
         asked_s = self._clock_s()
         try:
-            answer = await self._look_up(digest)
+            answer = await self._look_up(name)
         finally:
-            del self._asking[digest]
+            del self._asking[name]
         if answer is None:
-            self._unknown.keep(digest, None, asked_s)
+            self._unknown.keep(name, None, asked_s)
         else:
-            self._known.keep(digest, answer, asked_s)
+            self._known.keep(name, answer, asked_s)
         return answer
 
 
@@ -81,21 +81,21 @@ class _Recent[Answer]:
         self._bound = bound
         self._answers: OrderedDict[str, tuple[Answer, float]] = OrderedDict()
 
-    def get(self, digest: str, now_s: float) -> tuple[Answer] | None:
+    def get(self, name: str, now_s: float) -> tuple[Answer] | None:
         """Return an answer that is recent enough, as the one item of a tuple, or None."""
-        kept = self._answers.get(digest)
+        kept = self._answers.get(name)
         if kept is None:
             return None
         answer, asked_s = kept
         if now_s - asked_s >= self._bound.age_s:
-            del self._answers[digest]
+            del self._answers[name]
             return None
-        self._answers.move_to_end(digest)
+        self._answers.move_to_end(name)
         return (answer,)
 
-    def keep(self, digest: str, answer: Answer, asked_s: float) -> None:
+    def keep(self, name: str, answer: Answer, asked_s: float) -> None:
         """Remember an answer to a question that was asked at that time."""
-        self._answers[digest] = answer, asked_s
-        self._answers.move_to_end(digest)
+        self._answers[name] = answer, asked_s
+        self._answers.move_to_end(name)
         if len(self._answers) > self._bound.entries:
             self._answers.popitem(last=False)

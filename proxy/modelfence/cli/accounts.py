@@ -143,6 +143,8 @@ def list_due(options: argparse.Namespace) -> int:
 
 def path_of(settings: Settings) -> Path:
     """Return the accounts file. Raises CannotStartError where none is named."""
+    if isinstance(settings.accounts, str):
+        raise CannotStartError(f"the accounts are in {settings.accounts_shown}; name a file of them")
     if settings.accounts is None:
         raise CannotStartError("name an accounts file, or `accounts` in the settings")
     return settings.accounts

@@ -15,7 +15,7 @@ decisions would depend on the weather.
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 
-from modelfence.core.account import Found
+from modelfence.core.account import Account, Found
 from modelfence.core.call import Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 from modelfence.core.dialect import MalformedRequestError
@@ -104,6 +104,13 @@ class UnfailingDirectory:
         """Return what is known of a credential. Raises DirectoryFailedError."""
         try:
             return await self._accounts.find(digest, at_us)
+        except UnavailableError as error:
+            raise DirectoryFailedError(str(error)) from error
+
+    async def get(self, account_id: str) -> Account | None:
+        """Return the account of that id, or None. Raises DirectoryFailedError."""
+        try:
+            return await self._accounts.get(account_id)
         except UnavailableError as error:
             raise DirectoryFailedError(str(error)) from error
 

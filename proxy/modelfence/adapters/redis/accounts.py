@@ -32,8 +32,11 @@ class RedisAccounts:
         self._servers = RedisServers(url, connections=connections, deadline_s=deadline_s)
         self._prefix = prefix
         self._deadline_s = deadline_s
-        self._recent: RecentLookups[_Holding] = RecentLookups(
+        self._holdings: RecentLookups[_Holding] = RecentLookups(
             self._look_up, clock_s=time.monotonic, known=KNOWN, unknown=UNKNOWN_TO_ALL
+        )
+        self._entries: RecentLookups[Entry] = RecentLookups(
+            self._entry, clock_s=time.monotonic, known=KNOWN, unknown=UNKNOWN_TO_ALL
         )
 
     @property
@@ -43,15 +46,15 @@ class RedisAccounts:
 
     async def find(self, digest: str, at_us: int) -> Found:
         """Return what is known of the API key or certificate of that digest. Raises UnavailableError."""
-        holding = await self._recent.get(digest)
+        holding = await self._holdings.get(digest)
         if holding is None:
             return UNKNOWN
         key, owner = holding
         return Found(key.check(at_us), owner)
 
     async def get(self, account_id: str) -> Account | None:
-        """Return the account of that id as it is now, or None. Raises UnavailableError."""
-        entry = await self._entry(account_id)
+        """Return the account of that id, or None. Raises UnavailableError."""
+        entry = await self._entries.get(account_id)
         return None if entry is None else entry.account
 
     async def ready(self) -> bool:
@@ -64,7 +67,8 @@ class RedisAccounts:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._recent.close()
+        await self._holdings.close()
+        await self._entries.close()
         await self._servers.close()
 
     async def _look_up(self, digest: str) -> _Holding | None:
