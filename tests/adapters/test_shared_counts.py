@@ -81,6 +81,22 @@ except OSError as error:
 """
     ended = subprocess.run([sys.executable, "-c", full], check=True, capture_output=True, text=True)  # noqa: S603 - our own
     assert ended.stdout == "File too large\n"
+    assert SharedCounts(tmp_path).render() == b"", "what was begun is in no scrape's way"
+
+
+def test_who_takes_a_slot_finds_its_room_there_on_a_disk_that_is_full_by_now(tmp_path, count):
+    count(0, 1)
+    before = {file.name: file.stat().st_ino for file in tmp_path.iterdir()}
+    SharedCounts(tmp_path).ended(0)
+    count(0, 1)
+    assert {file.name: file.stat().st_ino for file in tmp_path.iterdir()} == before
+
+
+def test_a_process_that_ended_before_it_had_any_files_is_forgotten(tmp_path, count):
+    count(0, 1)
+    shared = SharedCounts(tmp_path)
+    shared.ended(1)
+    assert "modelfence_open_streams 1.0" in shared.render().decode()
 
 
 def test_a_folder_that_the_environment_names_is_not_counted_in(tmp_path):

@@ -49,6 +49,7 @@ async def test_ten_thousand_models_keys_paths_and_addresses_make_no_series(start
     assert _series(fence) == before
     metrics = fence.ask("/metrics")[1]
     assert "zq" not in metrics
+    assert "_created{" not in metrics, "a second series beside each counter"
     assert "8.8." not in metrics
 
 

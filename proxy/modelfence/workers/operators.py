@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import StrEnum
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from modelfence.adapters.admin_server import Readiness
 from modelfence.adapters.shared_counts import SharedCounts
@@ -30,6 +30,7 @@ class WorkerMetrics:
     """What is counted of the workers themselves. It is the supervisor's watcher."""
 
     def __init__(self, shared: SharedCounts) -> None:
+        disable_created_metrics()  # a second series beside each, which nothing here reads
         self._shared = shared
         self.registry = CollectorRegistry()
         self._workers = Gauge(
