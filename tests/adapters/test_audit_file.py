@@ -117,6 +117,63 @@ def test_an_old_file_is_set_aside_when_the_next_line_comes_also_after_a_restart(
     assert log.numbers() == [0, 1, 2, 3]
 
 
+def test_a_file_is_old_also_by_a_clock_that_was_set_back(log):
+    log.now_s = 5e9
+    log.write(0)
+    log.now_s = 1000.0
+    log.write(1)
+    assert log.files.set_aside(1).exists()
+
+
+def take_away(log):
+    log.files.current.unlink()
+
+
+def move_away(log):
+    log.files.current.rename(log.files.folder / "audit.w0.jsonl.1")
+
+
+@pytest.mark.parametrize("harm", [take_away, move_away])
+def test_lines_go_on_in_a_new_file_when_theirs_is_taken_away(log, harm, caplog):
+    file = log.open(max_bytes=3 * LINE_BYTES + 100)
+    file.write(FIELDS[:2])
+    harm(log)
+    for n in range(2, 7):
+        assert file.write([FIELDS[n]]) == 1
+    log.close()
+    assert log.numbers() == list(range(2, 7))
+    assert log.files.set_aside(3).exists()
+    assert log.verify().breaks == []
+    assert log.verify().notes == ("it is looked at from line 3 of the chain on: older ones are not here",)
+    assert len([one for one in caplog.messages if "was taken away, and lines from 1 to 2 with it" in one]) == 1
+
+
+def test_lines_go_on_in_a_file_that_was_put_in_the_place_of_theirs_and_verify_sees_what_it_is(log):
+    file = log.open(max_bytes=4 * LINE_BYTES)
+    file.write(FIELDS[:3])
+    edited = log.files.folder / "edited"
+    edited.touch(0o600)
+    edited.write_bytes(log.files.current.read_bytes().replace(b'"n":1', b'"n":7'))
+    edited.rename(log.files.current)
+    for n in range(3, 6):
+        file.write([FIELDS[n]])
+    log.close()
+    assert log.numbers() == [0, 7, 2, 3, 4, 5]
+    assert log.files.set_aside(1).exists()
+    assert [(one.kind, one.seq) for one in log.verify().breaks] == [(Kind.CHANGED, 2)]
+
+
+def test_nothing_is_written_to_what_others_may_read_in_the_place_of_the_file(log):
+    file = log.open()
+    file.write(FIELDS[:1])
+    log.files.current.unlink()
+    log.files.current.touch(0o644)
+    with pytest.raises(PermissionError, match="its mode is 0644"):
+        file.write(FIELDS[1:2])
+    log.files.current.chmod(0o600)
+    assert file.write(FIELDS[1:2]) == 1
+
+
 def test_how_old_a_file_is_is_known_also_when_its_note_is_behind(log):
     log.write(0)
     note = log.files.head.read_bytes()

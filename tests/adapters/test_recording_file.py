@@ -49,6 +49,14 @@ def mode(path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_lines_go_on_in_a_new_file_when_somebody_else_has_set_theirs_aside(opened, path):
+    file = opened()
+    file.append(b"one\n")
+    path.rename(path.with_name("calls.jsonl-20261101"))
+    file.append(b"two\n")
+    assert path.read_bytes() == b"two\n"
+
+
 def test_nobody_else_can_read_a_file_that_is_made(opened, path):
     before = os.umask(0)
     try:

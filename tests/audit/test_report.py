@@ -92,7 +92,19 @@ def test_only_calls_of_the_period_count():
 
 
 @pytest.mark.parametrize(
-    "broken", [b"", b"{", b"[]", b"{}", b'"ts"', line(1).replace(b'"usage":{"input', b'"usage":{"inpt')]
+    "broken",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'"ts"',
+        b"[" * 200_000,
+        line(1).replace(b'"usage":{"input', b'"usage":{"inpt'),
+        line(1).replace(b'"account":"acme"', b'"account":["acme"]'),
+        line(1).replace(b'"policy":"p0licy"', b'"policy":7'),
+        line(1).replace(b'"ts":', b'"ts":1e300,"then":'),
+    ],
 )
 def test_what_can_not_be_understood_is_counted_as_such_and_in_no_table(broken):
     report = report_of(broken, line(2))

@@ -99,14 +99,25 @@ class AuditFile:
         os.close(self._head_file)
 
     def _open(self) -> OwnFile:
-        """Return the current file; a new one once the last was set aside. Raises OSError."""
+        """Return the current file; a new one once the last was set aside, or taken away. Raises OSError."""
+        if self._file is not None and not self._file.is_at(self._files.current):
+            taken, self._file = self._file, None
+            taken.close()
+            log.error(
+                "the audit log %s was taken away, and lines from %s to %s with it; it is begun anew",
+                self._files.current,
+                self._head.begins,
+                self._head.seq,
+            )
         if self._file is None:
             self._file = OwnFile(self._files.current, self._write)
-            self._head = Head(self._head.seq + 1, self._clock_s(), self._head.seq, self._head.hash)
+            begins = self._first_seq(self._file) or self._head.seq + 1
+            self._head = Head(begins, self._clock_s(), self._head.seq, self._head.hash)
         return self._file
 
     def _is_old(self) -> bool:
-        return self._clock_s() - self._head.begun_s >= self._max_age_s
+        # By a clock that was set back a file may have been begun in the future.
+        return abs(self._clock_s() - self._head.begun_s) >= self._max_age_s
 
     def _set_aside(self, file: OwnFile) -> None:
         """Give the file the name it keeps. Raises OSError."""

@@ -80,6 +80,13 @@ class OwnFile:
         """Return so many bytes from there, fewer at the end. Raises OSError."""
         return os.pread(self._file, size, at)
 
+    def is_at(self, path: Path) -> bool:
+        """Say whether the file has that name still, and was not removed, renamed or replaced. Raises OSError."""
+        try:
+            return os.path.samestat(path.lstat(), os.fstat(self._file))
+        except FileNotFoundError:
+            return False
+
     def sync(self) -> None:
         """Have what was written on the disk. Raises OSError."""
         os.fsync(self._file)

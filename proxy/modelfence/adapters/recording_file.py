@@ -38,6 +38,8 @@ class RecordingFile:
             self._file = None
 
     def _open(self) -> OwnFile:
+        if self._file is not None and not self._file.is_at(self._path):  # somebody has set it aside, or removed it
+            self.close()
         if self._file is None:
             self._file = OwnFile(self._path, self._write)
         return self._file

@@ -130,7 +130,10 @@ class Report:
             rows = [_rows_of(names, line) for names in self.by]
             Figures().add(line)  # what can't be counted is counted nowhere, not half
             account, policy, built = line["account"], line["policy"], line["geo"].items()
-        except (ValueError, KeyError, TypeError, AttributeError):
+            if not isinstance(account, str | None) or not isinstance(policy, str):
+                raise TypeError  # noqa: TRY301 - like all else that is not what it should be
+            datetime.fromtimestamp(line["ts"], UTC)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             self.unreadable += 1
             return
         self.first_s = line["ts"] if self.first_s is None else min(self.first_s, line["ts"])
