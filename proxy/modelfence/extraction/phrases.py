@@ -62,7 +62,7 @@ PHRASES: Mapping[str, Phrase] = {
         re.compile(
             r"\b(?:come up with|generate|create|write|produce|design|brainstorm|invent)\b[^\n.]{0,60}"
             r"\b(?:task instructions?|instructions for"
-            r"|(?:new|diverse|synthetic|training|complex|different|challenging) (?:\w+ ){0,2}"
+            r"|(?:new|diverse|synthetic|training|complex|challenging) (?:\w+ ){0,2}"
             r"(?:prompts?|instructions?|questions?|tasks?|examples?|problems?|dialogues?|conversations?|data)"
             r"|training (?:data|examples|samples|set)|dataset"
             r"|(?:q&a|question[- ]answer|instruction[- ]response|input[- ]output) pairs)\b"
