@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from modelfence.core.account import Account, Key
-from modelfence.core.account_review import Due, Finding, Horizon, Shared, due, review, shared
+from modelfence.core.account_review import Due, Finding, Horizon, Shared, due, review, shared, unknown_countries
 from modelfence.core.dates import DAY_US
 
 NOW_US = 20_786 * DAY_US + 1  # in the first moments of 2026-11-29
@@ -95,3 +95,9 @@ def test_what_accounts_share_is_listed_with_the_most_shared_first():
         Shared("contact_domain", "example.com", ("one", "two", "three")),
         Shared("payer", "card-7", ("one", "two")),
     ]
+
+
+def test_countries_that_there_are_not_are_found_in_a_record_and_behind_it():
+    account = replace(FINE, country="UK", ownership={"ZZ": 0.5, "US": 0.4, "XK": 0.1})
+    assert unknown_countries(account) == ["UK", "ZZ"]
+    assert unknown_countries(FINE) == []

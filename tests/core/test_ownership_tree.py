@@ -37,3 +37,7 @@ def test_a_lattice_whose_chains_are_beyond_number_is_cut():
         for n in range(depth)
     } | {f"e{depth}": Entity(f"e{depth}", "CN")}
     assert len(holdings((Owner(1.0, entity="e0"),), lattice, most=200)) == 200
+
+
+def test_a_chain_ends_at_a_company_that_is_not_known():
+    assert holdings((Owner(0.6, entity="h"), US), {}, most=9) == [Holding((0.6,), "", "h"), Holding((0.4,), "US")]

@@ -11,13 +11,11 @@ from modelfence.adapters.accounts_file import AccountsFile, unreadable
 from modelfence.adapters.accounts_reader import Record, records_of, without_secrets
 from modelfence.adapters.owners_reader import read_entities
 from modelfence.core.account import Entity
-from modelfence.core.account_review import Finding, Horizon, review
-from modelfence.core.countries import COUNTRIES, KOSOVO
+from modelfence.core.account_review import CODES, Finding, Horizon, review
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.document import Document, Node, read
 from modelfence.yaml_nodes import uncollected
 
-_CODES = COUNTRIES | {KOSOVO}
 _MEANT = {"UK": "GB", "EL": "GR"}
 """What the United Kingdom and Greece are called in the European Union's own texts."""
 
@@ -103,7 +101,7 @@ def _items(root: Node, name: str) -> list[Node]:
 
 def _check_country(node: Node) -> None:
     code = node.text() or ""
-    if code not in _CODES:
+    if code not in CODES:
         hint = f"did you mean `{_MEANT[code]}`?" if code in _MEANT else None
         message = f"no country has the code `{code}` in ISO 3166-1"
         node.problem("unknown-country", message, hint=hint, severity=Severity.WARNING)

@@ -8,13 +8,13 @@ import fcntl
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelfence.adapters.accounts_document import AccountsDocument, open_accounts
 from modelfence.adapters.accounts_text import NotEditableError, edited
-from modelfence.core.account import Entry
+from modelfence.core.account import Entity, Entry
 from modelfence.core.account_keys import Change
 from modelfence.core.problem import Problem
 
@@ -34,14 +34,25 @@ class AccountsFileStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._seen: AccountsDocument | None = None
 
     async def get(self, account_id: str) -> Entry | None:
         """Return all that is kept of an account, or None. Raises NotChangedError for a file with errors."""
-        record = self._document().records.get(account_id)
+        record = self._read().records.get(account_id)
         return None if record is None else record.entry
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Yield all accounts. Raises NotChangedError for a file with errors."""
+        for record in self._read().records.values():
+            yield record.entry
+
+    async def companies(self) -> Mapping[str, Entity]:
+        """Return the companies that own accounts, or each other. Raises NotChangedError for a file with errors."""
+        return self._read().entities()
 
     async def update(self, account_id: str, changed: Change) -> None:
         """Change an account. Raises NotChangedError, and whatever `changed` raises."""
+        self._seen = None
         path = self._path.resolve()
         try:
             with _locked(path.parent):
@@ -58,6 +69,10 @@ class AccountsFileStore:
 
     async def close(self) -> None:
         """Nothing is held open."""
+
+    def _read(self) -> AccountsDocument:
+        self._seen = self._seen or self._document()
+        return self._seen
 
     def _document(self) -> AccountsDocument:
         document, problems = open_accounts(self._path)

@@ -30,6 +30,7 @@ def _add_others(commands: Any) -> None:
     from modelfence.cli import (  # noqa: PLC0415 - see `parser`
         accounts,
         accounts_change,
+        accounts_check,
         accounts_show,
         audit,
         demo,
@@ -48,6 +49,7 @@ def _add_others(commands: Any) -> None:
     policy_check.add_to(policy_commands)
     directory = commands.add_parser("accounts", help="look after accounts", description="Look after accounts.")
     directory_commands = directory.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    accounts_check.add_to(directory_commands)
     accounts.add_to(directory_commands)
     accounts_show.add_to(directory_commands)
     accounts_change.add_to(directory_commands)

@@ -4,18 +4,15 @@ Rule: a key is printed once, on stdout alone, and only when its digest is in the
 """
 
 import argparse
-import asyncio
 import json
-import os
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from modelfence.cli.accounts import accounts_command, add_format, days, failed, now_us
+from modelfence.cli.accounts import accounts_command, add_format, days, now_us
 from modelfence.cli.accounts_show import key_json, key_lines
-from modelfence.cli.run import settings_of
 from modelfence.core.account import Key
 from modelfence.core.account_keys import (
     Change,
@@ -31,7 +28,6 @@ from modelfence.core.account_keys import (
 from modelfence.core.call import key_digest
 from modelfence.core.dates import DAY_US, date_of
 from modelfence.core.virtual_key import RANDOM_BYTES, mint
-from modelfence.settings import CannotStartError
 
 _LONGEST_NAME = 64
 _STATUSES = {
@@ -143,7 +139,7 @@ def set_status(options: argparse.Namespace) -> int:
 
 def list_keys(options: argparse.Namespace) -> int:
     """Return 0, or 2 when the accounts can't be read."""
-    from modelfence.cli.accounts_stores import AccountsStore, entry_of  # noqa: PLC0415 - as above
+    from modelfence.cli.accounts_stores import AccountsStore, entry_of, with_accounts  # noqa: PLC0415 - as above
 
     async def show(store: AccountsStore) -> None:
         keys = (await entry_of(store, options.id)).keys
@@ -152,33 +148,19 @@ def list_keys(options: argparse.Namespace) -> int:
         else:
             print(*(f"{line}\n" for line in key_lines(keys, now_us())), sep="", end="")
 
-    return _with_store(options, show)
+    return with_accounts(options, show)
 
 
 def _change(options: argparse.Namespace, change: Change, then: Callable[[], None]) -> int:
-    from modelfence.cli.accounts_stores import AccountsStore  # noqa: PLC0415 - as above
+    from modelfence.cli.accounts_stores import AccountsStore, with_accounts  # noqa: PLC0415 - as above
 
     async def update(store: AccountsStore) -> None:
         await store.update(options.id, change)
 
-    status = _with_store(options, update)
+    status = with_accounts(options, update)
     if status == 0:
         then()
     return status
-
-
-def _with_store(options: argparse.Namespace, work: Callable[[Any], Awaitable[None]]) -> int:
-    from modelfence.cli.accounts_stores import accounts_store  # noqa: PLC0415 - as above
-
-    async def run() -> None:
-        async with accounts_store(settings_of(options, os.environ, with_upstreams=False)) as store:
-            await work(store)
-
-    try:
-        asyncio.run(run())
-    except CannotStartError as error:
-        return failed(error)
-    return 0
 
 
 def _minted(expires_us: int | None, name: str = "") -> tuple[str, Key]:

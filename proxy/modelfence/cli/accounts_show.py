@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modelfence.cli.accounts import accounts_command, add_format, failed, now_us, sound_accounts
+from modelfence.cli.accounts import accounts_command, add_format, now_us
 from modelfence.cli.run import settings_of
 from modelfence.cli.tables import cut, table
-from modelfence.core.account import Account, Check, Key, owned_from
+from modelfence.core.account import Account, Check, Entity, Entry, Key, owned_from
 from modelfence.core.dates import date_of, from_today
 from modelfence.core.ownership_tree import Holding, holdings
 from modelfence.core.policy import Policy
-from modelfence.settings import CannotStartError
 
 _MOST_HOLDINGS = 200
 """Chains may be beyond number; who has to see more of them than this is not helped by a tree."""
@@ -55,31 +54,28 @@ def add_to(commands: Any) -> None:
 
 def show_account(options: argparse.Namespace) -> int:
     """Return 0, or 2 when there is no such account, or it can't be read."""
-    try:
-        page = _page(options)
-    except CannotStartError as error:
-        return failed(error)
-    if options.format == "json":
-        print(json.dumps(_as_json(page), indent=2))
-    else:
-        print(*_lines(page), sep="\n")
-    return 0
-
-
-def _page(options: argparse.Namespace) -> _Page:
     from modelfence.assembly import read_policy  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.cli.accounts_stores import AccountsStore, entry_of, with_accounts  # noqa: PLC0415 - likewise
 
-    settings = settings_of(options, os.environ, with_upstreams=False)
-    document = sound_accounts(settings)
-    record = document.records.get(options.id)
-    if record is None:
-        raise CannotStartError(f"there is no account `{options.id}`")
-    policy, account, today_us = read_policy(settings), record.account, now_us()
+    async def show(store: AccountsStore) -> None:
+        policy = read_policy(settings_of(options, os.environ, with_upstreams=False))
+        page = _page(await entry_of(store, options.id), await store.companies(), policy)
+        if options.format == "json":
+            print(json.dumps(_as_json(page), indent=2))
+        else:
+            print(*_lines(page), sep="\n")
+
+    return with_accounts(options, show)
+
+
+def _page(entry: Entry, companies: Mapping[str, Entity], policy: Policy) -> _Page:
+    account, owners, today_us = entry.account, entry.owners, now_us()
+    counts = account.tier in policy.tiers and not account.expired(today_us)
     return _Page(
         account,
-        record.keys,
-        policy.tiers[0] if account.expired(today_us) or account.tier not in policy.tiers else account.tier,
-        None if record.owners is None else holdings(record.owners, document.entities(), most=_MOST_HOLDINGS),
+        entry.keys,
+        account.tier if counts else policy.tiers[0],
+        None if owners is None else holdings(owners, companies, most=_MOST_HOLDINGS),
         _owned_by(account, policy),
         today_us,
     )
@@ -152,14 +148,12 @@ _UNTIL = {Check.VALID: "until", Check.EXPIRED: "since"}
 
 
 def _holding_row(one: Holding) -> tuple[str, str]:
-    who = one.country if one.entity is None else f"{one.entity} ({one.country})"
+    who = " ".join(filter(None, (one.entity, f"({one.country})" if one.entity and one.country else one.country)))
     product = _TIMES.join(f"{share:g}" for share in one.shares)
     sum_up = f"{product} = {one.share:.6g}" if len(one.shares) > 1 else product
     again = "" if one.counts else ", counted along this chain already"
-    return (
-        f"{_INDENT * (len(one.shares) - 1)}{one.shares[-1]:g} {cut(who, _LONGEST_CELL)}",
-        f"{sum_up} {one.country}{again}",
-    )
+    owner = f"{_INDENT * (len(one.shares) - 1)}{one.shares[-1]:g} {cut(who, _LONGEST_CELL)}"
+    return owner, f"{sum_up} {one.country}{again}"
 
 
 def _sums(page: _Page) -> Iterator[str]:

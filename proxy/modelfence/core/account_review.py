@@ -8,8 +8,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from modelfence.core.account import Account, Check, Key
+from modelfence.core.countries import COUNTRIES, KOSOVO
 from modelfence.core.dates import DAY_US, date_of, days_until, from_today
 
+CODES = COUNTRIES | {KOSOVO}
+"""The countries there are."""
 LINKS = ("payer", "contact_domain", "signup_batch")
 """By these, accounts may be seen to belong together."""
 
@@ -84,6 +87,12 @@ def _called(key: Key) -> str:
 
 def _when(at_us: int, now_us: int) -> str:
     return f"{date_of(at_us)}, {from_today(at_us, now_us)}"
+
+
+def unknown_countries(account: Account) -> list[str]:
+    """Return the countries a record names that there are not, of owners behind owners, too."""
+    named = set(account.ownership or ()) | ({account.country} if account.country else set())
+    return sorted(named - CODES)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,13 +25,16 @@ class Holding:
 
 
 def holdings(owners: Sequence[Owner], entities: Mapping[str, Entity], *, most: int) -> list[Holding]:
-    """Return each owner after the one that it owns, and no more of them than `most`: chains may be beyond number."""
+    """Return each owner after the one that it owns, and no more of them than `most`: chains may be beyond number.
+
+    A chain ends at an entity that is not among `entities`, whose country is then empty.
+    """
     found: list[Holding] = []
     chains: list[tuple[Owner, tuple[float, ...], frozenset[str]]]
     chains = [(owner, (), frozenset()) for owner in reversed(owners)]
     while chains and len(found) < most:
         owner, shares, met = chains.pop()
-        entity = None if owner.entity is None else entities[owner.entity]
+        entity = entities.get(owner.entity or "")
         country = owner.country or "" if entity is None else entity.country
         here = Holding((*shares, owner.share), country, owner.entity, counts=country not in met)
         found.append(here)

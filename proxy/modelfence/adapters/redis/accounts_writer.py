@@ -15,7 +15,7 @@ from modelfence.adapters.redis.patience import Patience
 from modelfence.adapters.redis.requests import by_slot
 from modelfence.adapters.redis.scripts import RedisScripts, within
 from modelfence.adapters.redis.servers import RedisServers
-from modelfence.core.account import Account, Entry, versioned
+from modelfence.core.account import Account, Entity, Entry, versioned
 from modelfence.enforcement.ports import UnavailableError
 
 _TRIES = 5
@@ -80,6 +80,20 @@ class RedisAccountsWriter:
                 yield [name.decode(errors="replace").removeprefix(start) for name in names]
                 if cursor == b"0":
                     break
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Yield all accounts, once each."""
+        seen: set[str] = set()
+        async for some in self.ids():
+            names = {account_key(self._prefix, one): one for one in some if one not in seen}
+            seen.update(some)
+            for name, record in (await self._read(list(names))).items():
+                if record != _NOTHING:
+                    yield _decoded(record, names[name])
+
+    async def companies(self) -> Mapping[str, Entity]:
+        """Return none: of the owners behind owners it is kept what comes of them, in each account's `ownership`."""
+        return {}
 
     async def preview(self, entries: Sequence[Entry]) -> Sequence[Change]:
         """Return what `put` would change."""
