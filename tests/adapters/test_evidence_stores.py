@@ -17,6 +17,7 @@ from modelfence.extraction.evidence import (
     HOUR_S,
     LEARNS,
     MATCHES,
+    RECENT_COUNTRIES,
     RECENT_ITEMS,
     RECENT_SHINGLES,
     TEMPLATE,
@@ -161,6 +162,53 @@ async def test_countries_beyond_the_bound_count_as_unknown(store):
     assert countries[""] == 5
     assert countries["NO"] == 2
     assert len(countries) == COUNTRIES + 1
+
+
+async def from_countries(store, *visits: tuple[str, int], caller: str = "acme") -> tuple[str, ...]:
+    """Let one account call from each country so many seconds on; return the countries known after the last call."""
+    for country, after_s in visits:
+        seen = await store.see(replace(call(caller, at_s=MONDAY_S + after_s), country=country))
+    return seen.countries
+
+
+@pytest.mark.parametrize(
+    ("visits", "countries"),
+    [
+        ([("NO", 0)], ("NO",)),
+        ([("US", 0), ("NO", 1), ("US", 2)], ("NO", "US")),
+        ([("US", 0), ("NO", HOUR_S - 1)], ("NO", "US")),
+        ([("US", 0), ("NO", HOUR_S)], ("NO",)),
+        ([("US", 0), ("US", HOUR_S - 1), ("NO", HOUR_S + 5)], ("NO", "US")),
+        ([("US", 0), ("", 5)], ("US",)),
+        ([("", 0)], ()),
+        ([("US", 0), ("", HOUR_S)], ()),
+        ([("US", 60), ("NO", 0)], ("NO", "US")),  # a worker that was slow to tell
+        ([("US", 60), ("US", 0), ("NO", HOUR_S + 59)], ("NO", "US")),
+        ([("US", 0), ("NO", 8 * DAY_S)], ("NO",)),
+    ],
+)
+async def test_the_countries_an_account_called_from_are_known_for_an_hour(store, visits, countries):
+    assert await from_countries(store, *visits) == countries
+
+
+async def test_the_countries_of_one_account_are_not_anothers(store):
+    await from_countries(store, ("US", 0))
+    assert await from_countries(store, ("NO", 1), caller="other") == ("NO",)
+
+
+async def test_of_too_many_countries_the_latest_are_known(store):
+    visits = [(f"C{number}", number) for number in range(RECENT_COUNTRIES)]
+    latest = await from_countries(store, *visits, ("C0", 20), ("NO", 21))
+    assert latest == ("C0", *(f"C{number}" for number in range(2, RECENT_COUNTRIES)), "NO")
+
+
+async def test_a_call_without_text_tells_its_country_and_nothing_else(store):
+    before = await send(store, FIVE, A)
+    silent = replace(call(FIVE[-1], last=(), item=0), country="US")
+    after = await store.see(silent)
+    assert after.countries == ("NO", "US")
+    assert (after.tally, after.matched, after.cohorts) == (before.tally, (), before.cohorts)
+    assert (await store.see(replace(silent, caller="new"))).tally == Tally()
 
 
 async def test_a_template_outside_the_message_is_not_counted_as_in_it(store):

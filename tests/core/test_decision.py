@@ -350,6 +350,9 @@ def test_a_bucket_tells_what_it_still_holds():
         (["{id: all, allow: 'true'}", "{id: none, deny: kyc.tier < tier.basic, mode: shadow}"], "enforce", False),
         (["{id: all, allow: 'true'}", "{id: red, deny: 'account.labels.plan == \"red\"'}"], "enforce", True),
         (["{id: all, allow: 'true'}", "{id: hosted, deny: client.hosting}"], "enforce", False),
+        # Of strangers it is known to be empty, so these rules let them in.
+        (["{id: all, allow: 'true'}", "{id: far, deny: size(account.recent_countries) > 3}"], "enforce", False),
+        (["{id: home, allow: size(account.recent_countries) < 2}"], "enforce", False),
         ([], "enforce", True),
     ],
 )

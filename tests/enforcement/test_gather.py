@@ -42,7 +42,7 @@ def call(reading: Reading, max_output_tokens: int | None = None) -> Call:
 
 def test_of_a_bare_call_exactly_what_is_always_known_is_there():
     facts = gather(call(BARE), None, Location(), POLICY, extraction=Extraction(), geo_built_s=BUILT_S)
-    assert set(facts) == {fact.name for fact in FACTS if fact.always}
+    assert set(facts) == {"account.recent_countries", *(fact.name for fact in FACTS if fact.always)}
 
 
 def test_everything_known_has_its_fact():
@@ -73,6 +73,23 @@ def test_everything_known_has_its_fact():
     assert (facts["kyc.days_since_verified"], facts["kyc.days_since_screened"]) == (3, 0)
     assert facts["account.payer"] == "card-7"
     assert facts["client.hosting"] is True
+
+
+@pytest.mark.parametrize(
+    ("account", "seen", "fact"),
+    [
+        (Account("a", "active", "basic"), ("NO", "US"), ["NO", "US"]),
+        (Account("a", "active", "basic"), None, None),
+        # Of a stranger an address is watched, and that is used by nobody's account.
+        (None, ("NO",), []),
+        (None, None, []),
+    ],
+)
+def test_the_recent_countries_are_those_of_an_account(account, seen, fact):
+    facts = gather(
+        call(BARE), account, Location(), POLICY, extraction=Extraction(recent_countries=seen), geo_built_s=BUILT_S
+    )
+    assert facts.get("account.recent_countries") == fact
 
 
 def test_owners_never_stated_are_unknown_and_none_stated_are_none():

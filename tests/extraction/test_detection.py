@@ -154,7 +154,24 @@ async def test_without_a_caller_only_the_call_is_looked_at(detector, evidence):
 
 
 async def test_a_call_without_text_teaches_nothing(detector):
-    assert await detector.look(call(reading=Reading("models")), who("acme")) == Extraction()
+    said = await detector.look(call(reading=Reading("models")), who("acme"))
+    assert said == Extraction(recent_countries=("NO",))
+
+
+async def test_calls_without_text_tell_where_an_account_is_used_from(detector, evidence):
+    member = await campaign(detector)
+    silent = call(reading=Reading("models"))
+    for country, known in (("US", ("NO", "US")), ("", ("NO", "US"))):
+        said = await detector.look(silent, replace(who("account-3"), country=country))
+        assert said == Extraction(recent_countries=known)
+    asked = await detector.look(asking("what shall I cook"), who("account-3"))
+    assert (asked.cohort, asked.recent_countries) == (member.cohort, ("NO", "US"))
+    assert await detector.look(silent, None) == Extraction()
+    evidence.away = True
+    for text in (asking("what shall I cook"), silent):
+        said = await detector.look(text, who("account-3"))
+        assert (said.recent_countries, said.was_measured) == (None, False)
+    assert said.cohort == ""
 
 
 async def test_a_fingerprint_that_comes_with_the_call_is_taken(detector):

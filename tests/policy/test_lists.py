@@ -117,9 +117,24 @@ def test_the_rule_that_the_sanctioned_regions_come_with_denies_only_where_one_ma
 def test_the_policies_that_the_page_on_geography_shows_have_no_problems():
     page = (FOLDER.parents[1] / "docs" / "geography.md").read_text()
     shown = re.findall(r"^```yaml\n((?:include|access):.*?)^```", page, re.DOTALL | re.MULTILINE)
-    assert len(shown) == 2
+    assert len(shown) == 3
     for text in shown:
         assert compile_text(f"version: 1\n{text}", path=str(FOLDER.parent / "shown.yaml")).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("facts", "rules"),
+    [
+        ({"account.recent_countries": ["DE", "FR", "NO"]}, ("all",)),
+        ({"account.recent_countries": ["DE", "FR", "NO", "US"]}, ("used-from-many-countries",)),
+        ({}, ("used-from-many-countries",)),
+    ],
+)
+def test_the_rule_on_recent_countries_that_the_page_on_geography_shows_denies_from_the_fourth_on(facts, rules):
+    page = (FOLDER.parents[1] / "docs" / "geography.md").read_text()
+    [shown] = re.findall(r"^```yaml\naccess:\n(  - id: used-from.*?)^```", page, re.DOTALL | re.MULTILINE)
+    policy = compile_text(f"version: 1\naccess:\n  - {{id: all, allow: 'true'}}\n{shown}").policy
+    assert decide(policy, facts, Demand()).rules == rules
 
 
 def test_all_lists_can_be_included_together(tmp_path):

@@ -18,6 +18,7 @@ from modelfence.extraction.evidence import (
     HOUR_S,
     LEARNS,
     MATCHES,
+    RECENT_COUNTRIES,
     RECENT_ITEMS,
     RECENT_SHINGLES,
     RECURRING_SHINGLES,
@@ -51,6 +52,8 @@ class _Account:
     """How often shingles were met that were met more than once."""
     cohorts: dict[str, int] = field(default_factory=dict)
     """In how many calls it had the template of each of its cohorts."""
+    countries: dict[str, int] = field(default_factory=dict)
+    """The second of the last call from each country, of the last hour."""
 
 
 class MemoryEvidence:
@@ -67,7 +70,9 @@ class MemoryEvidence:
         """Take a call into account, whatever becomes of it, and return what is known then."""
         self._cohorts.forget(sighting.at_s)
         account = self._account(sighting)
-        _count(account, sighting)
+        _come_from(account, sighting)
+        if sighting.has_text:
+            _count(account, sighting)
         day = sighting.at_s // DAY_S
         met = self._index.meet(sighting.shingles, tag=sighting.tag, day=day, root=self._kept)
         matched = self._match(met, sighting.at_s)
@@ -83,6 +88,7 @@ class MemoryEvidence:
             tally=account.tally.copy(),
             matched=tuple(dict.fromkeys(self._cohorts.root(cohort.id) for cohort in matched)),
             cohorts=[(self._cohorts.by_id[name].record(), calls) for name, calls in account.cohorts.items()],
+            countries=tuple(sorted(account.countries)),
         )
 
     async def answered(self, caller: str, cohort: str, output_tokens: int) -> None:
@@ -169,6 +175,16 @@ def _halve(account: _Account, days: int) -> None:
     tally.hours, tally.hours_before = 0, tally.hours if days == 1 else 0
     # One that comes to nothing stays: the account is no new one there when it comes back.
     account.cohorts = {name: calls >> days for name, calls in account.cohorts.items()}
+
+
+def _come_from(account: _Account, sighting: Sighting) -> None:
+    """Remember where the account called from within the last hour (1)."""
+    if sighting.country:
+        account.countries[sighting.country] = max(account.countries.get(sighting.country, 0), sighting.at_s)
+    recent = {name: then_s for name, then_s in account.countries.items() if sighting.at_s - then_s < HOUR_S}
+    if len(recent) > RECENT_COUNTRIES:
+        del recent[min(recent, key=recent.__getitem__)]
+    account.countries = recent
 
 
 def _count(account: _Account, sighting: Sighting) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from modelfence.core.charge import Charge, Demand, Refused, Taken
-from modelfence.core.facts import Facts
+from modelfence.core.facts import WITHOUT_ACCOUNT, Facts
 from modelfence.core.policy import (
     UNKNOWN_KEY,
     AccessRule,
@@ -141,7 +141,7 @@ def nobody_unknown_is_let_in(policy: Policy) -> bool:
     """
     if policy.mode is Mode.SHADOW:
         return False
-    bound = policy.bind({"kyc.tier": 0, "kyc.status": "unknown"})
+    bound = policy.bind({**WITHOUT_ACCOUNT, "kyc.tier": 0})
 
     def is_refused(access: AccessRule, *, when: bool) -> bool:
         value = access.condition.evaluate(bound)

@@ -84,6 +84,8 @@ class Extraction:
     fingerprint: Fingerprint = Fingerprint()
     was_measured: bool = True
     """False when the evidence could not be had, so that this is only what the call itself tells."""
+    recent_countries: tuple[str, ...] | None = ()
+    """From which the account called within the last hour, sorted; None when the evidence could not be had."""
 
     @property
     def signals(self) -> tuple[str, ...]:

@@ -60,6 +60,11 @@ FACTS: tuple[Fact, ...] = (
     Fact("account.payer", FactType.STRING, "who pays for the account"),
     Fact("account.contact_domain", FactType.STRING, "domain of the account's contact address"),
     Fact("account.signup_batch", FactType.STRING, "with which others the account was made"),
+    Fact(
+        "account.recent_countries",
+        FactType.STRINGS,
+        "countries the account called from in the last hour, this call's included: the 8 latest, sorted",
+    ),
     Fact("kyc.tier", FactType.INT, "how far the account is verified, to be compared with `tier.NAME`", always=True),
     Fact("kyc.status", FactType.STRING, "active, suspended, closed, or unknown without an account", always=True),
     Fact("kyc.country", FactType.STRING, "country of incorporation"),
@@ -96,6 +101,9 @@ FACTS: tuple[Fact, ...] = (
     Fact("extraction.cohort_accounts", FactType.INT, "accounts in that cohort", always=True),
     Fact("now", FactType.TIMESTAMP, "time of the call", always=True),
 )
+
+WITHOUT_ACCOUNT: Facts = {"kyc.status": "unknown", "account.recent_countries": []}
+"""What is known, for want of an account, of every call that has none."""
 
 OPERATIONS: tuple[str, ...] = (
     "chat", "responses", "completion", "embeddings", "image", "audio",

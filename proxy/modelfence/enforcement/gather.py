@@ -8,7 +8,7 @@ from modelfence.core.charge import Demand
 from modelfence.core.client_address import network_of
 from modelfence.core.dates import DAY_US
 from modelfence.core.extraction import Caller, Extraction
-from modelfence.core.facts import Facts, FactValue
+from modelfence.core.facts import WITHOUT_ACCOUNT, Facts, FactValue
 from modelfence.core.policy import Policy
 from modelfence.enforcement.ports import Location
 
@@ -29,7 +29,7 @@ def gather(  # noqa: PLR0913 - what is known of a call, by keyword
         **location.facts,
         # A recording may be older than the databases it is replayed with.
         "geo.database_age_days": max(0, call.at_us - geo_built_s * 1_000_000) // DAY_US,
-        **_of_account(call, account, policy),
+        **_of_account(call, account, policy, extraction),
         **_of_request(call),
         **_of_extraction(extraction),
     }
@@ -63,16 +63,20 @@ def _of_extraction(extraction: Extraction) -> dict[str, FactValue | None]:
     }
 
 
-def _of_account(call: Call, account: Account | None, policy: Policy) -> dict[str, FactValue | None]:
+def _of_account(
+    call: Call, account: Account | None, policy: Policy, extraction: Extraction
+) -> dict[str, FactValue | None]:
     tier = policy.tier(tier_of(call, account, policy))
     if account is None:
-        return {"kyc.tier": tier, "kyc.status": "unknown"}
+        return {**WITHOUT_ACCOUNT, "kyc.tier": tier}
+    recent = extraction.recent_countries
     facts: dict[str, FactValue | None] = {
         "account.id": account.id,
         "account.labels": account.labels,
         "account.payer": account.payer,
         "account.contact_domain": account.contact_domain,
         "account.signup_batch": account.signup_batch,
+        "account.recent_countries": None if recent is None else list(recent),
         "kyc.tier": tier,
         "kyc.status": account.status,
         "kyc.country": account.country,

@@ -2,6 +2,9 @@
 
 When the evidence can't be had, a caller that was lately seen in a cohort keeps what was said of it then: taking the
 store away must not take a campaign out of its bucket. Of the others only the call itself is scored.
+
+A call without text is scored by itself, too, and draws on no cohort. It is seen all the same: where an account is used
+from is told by its listing of models as well as by what it asks.
 """
 
 import logging
@@ -50,13 +53,15 @@ class Detection:
         print_ = call.fingerprint or self._fingerprints.of(call.reading.prompt)
         own = score.weighed(score.of_call(call.reading, print_), self._weights)
         alone = Extraction(score.total(own), own, fingerprint=print_)
-        if caller is None or print_.is_empty:
+        if caller is None:
             return alone
         try:
             seen = await self._store.see(_sighting(call, caller, print_))
         except UnavailableError as error:
             self._complain(error, call.at_us)
             return self._from_memory(alone, caller)
+        if print_.is_empty:
+            return replace(alone, recent_countries=seen.countries)
         found = self._judged(seen, alone)
         self._remember(caller, found)
         return found
@@ -88,6 +93,7 @@ class Detection:
             cohort.id if cohort else "",
             cohort.accounts if cohort else 0,
             alone.fingerprint,
+            recent_countries=seen.countries,
         )
 
     def _remember(self, caller: Caller, found: Extraction) -> None:
@@ -99,9 +105,9 @@ class Detection:
 
     def _from_memory(self, alone: Extraction, caller: Caller) -> Extraction:
         known = self._remembered.get(caller.id)
-        if known is None or known.score < alone.score:
-            return replace(alone, was_measured=False)
-        return replace(known, fingerprint=alone.fingerprint, was_measured=False)
+        if known is None or known.score < alone.score or alone.fingerprint.is_empty:
+            known = alone
+        return replace(known, fingerprint=alone.fingerprint, was_measured=False, recent_countries=None)
 
     def _complain(self, error: UnavailableError, now_us: int) -> None:
         """Log that evidence can't be had, now and then."""

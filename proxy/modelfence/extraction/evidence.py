@@ -8,7 +8,8 @@ conversation.
 
 What every store does with a call, in this order:
 
-1. The account's tally is halved for each day (UTC) that began since its last call; then the call is counted in it.
+1. The account's tally is halved for each day (UTC) that began since its last call; then the call is counted in it, and
+   the country it came from is kept for an hour. A call without text tells only that: nothing else is done with it.
 2. Each shingle is looked up. One of a cohort's counts for that cohort; any other gets the account's tag added. A
    shingle that now has tags of ACCOUNTS different accounts is ripe.
 3. The call matches the cohorts of which it has SHARED shingles or more, at most MATCHES of them, the most alike first.
@@ -57,6 +58,8 @@ TEMPLATED = 2
 COHORTS_OF_AN_ACCOUNT = 4
 OVERLAPS = 16
 """Of a cohort with others, that are counted."""
+RECENT_COUNTRIES = 8
+"""Of an account, from which it called within the last hour: the latest ones. More would tell nobody more."""
 COUNTRIES = 32
 """Of a cohort, that are counted each for itself."""
 TEMPLATE = 32
@@ -94,6 +97,11 @@ class Sighting:
     fingerprint: Fingerprint
     is_probe: bool = False
     """It asks for the probabilities of single tokens; see `score.is_probe`."""
+
+    @property
+    def has_text(self) -> bool:
+        """Say whether anything was asked. What was not is no evidence of how an account asks."""
+        return bool(self.fingerprint.item or self.shingles)
 
     @property
     def asks_for_data(self) -> bool:
@@ -200,6 +208,8 @@ class Seen:
     """The cohorts whose template the call has."""
     cohorts: Sequence[tuple[CohortRecord, int]] = ()
     """The cohorts of the account, each with the calls in which the account had its template."""
+    countries: tuple[str, ...] = ()
+    """From which the account called within the last hour, this call included, sorted."""
 
 
 class EvidenceStore(Protocol):

@@ -108,6 +108,15 @@ async def test_a_killed_server_is_unavailable_and_a_restarted_one_begins_again(s
     assert (await once_back(lambda: evidence.see(call()))).tally.calls == 1
 
 
+async def test_a_record_from_before_countries_were_kept_goes_on(server, evidence):
+    await evidence.see(call())
+    with bytes_of(server) as client:
+        [name] = client.keys("*:account:*")
+        client.set(name, client.get(name)[: -len(b"............NO")])
+    seen = await evidence.see(call())
+    assert (seen.tally.calls, seen.countries) == (2, ("NO",))
+
+
 async def test_a_server_that_forgot_its_scripts_counts_once(server, evidence):
     for calls in range(1, 4):
         assert (await evidence.see(call())).tally.calls == calls

@@ -4,7 +4,8 @@ All numbers are big-endian. A hash has six bytes, an account's tag and a hash th
 cohort is the six bytes of its first shingle. A list is packed without its length where all entries have the same size.
 
     account   day i4, last_at_s i8, the tally as in `_TALLY`, then, each after its size I2: items (4 each), shingles met
-              once (4 each), shingles met more often (4, times I4), cohorts (6, calls I4)
+              once (4 each), shingles met more often (4, times I4), cohorts (6, calls I4); and countries without a size
+              (last call i8, size I4, name): a record that an earlier version wrote ends before them
     cohort    first_at_s i8, last_at_s i8, the counts as in COUNTED, I8 each, then, each after its size I4: tiers and
               countries (accounts I4, size I4, name), template (6 each), seeds (4 each), overlaps (6, accounts I4)
     shingle   day i3, then the tags of accounts (4 each), or the cohort (6)
@@ -33,6 +34,7 @@ from modelfence.extraction.evidence import (
     LEARNS,
     MATCHES,
     OVERLAPS,
+    RECENT_COUNTRIES,
     RECENT_ITEMS,
     RECENT_SHINGLES,
     RECURRING_SHINGLES,
@@ -51,6 +53,7 @@ _TALLY = struct.Struct(">8IQ2I")
 _COHORT = struct.Struct(f">2q{len(COUNTED)}Q")
 _SIZE = struct.Struct(">I")
 _NAMED = struct.Struct(">II")
+_LAST_CALL = struct.Struct(">qI")
 _HASH, _SHARD = 6, 3
 _IN_MESSAGE, _OWN = 1, 2
 
@@ -59,10 +62,10 @@ def constants(bounds: Bounds) -> bytes:
     """Return what the script must know of `modelfence.extraction.evidence`, in the order of its own first lines."""
     shards = Shards.of(bounds)
     return struct.pack(
-        ">23I",
+        ">24I",
         *(ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED),
         *(COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS),
-        *(bounds.accounts, bounds.cohorts, bounds.expires_s, shards.most, shards.stay),
+        *(RECENT_COUNTRIES, bounds.accounts, bounds.cohorts, bounds.expires_s, shards.most, shards.stay),
     )
 
 
@@ -101,7 +104,7 @@ def asked(sighting: Sighting, shards: int) -> list[int | bytes]:
 
 def seen(answer: Sequence[Any]) -> Seen:
     """Return what the script answered to a call."""
-    tally, matched, *cohorts = answer
+    tally, matched, countries, *cohorts = answer
     return Seen(
         tally=Tally(*_TALLY.unpack(tally)),
         matched=tuple(name.hex() for name in _cut(matched)),
@@ -109,6 +112,7 @@ def seen(answer: Sequence[Any]) -> Seen:
             (cohort(name, record), calls)
             for name, calls, record in zip(cohorts[::3], cohorts[1::3], cohorts[2::3], strict=True)
         ],
+        countries=tuple(sorted(_named(countries, _LAST_CALL))),
     )
 
 
@@ -125,19 +129,20 @@ def cohort(name: bytes, record: bytes) -> CohortRecord:
         name.hex(),
         first_at_s,
         last_at_s,
-        tiers=_named(tiers),
-        countries=_named(countries),
+        tiers=_named(tiers, _NAMED),
+        countries=_named(countries, _NAMED),
         template=tuple(int.from_bytes(shingle) for shingle in _cut(template)),
         **dict(zip(COUNTED, counts, strict=True)),
     )
 
 
-def _named(packed: bytes) -> dict[str, int]:
+def _named(packed: bytes, head: struct.Struct) -> dict[str, int]:
+    """Return numbers by name, from a list in which a name follows after its number and its size."""
     found, at = {}, 0
     while at < len(packed):
-        accounts, size = _NAMED.unpack_from(packed, at)
-        end = at + _NAMED.size + size
-        found[packed[at + _NAMED.size : end].decode(errors="surrogatepass")] = accounts
+        number, size = head.unpack_from(packed, at)
+        end = at + head.size + size
+        found[packed[at + head.size : end].decode(errors="surrogatepass")] = number
         at = end
     return found
 

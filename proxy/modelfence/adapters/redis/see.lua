@@ -5,13 +5,14 @@
 -- its country, three characters for what is true (1) of the call or not (0), its item, its history, its shingles in
 -- order, each after the three bytes of its shard, and for each of these a digit: 1 when it is in the last message, and 2
 -- more when it is looked for among the account's own. Hashes have six bytes, and so have the names of cohorts.
--- The answer adds the account's tally, the cohorts that are matched, and for each cohort of the account its name, the
--- account's calls in it, and its record.
+-- The answer adds the account's tally, the cohorts that are matched, the countries that the account called from within
+-- the last hour as its record lists them, and for each cohort of the account its name, the account's calls in it, and its
+-- record.
 local call, sub, unpacked = redis.call, string.sub, struct.unpack
 local ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED,
   COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS,
-  MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD, STAY =
-  unpacked('>' .. string.rep('I4', 23), ARGV[3])
+  RECENT_COUNTRIES, MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD, STAY =
+  unpacked('>' .. string.rep('I4', 24), ARGV[3])
 local at_s, tag, tier, country = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local is_verified, is_probe, has_phrases =
   sub(ARGV[8], 1, 1) == '1', sub(ARGV[8], 2, 2) == '1', sub(ARGV[8], 3, 3) == '1'
@@ -45,16 +46,16 @@ end
 -- The account's record, halved for each day that began since (1).
 local account = {day = day, last = at_s, calls = 0, deep = 0, repeated = 0, templated = 0, phrased = 0, probes = 0,
   repeated_probes = 0, answers = 0, output_tokens = 0, hours = 0, hours_before = 0, items = '', once = '',
-  recurring = {}, cohorts = {}}
+  recurring = {}, cohorts = {}, countries = ''}
 local stored = call('GET', KEYS[1])
 local is_first_of_day = true
 if stored then
-  local known, recurring, cohorts = {}
+  local known, recurring, cohorts, rest_at = {}
   known.day, known.last, known.calls, known.deep, known.repeated, known.templated, known.phrased, known.probes,
     known.repeated_probes, known.answers, known.output_tokens, known.hours, known.hours_before, known.items, known.once,
-    recurring, cohorts = unpacked(ACCOUNT, stored)
+    recurring, cohorts, rest_at = unpacked(ACCOUNT, stored)
   if at_s - known.last <= EXPIRES_S then
-    known.recurring, known.cohorts = {}, {}
+    known.recurring, known.cohorts, known.countries = {}, {}, sub(stored, rest_at)
     for at = 1, #recurring, 8 do
       local shingle, met = unpacked('>c4I4', recurring, at)
       known.recurring[shingle] = met
@@ -97,8 +98,37 @@ local function makes_room(recurring)
   return true
 end
 
--- The call is counted (1).
+-- Where the account called from within the last hour (1).
 do
+  local recent, is_known, at = {}, country == '', 1
+  while at <= #account.countries do
+    local then_s, name, next_at = unpacked('>i8I4c0', account.countries, at)
+    if name == country then
+      then_s, is_known = math.max(then_s, at_s), true
+    end
+    if at_s - then_s < HOUR_S then
+      table.insert(recent, {name = name, at_s = then_s})
+    end
+    at = next_at
+  end
+  if not is_known then
+    table.insert(recent, {name = country, at_s = at_s})
+  end
+  if #recent > RECENT_COUNTRIES then
+    local earliest = 1
+    for number, one in ipairs(recent) do
+      earliest = one.at_s < recent[earliest].at_s and number or earliest
+    end
+    table.remove(recent, earliest)
+  end
+  account.countries = ''
+  for _, one in ipairs(recent) do
+    account.countries = account.countries .. struct.pack('>i8I4', one.at_s, #one.name) .. one.name
+  end
+end
+
+-- The call is counted (1).
+if item ~= NONE or #marks > 0 then
   local short = sub(item, 3)
   local again = find(account.items, short, 4)
   account.calls = account.calls + 1

@@ -13,6 +13,7 @@ local record = struct.pack('>i4i8I4I4I4I4I4I4I4I4I8I4I4', account.day, account.l
   account.output_tokens, account.hours, account.hours_before)
   .. struct.pack('>I2', #account.items) .. account.items .. struct.pack('>I2', #account.once) .. account.once
   .. struct.pack('>I2', #recurring) .. recurring .. struct.pack('>I2', #its_cohorts) .. its_cohorts
+  .. account.countries
 call('SET', KEYS[1], record, 'PX', life)
 
 -- Adds to a list of what goes in order; of what is too much it returns what goes.
@@ -131,7 +132,8 @@ for _, cohort in ipairs(matched) do
     table.insert(matched_ids, id)
   end
 end
-local answer = {now, 1, sub(record, TALLY_AT, TALLY_AT + TALLY_SIZE - 1), table.concat(matched_ids)}
+local answer = {now, 1, sub(record, TALLY_AT, TALLY_AT + TALLY_SIZE - 1), table.concat(matched_ids),
+  account.countries}
 for _, one in ipairs(account.cohorts) do
   table.insert(answer, one.id)
   table.insert(answer, one.calls)
