@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.core.problem import Severity
-from modelfence.settings import Address, GeoUpdate, Recording, Settings, Tls
+from modelfence.settings import Address, GeoUpdate, Jwt, Recording, Settings, Tls
 from modelfence.settings_reading import load
 
 
@@ -368,3 +368,81 @@ def test_an_address_that_repeats_what_callers_paths_begin_with_is_a_warning():
     settings, (warning,) = load(None, {}, {"upstreams": "https://api.openai.com/v1"})
     assert settings.upstreams[0].base_path == "/v1"
     assert (warning.code, warning.severity, warning.hint) == ("doubled-path", Severity.WARNING, "leave /v1 out")
+
+
+def test_how_tokens_are_verified_is_read_from_file_and_environment(tmp_path):
+    text = """
+jwt:
+  issuer: https://login.example.com/
+  audience: [modelfence, other]
+  keys: jwks.json
+  algorithms: [RS256, ES256, EdDSA]
+  account: org
+  claims: {tier: kyc_tier, country: "https://example.com/country"}
+  leeway_s: 0
+"""
+    settings, problems = read(text, tmp_path)
+    assert problems == ()
+    assert settings.jwt == Jwt(
+        "https://login.example.com/", ("modelfence", "other"), tmp_path / "jwks.json", ("RS256", "ES256", "EdDSA"), "org",
+        {"tier": "kyc_tier", "country": "https://example.com/country"}, 0,
+    )  # fmt: skip
+    variables = {"ISSUER": "me", "AUDIENCE": "modelfence", "KEYS": "https://x/jwks", "CLAIMS": "{tier: t}"}
+    settings, problems = load(None, {f"MODELFENCE_JWT_{name}": value for name, value in variables.items()}, {})
+    assert problems == ()
+    assert settings.jwt == Jwt("me", ("modelfence",), "https://x/jwks", claims={"tier": "t"})
+
+
+GIVEN = "jwt: {issuer: i, audience: a, keys: k.json"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("jwt: {issuer: i, keys: k.json}", "tokens can't be verified without `jwt.audience` [missing-setting]"),
+        ("jwt: {audience: a, keys: k.json}", "tokens can't be verified without `jwt.issuer` [missing-setting]"),
+        ("jwt: {audience: a, issuer: i}", "tokens can't be verified without `jwt.keys` [missing-setting]"),
+        ("jwt: {issuer: i, audience: [], keys: k}", "at least one audience is expected here [empty-value]"),
+        ("jwt: {issuer: '', audience: a, keys: k}", "a value is expected here [empty-value]"),
+        (
+            "jwt: {issuer: i, audience: a, keys: 'http://login.example.com/jwks'}",
+            "the https URL of a JWK set is expected here, or the path of a file [bad-url]",
+        ),
+        (
+            "jwt: {issuer: i, audience: a, keys: 'https://me:secret@login.example.com/jwks'}",
+            "the https URL of a JWK set is expected here, or the path of a file [bad-url]",
+        ),
+        (f"{GIVEN}, algorithms: []}}", "at least one algorithm is expected here [empty-value]"),
+        (f"{GIVEN}, algorithms: [RS256, RS257]}}", "`RS257` is not possible here [unknown-value]"),
+        (
+            f"{GIVEN}, algorithms: [RS256, HS256]}}",
+            "`HS256` proves nothing: whoever can verify such a token can make one; use one of RS256, ES256, EdDSA [bad-algorithm]",
+        ),
+        (
+            f"{GIVEN}, algorithms: none}}",
+            "`none` proves nothing: whoever can verify such a token can make one; use one of RS256, ES256, EdDSA [bad-algorithm]",
+        ),
+        (f"{GIVEN}, claims: {{teir: t}}}}", "no claim can say `teir` of an account [unknown-fact]"),
+        (f"{GIVEN}, claims: {{tier: ''}}}}", "a value is expected here [empty-value]"),
+        (f"{GIVEN}, claims: [tier]}}", "a mapping is expected here, not a list [wrong-type]"),
+    ],
+)
+def test_what_would_verify_tokens_wrongly_is_refused(tmp_path, text, expected):
+    settings, problems = read(text, tmp_path)
+    assert settings is None
+    assert messages(problems) == [expected]
+    assert not any("secret" in problem.render() for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://x/jwks", "http://127.0.0.1:8000/jwks", "http://localhost/jwks", "http://[::1]/"]
+)
+def test_keys_come_encrypted_or_from_this_machine(tmp_path, url):
+    settings, problems = read(f"jwt: {{issuer: i, audience: a, keys: '{url}'}}", tmp_path)
+    assert (problems, settings.jwt.keys) == ((), url)
+
+
+def test_a_replay_needs_no_keys_of_tokens(tmp_path):
+    (tmp_path / "modelfence.yaml").write_text(f"{GIVEN}}}")
+    settings, _ = load(tmp_path / "modelfence.yaml", {}, {}, with_secrets=False)
+    assert settings.jwt == Jwt()

@@ -1,4 +1,4 @@
-"""What a fence reads from files and exchanges while it runs: policy, accounts and geo databases.
+"""What a fence reads from files and exchanges while it runs: policy, accounts, geo databases and keys of tokens.
 
 Rule: what is wrong never takes the place of what is right. When a part that is read again can't be used, the one in
 force stays; so it does before a policy under which nobody could be let in, or accounts of tiers the policy has not.
@@ -11,11 +11,12 @@ from pathlib import Path
 
 from modelfence.adapters.accounts_file import AccountsFile, read_accounts
 from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
+from modelfence.adapters.token_keys import KeySet, KeySetError, read_keys
 from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, Severity
 from modelfence.policy.compile import compile_policy
-from modelfence.settings import CannotStartError, Geo, Settings
+from modelfence.settings import CannotStartError, Geo, Jwt, Settings
 from modelfence.source_files import Files, SourceFiles, Stamp
 
 _REGION = "client.region"
@@ -40,6 +41,8 @@ class Parts:
     accounts: AccountsFile | None
     """None where they are asked for over a connection."""
     geo: GeoDatabases
+    keys: KeySet | None
+    """Those of a file, to verify tokens with; None where there is none."""
     warnings: tuple[Problem, ...]
     files: Files
     """What they were read from."""
@@ -52,7 +55,7 @@ class Reread:
     parts: Parts
     """Those in force from now on."""
     changed: tuple[str, ...]
-    """The parts that were exchanged: policy, accounts, geo."""
+    """The parts that were exchanged: policy, accounts, geo, keys."""
     failures: Mapping[str, CannotStartError]
     """Why a part that has changed stays as it was."""
     stamps: Mapping[Path, Stamp]
@@ -64,7 +67,7 @@ class Reloaded:
     """What came of a reload, in values that other processes can be handed."""
 
     changed: tuple[str, ...]
-    """The parts that were exchanged: policy, accounts, geo, tls."""
+    """The parts that were exchanged: policy, accounts, geo, keys, tls."""
     failures: Mapping[str, str]
     """Why a part that has changed stays as it was: problems with their excerpts, or a sentence."""
     warnings: tuple[str, ...]
@@ -89,7 +92,8 @@ def read_parts(settings: Settings, files: Files | None = None) -> Parts:
     _check_fit(policy, accounts, settings)
     geo = read_geo(settings.geo, files.geo)
     warnings = (*policy_problems, *problems, *_never_known(policy, path, geo))
-    return Parts(policy, path, accounts, geo, warnings, files)
+    keys = read_token_keys(settings.jwt, files.keys)
+    return Parts(policy, path, accounts, geo, keys, warnings, files)
 
 
 def reread_parts(settings: Settings, before: Parts, files: Files | None = None) -> Reread:
@@ -103,13 +107,16 @@ def reread_parts(settings: Settings, before: Parts, files: Files | None = None) 
         "accounts", asked.accounts, before.files.accounts, lambda: _accounts(settings.accounts, asked.accounts)
     )
     geo = attempts.read("geo", asked.geo, before.files.geo, lambda: read_geo(settings.geo, asked.geo))
+    keys = attempts.read("keys", asked.keys, before.files.keys, lambda: read_token_keys(settings.jwt, asked.keys))
     policy, accounts = attempts.fitting(policy, accounts, before=before, settings=settings)
-    new = {name: part for name, part in (("policy", policy), ("accounts", accounts), ("geo", geo)) if part is not None}
+    read = {"policy": policy, "accounts": accounts, "geo": geo, "keys": keys}
+    new = {name: part for name, part in read.items() if part is not None}
     after = replace(
         before,
         policy=policy[0] if policy else before.policy,
         accounts=accounts[0] if accounts else before.accounts,
         geo=geo or before.geo,
+        keys=keys or before.keys,
         warnings=(
             *(policy[1] if policy else ()),
             *(accounts[1] if accounts else ()),
@@ -216,3 +223,14 @@ def read_geo(geo: Geo, files: SourceFiles | None = None) -> GeoDatabases:
         return GeoDatabases(country=geo.country, asn=geo.asn, anonymous=geo.anonymous, private=geo.private, files=files)
     except GeoDatabaseError as error:
         raise CannotStartError(str(error)) from None
+
+
+def read_token_keys(jwt: Jwt, files: SourceFiles) -> KeySet | None:
+    """Read the keys of tokens, where they are in a file. Raises CannotStartError."""
+    if not isinstance(jwt.keys, Path):
+        return None
+    try:
+        return read_keys(files.text(jwt.keys))
+    except (OSError, ValueError, KeySetError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CannotStartError(f"the keys of tokens in {jwt.keys} can't be used: {reason}") from None

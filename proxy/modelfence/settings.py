@@ -1,6 +1,6 @@
 """Settings of the platform team, as one frozen value. How they are read is `modelfence.settings_reading`'s work."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,6 +67,24 @@ class Tls:
     """None: it is in the certificate's file."""
     client_ca: Path | None = None
     """Every client must have a certificate of an authority in this file; None asks for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Jwt:
+    """How tokens of an identity provider are verified."""
+
+    issuer: str = ""
+    audience: tuple[str, ...] = ()
+    """Any of these names means this service."""
+    keys: str | Path | None = None
+    """The URL, or the file, of the provider's public keys; None: there are no tokens, only API keys."""
+    algorithms: tuple[str, ...] = ("RS256",)
+    account: str = "sub"
+    """The claim that names the account."""
+    claims: Mapping[str, str] = field(default_factory=dict)
+    """By names of an account's record, the claims that say them; empty, the directory alone does."""
+    leeway_s: int = 30
+    """By how much the provider's clock may differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +201,7 @@ class Settings:
     """None is the policy that comes with the fence."""
     accounts: Path | str | None = field(default=None, repr=False)
     """A file, or the URL of Redis servers."""
+    jwt: Jwt = Jwt()
     store: str = field(default="memory", repr=False)
     store_prefix: str = "modelfence"
     """What the names of all keys in Redis begin with."""

@@ -12,11 +12,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modelfence import redis_url
+from modelfence import redis_url, settings_jwt
 from modelfence.core.client_address import FORWARDED, FORWARDED_FOR, SINGLE_HEADERS, Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.document import Document, Node, did_you_mean, read
-from modelfence.settings import Address, Auditing, Detecting, Egress, Geo, GeoUpdate, Limits, Recording, Settings, Tls
+from modelfence.settings import (
+    Address,
+    Auditing,
+    Detecting,
+    Egress,
+    Geo,
+    GeoUpdate,
+    Jwt,
+    Limits,
+    Recording,
+    Settings,
+    Tls,
+)
 from modelfence.settings_geo import (
     account_in,
     country_code_in,
@@ -61,8 +73,12 @@ def load(
         reading.read_text(key, text, source=f"--{key}")
     if not with_upstreams:
         reading.values.pop("upstreams", None)
-    if with_secrets:  # replay has one process, and a store of its own
+    if with_secrets:  # replay has one process, a store of its own and no tokens to verify
         reading.check_workers()
+        reading.check_tokens()
+    else:
+        for key in settings_jwt.KEYS:
+            reading.values.pop(key, None)
     reading.check_prefixes()
     reading.find_secrets(environment if with_secrets else None)
     found = in_order(reading.problems)
@@ -126,6 +142,11 @@ class _Reading:
         if self.values.get("workers", 1) != 1 and self.values.get("store", "memory") == "memory":
             node, words = self.nodes["workers"], "several workers need a shared store: give `store: redis://…`"
             self.problems.append(Problem(node.document.path, node.line, node.column, "no-shared-store", words))
+
+    def check_tokens(self) -> None:
+        """Say what tokens can't be verified without; what is wrong with the rest comes first."""
+        if not errors(self.problems):
+            self.problems.extend(settings_jwt.missing(self.nodes))
 
     def find_secrets(self, environment: Mapping[str, str] | None) -> None:
         """Replace the upstreams as written by upstreams with the API keys that their credentials name.
@@ -274,7 +295,13 @@ def _one_of(*choices: str) -> Reader:
     return lambda node, _: node.choice(choices)
 
 
-_LISTS = ("trusted_proxies", "proxy_protocol_from", "upstreams", "geo_update.license_key")
+_LISTS = (
+    *settings_jwt.LISTS,
+    "trusted_proxies",
+    "proxy_protocol_from",
+    "upstreams",
+    "geo_update.license_key",
+)
 _KEYS: Mapping[str, Reader] = {
     "listen": _address,
     "admin": _address,
@@ -282,6 +309,7 @@ _KEYS: Mapping[str, Reader] = {
     "log_format": _log_format,
     "policy": path_in,
     "accounts": _accounts,
+    **settings_jwt.KEYS,
     "store": _store,
     "store_prefix": _store_prefix,
     "geo.country": country_database_in,
@@ -348,6 +376,7 @@ _GROUPS: Mapping[str, Callable[..., object]] = {
     "record": Recording,
     "audit": Auditing,
     "extraction": Detecting,
+    "jwt": Jwt,
     "tls": Tls,
     "egress": Egress,
 }

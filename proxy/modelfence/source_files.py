@@ -87,6 +87,7 @@ class Files:
     policy: SourceFiles = field(default_factory=SourceFiles)
     accounts: SourceFiles = field(default_factory=SourceFiles)
     geo: SourceFiles = field(default_factory=SourceFiles)
+    keys: SourceFiles = field(default_factory=SourceFiles)
 
     @classmethod
     def on_disk(cls, folder: Path | None = None) -> "Files":
@@ -95,9 +96,9 @@ class Files:
 
     def again(self) -> "Files":
         """Return those that are as they were, and in place of the others files still to be read."""
-        return Files(self.policy.again(), self.accounts.again(), self.geo.again())
+        return Files(self.policy.again(), self.accounts.again(), self.geo.again(), self.keys.again())
 
     @property
     def stamps(self) -> Mapping[Path, Stamp]:
         """Return the stamps of all."""
-        return {**self.policy.stamps, **self.accounts.stamps, **self.geo.stamps}
+        return {**self.policy.stamps, **self.accounts.stamps, **self.geo.stamps, **self.keys.stamps}

@@ -17,15 +17,18 @@ from modelfence.adapters.admin_server import AdminServer, Readiness
 from modelfence.adapters.memory_buckets import MemoryBuckets
 from modelfence.adapters.memory_evidence import MemoryEvidence
 from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.adapters.published_keys import PublishedKeys
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.state_metrics import State, StateMetrics
+from modelfence.adapters.token_keys import HeldKeys
 from modelfence.assembly import detector_of, evidence_of, in_force_of, patience_of, redis_accounts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.hidden import REASONING
 from modelfence.dialects.known import DIALECTS, REALTIME
+from modelfence.doors import egress_of, tested
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Observer
 from modelfence.enforcement.probing import Probing
@@ -34,16 +37,16 @@ from modelfence.listening import address_of, bind, refuse_loops
 from modelfence.parts import Reloaded, read_parts, reread_parts, said
 from modelfence.settings import CannotStartError, Settings
 from modelfence.source_files import Files, Stamp, stamp
+from modelfence.token_verifying import keys_of, tokens_of
 from modelfence.watchers import audit_log_of, recorder_of
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.apis import Apis
-from modelfence.wire.egress import NAME as AUTHORITY
-from modelfence.wire.egress import Destination, Egress
-from modelfence.wire.guard import Bounds, require_tested_version
+from modelfence.wire.egress import Destination
+from modelfence.wire.guard import Bounds
 from modelfence.wire.realtime import Realtime
 from modelfence.wire.runner import Proxy, Served
 from modelfence.wire.stock import StockRunner
-from modelfence.wire.tls import ServerTls, UpstreamPins, certified
+from modelfence.wire.tls import certified
 
 COHORTS_EVERY_S = 10.0
 ACCEPTS_AT_ONCE, ACCEPTS_AT_ONCE_OF_SEVERAL = 16, 1
@@ -68,7 +71,7 @@ class Gateway:
                 "there is nothing to protect: give --upstream https://api.openai.com, or `upstreams:` in the settings"
             )
         self.settings = settings
-        self._tls, self._pins = _tested(settings)
+        self._tls, self._pins = tested(settings)
         self._certificates = [one for one in (self._tls, self._pins) if one is not None]
         self.parts = read_parts(settings, files)
         self.metrics = PrometheusMetrics()
@@ -88,6 +91,7 @@ class Gateway:
         for one in kept:
             self._exits.push_async_callback(one.stop)
         watching: tuple[Observer, ...] = (self.metrics, *kept, *observers)
+        self._keys = keys_of(settings.jwt, self.parts.keys, count=self.metrics.jwks_fetched)
         self._detection = detector_of(settings, self.parts.policy, self._evidence)
         self.fence = Fence(
             in_force_of(self.parts, self._accounts),
@@ -98,6 +102,7 @@ class Gateway:
             clock_us=lambda: time.monotonic_ns() // 1000,
             jitter=random.random,
             evidence_is_kept=self._evidence_is_kept,
+            tokens=tokens_of(settings.jwt, self._keys),
             probing=Probing(settings.limits.bad_credentials_per_minute / settings.workers),
             workers=settings.workers,
             patience=patience_of(settings),
@@ -107,7 +112,7 @@ class Gateway:
         self._served = self._serving(settings.upstreams)
         self._proxy: Proxy | None = None
         self._is_stopping = False
-        self._egress = _egress(settings)
+        self._egress = egress_of(settings)
         self.listen, self.admin = settings.listen, settings.admin
 
     @property
@@ -171,6 +176,9 @@ class Gateway:
             self._recorder.start()
         if self._audit is not None:
             self._audit.start()
+        if isinstance(self._keys, PublishedKeys):
+            await self._keys.start()
+            self._exits.push_async_callback(self._keys.stop)
         keeping = asyncio.create_task(self.fence.keep())
         self._exits.push_async_callback(self._end_keeping, keeping)
         watching = asyncio.create_task(self._watch_cohorts())
@@ -219,6 +227,8 @@ class Gateway:
                 self.fence.in_force = in_force_of(self.parts, self._accounts)
                 self._detection.exempt = self.parts.policy.exempt
                 self.metrics.in_force(self.parts.policy)
+            if self.parts.keys is not None and isinstance(self._keys, HeldKeys):
+                self._keys.held = self.parts.keys
             if "policy" in reread.changed:
                 self._loaded_s = time.time()
             changed, failures = list(reread.changed), {part: said(error) for part, error in reread.failures.items()}
@@ -303,6 +313,7 @@ class Gateway:
             *(f"  {upstream.prefix or '/'} -> {upstream.url} ({upstream.dialect})" for upstream in settings.upstreams),
             f"  policy    {parts.policy_path} ({parts.policy.hash}, {parts.policy.mode})",
             f"  accounts  {settings.accounts_shown}{'' if parts.accounts is None else f' ({len(parts.accounts)})'}",
+            *([f"  tokens    of {settings.jwt.issuer}"] if self._keys else []),
             f"  geo       {', '.join(f'{name} of {day}' for name, day in built.items())}",
             f"  store     {settings.store_shown}",
             *([f"  recording {settings.record.path} ({kept})"] if settings.record.path else []),
@@ -344,45 +355,6 @@ class Gateway:
     async def _end_keeping(self, keeping: asyncio.Task[None]) -> None:
         await _end(keeping)
         await self.fence.close()
-
-
-def _tested(settings: Settings) -> tuple[ServerTls | None, UpstreamPins]:
-    """Return TLS towards callers and upstreams, once mitmproxy's version is known to be one that can be guarded.
-
-    Raises CannotStartError.
-    """
-    tls = settings.tls
-    if tls.cert is None and (tls.key or tls.client_ca):
-        raise CannotStartError("there is no certificate to serve TLS with: give `tls.cert`, or leave out all of `tls`")
-    try:
-        require_tested_version()
-        pins = UpstreamPins({(one.host, one.port): Path(one.ca) for one in settings.upstreams if one.ca})
-        return (ServerTls(tls.cert, tls.key, tls.client_ca) if tls.cert else None), pins
-    except (RuntimeError, ValueError) as error:
-        raise CannotStartError(str(error)) from None
-
-
-def _egress(settings: Settings) -> Egress | None:
-    """Return what opens tunnels to the upstreams, None where callers come as to a server. Raises CannotStartError."""
-    if not settings.egress.enabled:
-        return None
-    if settings.tls.cert is not None:
-        raise CannotStartError("with `egress` callers ask for tunnels in the clear: leave out `tls`")
-    if plain := [one.name for one in settings.upstreams if one.scheme != "https"]:
-        raise CannotStartError(
-            f"with `egress` every upstream is reached by https, and these are not: {', '.join(plain)}"
-        )
-    authority = settings.egress.authority or Path.home() / ".modelfence"
-    try:
-        egress = Egress(
-            {(one.host, one.port) for one in settings.upstreams},
-            authority=authority,
-            leaves_others=settings.egress.tunnel_others,
-        )
-    except (OSError, ValueError) as error:
-        raise CannotStartError(f"the authority in {authority} can't be used: {error}") from None
-    log.info("callers have to trust %s", authority / f"{AUTHORITY}-ca-cert.pem")
-    return egress
 
 
 async def _end(task: asyncio.Task[None]) -> None:

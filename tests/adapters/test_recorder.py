@@ -19,7 +19,7 @@ from tests.enforcement.outside import NOON_US, call
 from modelfence.adapters.recorder import Outcome, Recorder
 from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.recording_order import ArrivalOrder
-from modelfence.core.account import UNKNOWN
+from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import Call, Credential, CredentialState, Usage
 from modelfence.core.charge import Taken
 from modelfence.core.decision import Decision, Effect
@@ -410,3 +410,27 @@ def test_a_recording_with_prompts_holds_them_and_still_no_key(prompt):
     text = recorded(*asking(prompt, prompts=True), prompts=True)
     assert json.loads(text)["body"]["messages"][0]["content"] == prompt
     assert KEY not in text
+
+
+TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhY21lIn0.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (Found(Check.VALID, Account("acme", "active", "basic")), replace(Credential.of("sk"), account="acme")),
+        (UNKNOWN, Credential.of("sk")),
+        (Found(Check.EXPIRED, Account("acme", "active", "basic")), Credential.of("sk")),
+        (Found(Check.MALFORMED), Credential(CredentialState.MALFORMED)),
+    ],
+)
+@pytest.mark.parametrize("prompts", [True, False])
+async def test_of_a_token_it_is_written_whose_it_was_and_nothing_of_itself(path, found, expected, prompts):
+    recording = Recording(path, prompts=prompts)
+    with_token = call(TOKEN)
+    recording.recorder.judged(replace(judged(with_token, Effect.DENY), found=found))
+    text = await recording.text()
+    written = read_line(text.splitlines()[0]).credential
+    digest = with_token.credential.digest if expected.digest else ""
+    assert written == replace(expected, digest=digest)
+    assert not any(part.encode() in text for part in TOKEN.split("."))

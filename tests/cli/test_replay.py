@@ -159,6 +159,12 @@ def test_a_line_may_give_the_keys_digest_in_place_of_headers(replay):
     assert effects(replay(lines).stdout) == ["allow", "deny", "deny", "deny"]
 
 
+def test_a_line_may_say_whose_token_it_was(replay):
+    of = {"headers": ..., "credential": key_digest("eyJhIjoxfQ.e30.c2ln")}
+    ended = replay([line(**of, account="acme"), line(**of, account="nobody"), line(**of), line(**of, account=7)])
+    assert effects(ended.stdout) == ["allow", "deny", "deny", "broken"]
+
+
 def test_a_line_may_give_what_was_read_in_place_of_the_body(replay):
     reading = {"operation": "chat", "model": "secret"}
     redacted = {"headers": ..., "body": ..., "credential": key_digest("sk-acme"), "provider": "first", "bytes": 7}

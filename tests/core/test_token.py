@@ -1,5 +1,7 @@
 """What a token with a good signature has to say, and what is taken from it."""
 
+from dataclasses import replace
+
 import pytest
 
 from modelfence.core.account import Account, Check
@@ -127,3 +129,10 @@ def test_an_account_is_active_where_neither_token_nor_directory_says_otherwise(s
     record = None if recorded is None else Account("acme", recorded, "enhanced", "KP")
     both = of_both(Account("acme", stated, "basic", "NO"), record)
     assert (both.status, both.tier, both.country) == (expected, "basic", "NO")
+
+
+def test_what_the_token_does_not_state_the_directory_does():
+    record = Account("acme", "active", "basic", "KP", screening="clear", ownership={"US": 1.0}, labels={"plan": "gold"})
+    both = of_both(Account("acme", "active", "", screening="hit"), record)
+    assert both == replace(record, screening="hit")
+    assert both.version not in {"", record.version}

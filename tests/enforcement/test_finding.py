@@ -7,7 +7,7 @@ import pytest
 from tests.enforcement.outside import ACME, CUSTOMERS, Directory, call
 
 from modelfence.core.account import Account, Check
-from modelfence.core.call import Credential
+from modelfence.core.call import Credential, CredentialState
 from modelfence.core.token import Verified
 from modelfence.enforcement.fence import Patience
 from modelfence.enforcement.ports import UnavailableError
@@ -112,3 +112,11 @@ async def test_a_token_and_the_certificate_beside_it_have_to_be_of_one_account(f
     credential = replace(Credential.of(TOKEN), certificate=Credential.of(f"sk-{certificate_of}").digest)
     found = (await made.judge(call(credential=credential))).found
     assert (found.check, found.owner) == expected
+
+
+async def test_of_a_recording_a_token_is_whose_it_was_found_to_be(fence):
+    made = fence(CUSTOMERS, accounts=Directory(ACME), tokens=Tokens(Exception("never asked")))
+    recorded = Credential(CredentialState.PRESENTED, Credential.of(TOKEN).digest)
+    for account, expected in (("acme", Check.VALID), ("globex", Check.UNKNOWN), ("", Check.UNKNOWN)):
+        found = (await made.judge(call(credential=replace(recorded, account=account)))).found
+        assert found.check is expected

@@ -29,6 +29,9 @@ credentials = st.one_of(
     st.builds(Credential.of, st.text(st.characters(codec="utf-8"))),
     st.sampled_from([Credential(CredentialState.MISSING), Credential(CredentialState.MALFORMED)]),
     st.just(replace(Credential.of("sk-acme"), certificate=key_digest("a certificate"))),
+    st.builds(
+        Credential, st.just(CredentialState.PRESENTED), st.just(key_digest("a token")), account=st.text(min_size=1)
+    ),
 )
 readings = st.builds(
     Reading,

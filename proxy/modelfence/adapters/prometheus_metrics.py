@@ -10,7 +10,7 @@ that: Prometheus takes the difference of two samples, and there would be none be
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
-from modelfence.adapters import audit_log, recorder
+from modelfence.adapters import audit_log, published_keys, recorder
 from modelfence.core.account import Check
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
@@ -60,6 +60,7 @@ class PrometheusMetrics:
         self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
         self._recorded = self._counter("recorded", "Judged calls by whether they are in the recording.", "outcome")
         self._audit_lines = self._counter("audit_lines", "Lines of the audit log by what became of them.", "outcome")
+        self._jwks_fetches = self._counter("jwks_fetches", "Fetches of an identity provider's keys.", "result")
         self._hook_failures = Counter(
             "modelfence_hook_failures_total", "Times the fence itself failed; each was refused.", registry=self.registry
         )
@@ -183,6 +184,10 @@ class PrometheusMetrics:
         """Count what became of lines of the audit log. May be called in any thread."""
         self._audit_lines.at(outcome).inc(lines)
 
+    def jwks_fetched(self, outcome: published_keys.Outcome) -> None:
+        """Count a fetch of the keys that tokens are verified with."""
+        self._jwks_fetches.at(outcome).inc()
+
     def _begin_at_zero(self, policy: Policy) -> None:
         for rule in policy.rules():
             self._rules.at(rule.id, _EFFECT_OF_KIND[rule.kind], Mode.SHADOW if rule.shadow else Mode.ENFORCE)
@@ -197,14 +202,16 @@ class PrometheusMetrics:
         for effect in _JUDGED:
             for tier in policy.tiers:
                 self._tiers.at(tier, effect)
-        for check in Check:
-            self._credentials.at(check)
-        for signal in WEIGHTS:
-            self._signals.at(signal)
-        for outcome in recorder.Outcome:
-            self._recorded.at(outcome)
-        for outcome_of_lines in audit_log.Outcome:
-            self._audit_lines.at(outcome_of_lines)
+        closed = (
+            (self._credentials, Check),
+            (self._signals, WEIGHTS),
+            (self._recorded, recorder.Outcome),
+            (self._audit_lines, audit_log.Outcome),
+            (self._jwks_fetches, published_keys.Outcome),
+        )
+        for counters, labels in closed:
+            for label in labels:
+                counters.at(label)
 
     def _counter(self, name: str, help_text: str, *labels: str) -> "_Counters":
         return _Counters(Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry))

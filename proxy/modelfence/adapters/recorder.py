@@ -15,7 +15,8 @@ from threading import Thread
 
 from modelfence.adapters.recording_file import RecordingFile
 from modelfence.adapters.recording_order import ArrivalOrder
-from modelfence.core.call import Call, Usage
+from modelfence.core.account import Check
+from modelfence.core.call import Call, Credential, CredentialState, Usage
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Fingerprint
 from modelfence.enforcement.ports import Judged, Passing, Settled
@@ -113,7 +114,9 @@ class Recorder:
         """Record a call: at once when it was refused, and when it has ended otherwise."""
         if self._thread is None:
             return
-        message = _Judged(judged.call, judged.extraction.fingerprint, judged.decision.admitted, self._clock_s())
+        message = _Judged(
+            _to_be_written(judged), judged.extraction.fingerprint, judged.decision.admitted, self._clock_s()
+        )
         if not self._put(message, self._waiting_bytes):
             self._count(Outcome.DROPPED)
 
@@ -200,3 +203,14 @@ class Recorder:
             # The words of another error may quote what could not be encoded.
             reason = error.strerror if isinstance(error, OSError) else type(error).__name__
             log.warning("calls can't be recorded: %s", reason)
+
+
+def _to_be_written(judged: Judged) -> Call:
+    """Return the call without its token, of which a recording says only whose it was: a replay can't verify it."""
+    call, credential = judged.call, judged.call.credential
+    if not credential.token:
+        return call
+    if judged.found.check is Check.MALFORMED:
+        return replace(call, credential=Credential(CredentialState.MALFORMED))
+    account = "" if judged.account is None else judged.account.id
+    return replace(call, credential=replace(credential, token="", account=account))

@@ -129,11 +129,6 @@ def certificate_digest(fingerprint: str) -> str:
     return "sha256:" + hashlib.sha256(b"certificate\0" + fingerprint.encode()).hexdigest()
 
 
-def account_digest(account_id: str) -> str:
-    """Return what stands in a recording for a token of that account, in the form of an API key's digest; see above."""
-    return "sha256:" + hashlib.sha256(b"account\0" + account_id.encode()).hexdigest()
-
-
 @dataclass(frozen=True, slots=True)
 class Owner:
     """A share, 0 to 1, held either by an entity of the directory or from a country."""

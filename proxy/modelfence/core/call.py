@@ -32,6 +32,8 @@ class Credential:
     """Under which digest a directory finds the certificate that came beside the API key; empty without one."""
     token: str = field(default="", repr=False, compare=False)
     """The whole of what has the form of a signed token, to be verified. Nobody may write it anywhere."""
+    account: str = ""
+    """The id of the account whose token it was, as a recording says. A live call never says whose it is."""
 
     @classmethod
     def of(cls, secret: str) -> "Credential":

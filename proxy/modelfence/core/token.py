@@ -76,13 +76,15 @@ def proved(claims: Claims, terms: Terms) -> Verified:
 
 
 def of_both(stated: Account, record: Account | None) -> Account:
-    """Return an account as its token states it, but with the directory's status: there it is suspended and closed.
+    """Return an account as its token states it, and where that says nothing, as the directory does.
 
-    What the token says of its status counts as well, so an account is active where nobody says anything else.
+    It is active only where both say so: a directory can stop whomever the provider still gives tokens to.
     """
-    if record is None or record.status == STATUSES[0]:
+    if record is None:
         return stated
-    return versioned(replace(stated, status=record.status))
+    said = {name: value for name in _STATED if (value := getattr(stated, name))}
+    status = stated.status if record.status == STATUSES[0] else record.status
+    return versioned(replace(record, **{**said, "status": status}))
 
 
 def _stated(account_id: str, claims: Claims, facts: Mapping[str, str]) -> Account:
@@ -152,3 +154,4 @@ FACTS: Mapping[str, Callable[[object], object]] = {
 }
 """What of an account's record a claim can say, by the names that the accounts file has for it."""
 _FIELDS = {"verified": "verified_us", "expires": "expires_us", "screened": "screened_us"}
+_STATED = tuple(_FIELDS.get(fact, fact) for fact in FACTS)

@@ -5,7 +5,8 @@ live fence writes either the `body` with a `credential` in place of headers, or 
 read in them: `reading`, and the `fingerprint` of the prompt. Its paths are those that upstreams receive, and `provider`
 says which one.
 
-Rule: no API key is ever written, only its digest; and no word of a prompt unless prompts are asked for.
+Rule: no API key and no token is ever written, only its digest, beside a token's the account that it was found to be of;
+and no word of a prompt unless prompts are asked for.
 
 Why bytes and not a mapping: a body is written as it came, not encoded anew, which takes half a second for one of 20 MB.
 """
@@ -91,6 +92,8 @@ def beginning_of(call: Call, fingerprint: Fingerprint | None, *, prompts: bool) 
     }
     if call.credential.certificate:
         said["certificate"] = call.credential.certificate
+    if call.credential.account:
+        said["account"] = call.credential.account
     if call.max_output_tokens is not None:
         said["max_output_tokens"] = call.max_output_tokens
     if not prompts or call.body is None:
@@ -172,12 +175,11 @@ def _credential(values: Values) -> Credential:
         return Credential(CredentialState.MALFORMED)
     if not isinstance(written, str) or not _DIGEST.fullmatch(written):
         raise BrokenLineError("`credential` should be `sha256:` and 64 hexadecimal digits, `malformed` or null")
-    certificate, _ = values.get("certificate", (None, ""))
-    if certificate is None:
-        return Credential(CredentialState.PRESENTED, written)
-    if not isinstance(certificate, str) or not _DIGEST.fullmatch(certificate):
+    certificate, account = (values.get(name, (None, ""))[0] for name in ("certificate", "account"))
+    if certificate is not None and (not isinstance(certificate, str) or not _DIGEST.fullmatch(certificate)):
         raise BrokenLineError("`certificate` should be `sha256:` and 64 hexadecimal digits")
-    return Credential(CredentialState.PRESENTED, written, certificate)
+    account = "" if account is None else text_of("account", account)
+    return Credential(CredentialState.PRESENTED, written, certificate or "", account=account)
 
 
 def _address(name: str, value: object) -> str:
