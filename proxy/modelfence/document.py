@@ -36,6 +36,8 @@ class Document:
     path: str
     text: str
     problems: list[Problem] = field(default_factory=list)
+    first_line: int = 1
+    """Of the file, where the text is only a part of it."""
     lines: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,9 +70,9 @@ class Document:
         return f"this is not YAML: {' '.join(filter(None, (error.context, error.problem)))}"
 
     def place_of(self, at: int) -> tuple[int, int]:
-        """Return line and column of a character of the file, both from one."""
+        """Return line and column of a character of the text in the file, both from one."""
         before = _LINE_END.split(self.text[:at])
-        return len(before), len(before[-1]) + 1
+        return len(before) + self.first_line - 1, len(before[-1]) + 1
 
     def scalar(self) -> "Node":
         """Return the whole text as one value, as an environment variable or a flag gives it."""
@@ -96,7 +98,8 @@ class Document:
         quote: bool = True,
     ) -> None:
         """Note a problem at a place of this file. `quote=False` leaves the line out: it may hold a secret."""
-        excerpt = self.lines[line - 1] if quote and line <= len(self.lines) else ""
+        at = line - self.first_line
+        excerpt = self.lines[at] if quote and at < len(self.lines) else ""
         self.problems.append(Problem(self.path, line, column, code, message, length, excerpt, hint, severity))
 
 
@@ -109,8 +112,8 @@ class Node:
 
     @property
     def line(self) -> int:
-        """Return the line the node begins in, from one."""
-        return int(self.yaml.start_mark.line) + 1
+        """Return the line of the file that the node begins in, from one."""
+        return int(self.yaml.start_mark.line) + self.document.first_line
 
     @property
     def column(self) -> int:

@@ -14,6 +14,7 @@ from tests.workers.conftest import BODY, HEADERS, KEY, WITHIN_S, Fence, until
 
 from modelfence.adapters.redis.accounts_writer import RedisAccountsWriter
 from modelfence.core.account import Account, Entry, Key
+from modelfence.core.account_keys import revoking, with_digits, with_status
 from modelfence.core.call import key_digest
 
 LIVE_WITHIN_S = 2.0
@@ -97,13 +98,12 @@ def accounts(settings, redis_server, tmp_path) -> Callable[[Callable[[RedisAccou
 def test_who_is_shut_out_is_let_in_by_no_worker_two_seconds_later(start_fence, settings, accounts):
     accounts(lambda writer: writer.put([ACME]))
     fence = start_fence(settings)
-    revoked = replace(ACME, keys=(replace(ACME.keys[0], is_revoked=True),))
     moved = Entry(replace(ACME.account, id="other", status="closed"), ACME.keys)
     with asking(fence) as callers:
         all_get(200, callers, since_s=0.0)
         for shut_out, status in (
-            (lambda writer: writer.set_status("acme", "suspended"), 403),
-            (lambda writer: writer.revoke_key("acme", revoked.keys[0].digest), 401),
+            (lambda writer: writer.update("acme", with_status("suspended")), 403),
+            (lambda writer: writer.update("acme", revoking(with_digits(ACME.keys[0].digest))), 401),
             (lambda writer: writer.remove(["acme"]), 401),
             (lambda writer: writer.put([moved]), 403),
         ):

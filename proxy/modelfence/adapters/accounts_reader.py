@@ -27,13 +27,13 @@ from modelfence.core.problem import Problem, errors
 from modelfence.document import Document, Node
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-_REQUIRED = ("id", "status", "tier")
-_OPTIONAL = (
+REQUIRED = ("id", "status", "tier")
+OPTIONAL = (
     "keys", "certificates", "country", "verified", "verified_by", "expires", "owners", "screening", "screened",
     "purpose", "labels", "payer", "contact_domain", "signup_batch",
 )  # fmt: skip
 # What stands under these is no API key; anywhere else a text of that length may be one.
-_OPEN = frozenset({*_REQUIRED, *_OPTIONAL, "entity", "share"} - {"keys", "certificates", "owners", "labels"})
+_OPEN = frozenset({*REQUIRED, *OPTIONAL, "entity", "share"} - {"keys", "certificates", "owners", "labels"})
 _DIGESTS = ("keys", "certificates")
 _KEY_NAMES = ("digest", "name", "expires", "revoked")
 _NAMES = _OPEN | {"accounts", "entities", "keys", "certificates", "owners", "labels"}
@@ -84,31 +84,29 @@ def records_of(root: Node) -> list[Record]:
     entries = root.entries(("accounts", "entities"), required=("accounts",))
     lists = {name: [] if node.is_null else node.items() for name, node in entries.items()}
     entities = read_entities(lists.get("entities", []))
-    reading = _Accounts(root.document, entities)
+    reading = AccountsReading(entities, {} if errors(root.document.problems) else countries_behind(entities.read))
     return [record for node in lists.get("accounts", []) if (record := reading.read(node)) is not None]
 
 
 @dataclass(slots=True)
-class _Accounts:
+class AccountsReading:
     """Reads one account after the other, and knows those before it."""
 
-    document: Document
     entities: Entities
-    behind: Mapping[str, Mapping[str, float]] = field(init=False)
-    declared: dict[str, Node] = field(default_factory=dict)
+    behind: Mapping[str, Mapping[str, float]]
+    """What `countries_behind` says of the entities; nothing when something is wrong with them."""
+    declared: dict[str, int] = field(default_factory=dict)
+    """By id, the line that an account stands in."""
     holders: dict[str, tuple[str, int]] = field(default_factory=dict)
     """By digest, the account that has the key or certificate, and the line it stands in."""
 
-    def __post_init__(self) -> None:
-        sound = not errors(self.document.problems)
-        self.behind = countries_behind(self.entities.read) if sound else {}
-
     def read(self, node: Node) -> Record | None:
         """Return a record, or None after noting what is wrong."""
-        before = len(self.document.problems)
-        entries = node.entries((*_REQUIRED, *_OPTIONAL), required=_REQUIRED)
+        problems = node.document.problems
+        before = len(problems)
+        entries = node.entries((*REQUIRED, *OPTIONAL), required=REQUIRED)
         for name in [name for name, value in entries.items() if value.is_null]:
-            if name in _REQUIRED:
+            if name in REQUIRED:
                 entries[name].problem("empty-value", "a value is expected here")
             del entries[name]
         id_node, tier_node = entries.get("id"), entries.get("tier")
@@ -120,34 +118,11 @@ class _Accounts:
             certificates = self._keys(name, entries["certificates"], _CERTIFICATE)
             keys += tuple(replace(one, digest=certificate_digest(one.digest)) for one in certificates)
         owners = _read(entries, "owners", self.entities.owners)
-        account = self._account(name, entries, owners)
-        if tier_node is None or len(self.document.problems) > before:
+        # With problems nothing is made of the accounts, and an owner may be nobody.
+        account = _account(name, entries, None if owners is None or problems else ownership(owners, self.behind))
+        if tier_node is None or len(problems) > before:
             return None
         return Record(account, keys, owners, _tier_unknown(tier_node))
-
-    def _account(self, name: str, entries: Mapping[str, Node], owners: tuple[Owner, ...] | None) -> Account:
-        account = Account(
-            id=name,
-            status=_read(entries, "status", lambda node: node.choice(STATUSES)) or "",
-            tier=_read(entries, "tier", Node.filled_text) or "",
-            country=_read(entries, "country", read_country),
-            verified_us=_read(entries, "verified", Node.date_us),
-            expires_us=_read(entries, "expires", Node.date_us),
-            # With problems nothing is made of the accounts, and an owner may be nobody.
-            ownership=None if owners is None or self.document.problems else ownership(owners, self.behind),
-            screening=_read(entries, "screening", lambda node: node.choice(SCREENINGS)),
-            purpose=_read(entries, "purpose", Node.filled_text),
-            labels=_read(entries, "labels", _labels) or {},
-            verified_by=_read(entries, "verified_by", Node.filled_text),
-            screened_us=_read(entries, "screened", Node.date_us),
-            payer=_read(entries, "payer", Node.filled_text),
-            contact_domain=_read(entries, "contact_domain", _domain),
-            signup_batch=_read(entries, "signup_batch", Node.filled_text),
-        )
-        verified_us, expires_us = account.verified_us, account.expires_us
-        if verified_us is not None and expires_us is not None and expires_us < verified_us:
-            entries["expires"].problem("expires-early", "this is before the day the account was verified")
-        return versioned(account)
 
     def _keys(self, name: str, node: Node, kind: _Kind) -> tuple[Key, ...]:
         return tuple(key for item in node.items() if (key := self._key(name, item, kind)) is not None)
@@ -175,6 +150,30 @@ class _Accounts:
         else:
             self.holders[digest] = name, item.line
         return digest
+
+
+def _account(name: str, entries: Mapping[str, Node], owned: dict[str, float] | None) -> Account:
+    account = Account(
+        id=name,
+        status=_read(entries, "status", lambda node: node.choice(STATUSES)) or "",
+        tier=_read(entries, "tier", Node.filled_text) or "",
+        country=_read(entries, "country", read_country),
+        verified_us=_read(entries, "verified", Node.date_us),
+        expires_us=_read(entries, "expires", Node.date_us),
+        ownership=owned,
+        screening=_read(entries, "screening", lambda node: node.choice(SCREENINGS)),
+        purpose=_read(entries, "purpose", Node.filled_text),
+        labels=_read(entries, "labels", _labels) or {},
+        verified_by=_read(entries, "verified_by", Node.filled_text),
+        screened_us=_read(entries, "screened", Node.date_us),
+        payer=_read(entries, "payer", Node.filled_text),
+        contact_domain=_read(entries, "contact_domain", _domain),
+        signup_batch=_read(entries, "signup_batch", Node.filled_text),
+    )
+    verified_us, expires_us = account.verified_us, account.expires_us
+    if verified_us is not None and expires_us is not None and expires_us < verified_us:
+        entries["expires"].problem("expires-early", "this is before the day the account was verified")
+    return versioned(account)
 
 
 def _read[T](entries: Mapping[str, Node], key: str, read: Callable[[Node], T | None]) -> T | None:
@@ -205,7 +204,7 @@ def _nearest_digest(key: str) -> str | None:
 
 
 def _tier_unknown(node: Node) -> Problem:
-    excerpt = node.document.lines[node.line - 1]
+    excerpt = node.document.lines[node.line - node.document.first_line]
     message = f"the policy has no tier `{node.text()}`"
     return Problem(node.document.path, node.line, node.column, "unknown-tier", message, node.length, excerpt)
 
@@ -216,7 +215,8 @@ def without_secrets(problems: Sequence[Problem], root: Node) -> list[Problem]:
         return []
     suspects = list(_suspects(root.yaml))
     words = {str(node.value) for node in suspects}
-    lines = {line for node in suspects for line in range(node.start_mark.line + 1, node.end_mark.line + 2)}
+    first = root.document.first_line
+    lines = {at + first for node in suspects for at in range(node.start_mark.line, node.end_mark.line + 1)}
 
     def veiled(word: re.Match[str]) -> str:
         return "`…`" if word[1] in words else word[0]

@@ -30,9 +30,9 @@ class _Named:
 
 @dataclass(frozen=True, slots=True)
 class Entities:
-    """The entities of a file: where each is declared, and those that read well."""
+    """The entities of a file: in which line each is declared, and those that read well."""
 
-    declared: dict[str, Node] = field(default_factory=dict)
+    declared: dict[str, int] = field(default_factory=dict)
     read: dict[str, Entity] = field(default_factory=dict)
 
     def owners(self, node: Node) -> tuple[Owner, ...]:
@@ -70,13 +70,13 @@ def read_entities(nodes: Sequence[Node]) -> Entities:
     return entities
 
 
-def declared_twice(kind: str, node: Node, declared: dict[str, Node]) -> bool:
-    """Note where a name is declared, or a problem when it has been before."""
+def declared_twice(kind: str, node: Node, declared: dict[str, int]) -> bool:
+    """Note in which line a name is declared, or a problem when it has been before."""
     name = node.text() or ""
-    first = declared.setdefault(name, node)
-    if first is node:
+    if name not in declared:
+        declared[name] = node.line
         return False
-    node.problem("duplicate-id", f"two {kind} have the id `{name}`; the other one is in line {first.line}")
+    node.problem("duplicate-id", f"two {kind} have the id `{name}`; the other one is in line {declared[name]}")
     return True
 
 

@@ -31,6 +31,7 @@ def _add_others(commands: Any) -> None:
         accounts,
         accounts_change,
         accounts_check,
+        accounts_import,
         accounts_show,
         audit,
         demo,
@@ -53,6 +54,7 @@ def _add_others(commands: Any) -> None:
     accounts.add_to(directory_commands)
     accounts_show.add_to(directory_commands)
     accounts_change.add_to(directory_commands)
+    accounts_import.add_to(directory_commands)
     buckets = commands.add_parser("throttle", help="look into buckets", description="Look into buckets, and fill them.")
     throttle.add_to(buckets.add_subparsers(title="commands", metavar="COMMAND", required=True))
     places = commands.add_parser("geo", help="look up addresses", description="Look up addresses, and the databases.")

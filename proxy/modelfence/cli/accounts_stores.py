@@ -65,6 +65,16 @@ async def accounts_store(settings: Settings) -> AsyncIterator[AccountsStore]:
         await store.close()
 
 
+@asynccontextmanager
+async def accounts_in_redis(settings: Settings) -> AsyncIterator[RedisAccountsWriter]:
+    """Lend the accounts of settings that name a Redis. Raises CannotStartError, as above."""
+    if not isinstance(settings.accounts, str):
+        raise CannotStartError("name the Redis with the accounts: --store redis://…, or `accounts` in the settings")
+    async with accounts_store(settings) as store:
+        assert isinstance(store, RedisAccountsWriter)  # noqa: S101 - as a URL says
+        yield store
+
+
 async def entry_of(store: AccountsStore, account_id: str) -> Entry:
     """Return what is kept of an account. Raises CannotStartError where there is none."""
     entry = await store.get(account_id)

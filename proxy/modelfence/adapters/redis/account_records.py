@@ -48,7 +48,18 @@ def encode(entry: Entry) -> bytes:
 
 
 def decode(record: bytes, account_id: str) -> Entry:
-    """Return what the record of that account says. Raises BadRecordError.
+    """Return what the record of that account says. Raises BadRecordError."""
+    try:
+        entry = entry_in(record)
+    except BadRecordError as error:
+        raise BadRecordError(f"the record of `{account_id}` {error}") from error
+    if entry.account.id != account_id:
+        raise BadRecordError(f"the record of `{account_id}` is that of another account")
+    return entry
+
+
+def entry_in(record: bytes) -> Entry:
+    """Return what a record says. Raises BadRecordError.
 
     A field that is not known here is no trifle: whoever wrote it may have meant to shut somebody out.
     """
@@ -59,9 +70,7 @@ def decode(record: bytes, account_id: str) -> Entry:
         account = Account(**said)
         stated = None if owners is None else tuple(Owner(**owner) for owner in owners)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise BadRecordError(f"the record of `{account_id}` can't be understood") from error
-    if account.id != account_id:
-        raise BadRecordError(f"the record of `{account_id}` is that of another account")
+        raise BadRecordError("can't be understood") from error
     return Entry(account, keys, stated)
 
 

@@ -36,7 +36,7 @@ class Change:
 
 
 class NoSuchAccountError(Exception):
-    """There is no account of that id, or it has no such key."""
+    """There is no account of that id."""
 
 
 class RedisAccountsWriter:
@@ -58,9 +58,11 @@ class RedisAccountsWriter:
         record = (await self._read([name]))[name]
         return None if record == _NOTHING else _decoded(record, account_id)
 
-    async def holders(self, digests: Sequence[str]) -> Mapping[str, str]:
-        """Return by digest the ids of the accounts that have these keys; what nobody has is missing."""
-        named = await self._indexed(digests)
+    async def other_holders(self, entries: Sequence[Entry]) -> Mapping[str, str]:
+        """Return the ids of other accounts that have keys of these, by digest."""
+        holders = {key.digest: entry.account.id for entry in entries for key in entry.keys}
+        index = await self._indexed(list(holders))
+        named = {digest: holder for digest, holder in index.items() if holder != holders[digest]}
         records = await self._read([account_key(self._prefix, holder) for holder in set(named.values())])
         return {
             digest: holder
@@ -103,7 +105,7 @@ class RedisAccountsWriter:
     async def put(self, entries: Sequence[Entry]) -> Sequence[Change]:
         """Add or replace accounts of different ids, each in one step.
 
-        A key that another account has goes to the one that is put: see `holders`.
+        A key that another account has goes to the one that is put: see `other_holders`.
         """
         changes: dict[str, Change] = {}
         left = list(entries)
@@ -126,7 +128,7 @@ class RedisAccountsWriter:
             records = {name: record for name, record in (await self._read(list(names))).items() if record != _NOTHING}
             done = await self._exchange({name: (record, _NOTHING) for name, record in records.items()})
             keys: dict[str, tuple[bytes, bytes]] = {}
-            for name in done:
+            for name in (one for one in records if one in done):
                 changes.append(Change(names[name], "removed"))
                 keys |= {digest: (names[name].encode(), _NOTHING) for digest in _digests(records[name], names[name])}
             await self._exchange({index_key(self._prefix, digest): pair for digest, pair in keys.items()})
@@ -152,23 +154,6 @@ class RedisAccountsWriter:
             if change.kind == "unchanged" or not await self._exchange_entries([entry], {name: record}, index):
                 return change
         raise UnavailableError(f"Redis: somebody else keeps changing `{account_id}`")
-
-    async def set_status(self, account_id: str, status: str) -> Change:
-        """Give an account another status: active, suspended or closed. Raises NoSuchAccountError."""
-        return await self.update(
-            account_id, lambda entry: replace(entry, account=replace(entry.account, status=status))
-        )
-
-    async def revoke_key(self, account_id: str, digest: str) -> Change:
-        """Revoke one of an account's keys. Raises NoSuchAccountError, also when it has no such key."""
-
-        def revoked(entry: Entry) -> Entry:
-            if entry.key(digest) is None:
-                raise NoSuchAccountError(f"`{account_id}` has no key of that digest")
-            keys = (replace(key, is_revoked=True) if key.digest == digest else key for key in entry.keys)
-            return replace(entry, keys=tuple(keys))
-
-        return await self.update(account_id, revoked)
 
     async def close(self) -> None:
         """Close the connections."""
