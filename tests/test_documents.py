@@ -100,6 +100,17 @@ def test_the_commands_of_the_page_on_geography_are_understood():
         parser().parse_args(command.split())
 
 
+def test_the_page_on_accounts_shows_commands_that_are_understood_and_every_warning():
+    page = (ROOT / "docs/accounts.md").read_text()
+    shown = re.findall(r"^modelfence ([^#\n]*)", "\n".join(fenced("docs/accounts.md", "sh")), re.MULTILINE)
+    assert len(shown) >= 8
+    for command in shown:
+        parser().parse_args(command.split())
+    review = (ROOT / "proxy/modelfence/core/account_review.py").read_text()
+    rows = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page, re.MULTILINE)
+    assert set(re.findall(r'Finding\("([a-z-]+)"', review)) == set(re.findall(r"`([a-z-]+)`", ", ".join(rows)))
+
+
 def test_the_page_of_dialects_says_what_each_path_stands_for():
     page = (ROOT / "docs" / "dialects.md").read_text()
     rows = re.findall(r"^\| `(\w+)` \| (GET|POST) (/[^|]*) \| (\w+) \|$", page, re.MULTILINE)

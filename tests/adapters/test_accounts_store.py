@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from modelfence.adapters.accounts_store import AccountsFileStore, NotChangedError
-from modelfence.core.account import Key
+from modelfence.core.account import Entity, Key
 from modelfence.core.account_keys import UnclearKeyError, adding, named, revoking, with_status
 
 DIGEST = "sha256:" + "a" * 64
@@ -29,11 +29,18 @@ def store(path):
 
 
 async def test_what_is_changed_is_in_the_file_and_nothing_beside_it(store, path):
+    assert (await store.get("acme")).keys == (Key(DIGEST),)
     await store.update("acme", adding(NEW, 0))
     assert (await store.get("acme")).keys == (Key(DIGEST), NEW)
     assert path.read_text() == TEXT.replace(f"'{DIGEST}'", f"'{DIGEST}', {{digest: \"{NEW.digest}\", name: ci}}")
     assert list(path.parent.iterdir()) == [path]
     await store.close()
+
+
+async def test_all_accounts_and_the_companies_behind_them_are_read(store, path):
+    path.write_text(TEXT + "  - {id: b, status: closed, tier: basic}\nentities: [{id: h, country: HK}]\n")
+    assert [entry.account.id async for entry in store.entries()] == ["acme", "b"]
+    assert await store.companies() == {"h": Entity("h", "HK")}
 
 
 async def test_nobody_is_no_account(store):
@@ -89,11 +96,21 @@ async def test_what_can_not_be_written_is_left_to_people(store, path):
 
 async def test_two_do_not_change_the_file_at_once(store, path):
     folder = os.open(path.parent, os.O_RDONLY)
-    fcntl.flock(folder, fcntl.LOCK_EX)
+    fcntl.flock(folder, fcntl.LOCK_SH)
     with pytest.raises(NotChangedError, match="can't be changed: somebody else is changing it"):
         await store.update("acme", with_status("closed"))
     os.close(folder)
     await store.update("acme", with_status("closed"))
+
+
+async def test_what_somebody_else_has_written_meanwhile_is_not_lost(store, path):
+    def slowly(entry):
+        path.write_text(TEXT + "# new\n")
+        return with_status("closed")(entry)
+
+    with pytest.raises(NotChangedError, match="somebody else has changed it meanwhile"):
+        await store.update("acme", slowly)
+    assert path.read_text() == TEXT + "# new\n"
 
 
 async def test_a_folder_that_can_not_be_written_to_is_said(store, path, monkeypatch):

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+import urllib.request
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -143,6 +144,8 @@ def test_a_running_fence_lets_a_new_key_in_and_a_revoked_one_no_more(
 
     key = minted(run_here("accounts", "key", "new", "acme", "--name", "ci"))
     assert fetch(url, key=key[:-1])[0] == 401
+    with urllib.request.urlopen(f"{running.admin}/metrics", timeout=20) as answer:  # noqa: S310 - on this machine
+        assert b'modelfence_credentials_total{check="malformed"} 1.0\n' in answer.read()
     read_again_until(key, 200)
     assert run_here("accounts", "key", "revoke", "acme", "--name", "ci").returncode == 0
     read_again_until(key, 401)

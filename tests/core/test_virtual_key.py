@@ -66,6 +66,14 @@ def test_more_than_a_key_is_none(key):
     assert is_damaged(key)
 
 
+@pytest.mark.parametrize("length", [0, 1, 42, 44, 100])
+def test_a_checksum_that_fits_makes_no_key_of_fewer_or_more_digits(length):
+    digits, check = "0" * length, zlib.crc32(b"0" * length)
+    alphabet = string.digits + string.ascii_uppercase + string.ascii_lowercase
+    six = "".join(alphabet[check // 62**place % 62] for place in reversed(range(6)))
+    assert is_damaged(f"mf_{digits}{six}")
+
+
 @pytest.mark.parametrize("key", ["", "sk-1", "mf", "MF_x", KEY[1:], f"x{KEY}"])
 def test_keys_of_another_form_are_not_looked_at(key):
     assert not is_damaged(key)

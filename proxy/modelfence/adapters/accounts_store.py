@@ -8,6 +8,7 @@ import fcntl
 import os
 import stat
 import tempfile
+from codecs import BOM_UTF8
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,8 +18,6 @@ from modelfence.adapters.accounts_text import NotEditableError, edited
 from modelfence.core.account import Entity, Entry
 from modelfence.core.account_keys import Change
 from modelfence.core.problem import Problem
-
-_BOM = "\ufeff".encode()
 
 
 class NotChangedError(Exception):
@@ -60,7 +59,7 @@ class AccountsFileStore:
                 if account_id not in document.records:
                     raise NotChangedError(f"there is no account `{account_id}`")
                 after = changed(document.records[account_id].entry)
-                _replace(path, edited(document, after))
+                _replace(path, document.root.document.text, edited(document, after))
         except NotEditableError:
             message = f"{self._path} is written in a way that can't be changed for you; change it by hand"
             raise NotChangedError(message) from None
@@ -99,11 +98,14 @@ def _locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _replace(path: Path, text: str) -> None:
-    """Put a text in the place of a file's, with its mode and owner. Raises OSError."""
+def _replace(path: Path, was: str, text: str) -> None:
+    """Put a text in the place of a file's, with its mode and owner. Raises OSError, also when it is not what it was."""
     with path.open("rb") as file:
         before = os.fstat(file.fileno())
-        mark = _BOM if file.read(len(_BOM)) == _BOM else b""
+        data = file.read()
+    if data.decode("utf-8-sig") != was:
+        raise OSError(errno.EAGAIN, "somebody else has changed it meanwhile")
+    mark = BOM_UTF8 if data.startswith(BOM_UTF8) else b""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -225,3 +225,11 @@ async def test_what_is_no_text_lets_nobody_in(raw, prefix, redis_server):
 async def test_more_accounts_than_come_at_once_are_all_listed(alone):
     await alone.put([Entry(Account(f"a-{n}", "active", "basic")) for n in range(2_500)])
     assert len(set(await everybody(alone))) == 2_501
+
+
+async def test_all_accounts_are_read_once_each(writer):
+    entries = [replace(ACME, account=versioned(Account(f"a{n}", "active", "basic")), keys=()) for n in range(2_500)]
+    await writer.put(entries)
+    read = [entry async for entry in writer.entries()]
+    assert sorted(read, key=lambda one: one.account.id) == sorted(entries, key=lambda one: one.account.id)
+    assert await writer.companies() == {}
