@@ -108,7 +108,8 @@ def now_us() -> int:
 
 def _print_due(found: Sequence[Due], today_us: int, form: str) -> None:
     if form == "json":
-        print(json.dumps([{"date": date_of(one.at_us), "account": one.account, "what": one.what} for one in found]))
+        listed = [{"date": date_of(one.at_us), "account": one.account, "what": one.what} for one in found]
+        print(json.dumps(listed, indent=2))
     elif found:
         rows = [_due_row(one, today_us) for one in found]
         print(*table(("date", "", "account", "what"), rows, left=4), sep="\n")
