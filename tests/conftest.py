@@ -3,9 +3,14 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
+import hypothesis
 import pytest
 from tests.redis_servers import RedisCluster, RedisServer, SentinelSetup
 from tests.tls_front import Authority, TlsFront
+
+# How long an example takes depends on what else the machine does, and is no reason for a test to fail.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
