@@ -1,5 +1,6 @@
 """Logs of several files, as they lie in folders: whatever is done to one line of one file is found and named."""
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelfence.adapters.audit_file import AuditFile
-from modelfence.adapters.audit_reading import chains_in, verified
+from modelfence.adapters.audit_reading import chains_in, files_of, verified
 from modelfence.adapters.recording_lines import UnreadableError
 from modelfence.audit.chain import Sealed, Seals
 from modelfence.audit.files import ChainFiles
@@ -142,6 +143,39 @@ def test_a_file_that_is_set_aside_while_the_log_is_looked_at_is_not_missed(tmp_p
     object.__setattr__(seals, "happens", [lambda: write(3)])
     (found,) = verified([tmp_path], seals)
     assert (found.verified.breaks, found.verified.lines) == ([], 3)
+
+
+def test_files_that_are_set_aside_while_others_are_read_are_read_too_and_each_once(tmp_path):
+    files = ChainFiles.of(tmp_path / "audit.jsonl", 0)
+    file = AuditFile(files, SEALS, max_bytes=1, max_age_s=1e9)
+    for n in range(3):
+        file.write([b'"n":%d' % n])
+    (chain,) = chains_in([tmp_path])
+    read: list[bytes] = []
+    for path in files_of(chain, [tmp_path]):
+        read += path.read_bytes().splitlines()
+        if len(read) in {1, 2}:
+            file.write([b'"n":%d' % (10 + len(read))])
+    file.close()
+    assert [json.loads(line)["seq"] for line in read] == [1, 2, 3, 4, 5]
+
+
+def test_a_file_that_is_deleted_before_it_is_opened_is_not_waited_for(tmp_path, monkeypatch):
+    files = ChainFiles.of(tmp_path / "audit.jsonl", 0)
+    file = AuditFile(files, SEALS, max_bytes=1, max_age_s=1e9)
+    for n in range(3):
+        file.write([b'"n":%d' % n])
+    file.close()
+    oldest, opened = files.set_aside(1), Path.open
+
+    def open_after_deletion(path: Path, mode: str, buffering: int = -1) -> object:
+        if path == oldest:
+            oldest.unlink()
+        return opened(path, mode, buffering)
+
+    monkeypatch.setattr(Path, "open", open_after_deletion)
+    (found,) = verified([tmp_path], SEALS)
+    assert (found.verified.breaks, found.verified.lines, found.verified.first_seq) == ([], 2, 2)
 
 
 def test_a_folder_that_can_not_be_read_is_an_error(tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """Audit logs as they lie about: which files make which chain, and their lines one after the other, plain or as gzip."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain as concatenated
+from itertools import islice
 from pathlib import Path
 
 from modelfence.adapters.recording_lines import RecordingLines, UnreadableError
@@ -53,16 +55,35 @@ def chains_in(paths: Sequence[Path]) -> list[FoundChain]:
 def verified(paths: Sequence[Path], seals: Seals) -> Iterator[VerifiedChain]:
     """Look at each chain in some files and folders. Raises UnreadableError, KeyNeededError.
 
-    A file in a folder may be set aside meanwhile, and would be missed: then its chain is looked at again.
+    A file in a folder may be set aside or deleted in the moment before it is opened: then its chain is looked at again.
     """
     for chain in chains_in(paths):
-        found = VerifiedChain(chain, _verify(chain, seals))
         for _ in range(_ATTEMPTS - 1):
-            now = next((one for one in chains_in(paths) if one.name == chain.name), found.chain)
-            if not found.verified.breaks or now.files == found.chain.files:
+            try:
+                found = _verify(chain, paths, seals)
+            except UnreadableError:
+                continue
+            if not found.verified.breaks or _now(chain, paths).files == found.chain.files:
                 break
-            found = VerifiedChain(now, _verify(now, seals))
+        else:
+            found = _verify(chain, paths, seals)
         yield found
+
+
+def files_of(chain: FoundChain, paths: Sequence[Path]) -> Iterator[Path]:
+    """Yield the files of a chain, the oldest first, and those that are set aside meanwhile. Raises UnreadableError.
+
+    Reading takes minutes where there is much: the file that is written to may be another one by then.
+    """
+    seen: set[Path] = set()
+    while True:
+        files = [file for file in _now(chain, paths).files if file not in seen]
+        full = [file for file in files if first_seq_of(file) is not None]
+        if not full:
+            break
+        seen.update(full)
+        yield from full
+    yield from files
 
 
 def lines_in(path: Path) -> Iterator[bytes]:
@@ -80,23 +101,33 @@ def lines_in(path: Path) -> Iterator[bytes]:
         lines.close()
 
 
-def _verify(chain: FoundChain, seals: Seals) -> Verified:
+def _now(chain: FoundChain, paths: Sequence[Path]) -> FoundChain:
+    """Return what there is of a chain by now. Raises UnreadableError."""
+    return next((one for one in chains_in(paths) if one.name == chain.name), chain)
+
+
+def _verify(chain: FoundChain, paths: Sequence[Path], seals: Seals) -> VerifiedChain:
     head = _read_head(chain.head)
-    first = first_seq_of(chain.files[0]) if chain.files else None
-    verification = Verification(seals, head=head, first_seq=first)
+    to_read = files_of(chain, paths)
+    oldest = list(islice(to_read, 1))
+    files: list[Path] = []
+    verification = Verification(seals, head=head, first_seq=first_seq_of(oldest[0]) if oldest else None)
     if chain.head is not None and head is None:
         verification.note(f"there is no {chain.head.name}: whether the newest lines were removed can't be seen")
-    for path in chain.files:
-        is_last = path == chain.files[-1]
+    for path in concatenated(oldest, to_read):
+        files.append(path)
+        is_written_to = first_seq_of(path) is None
         for number, line in enumerate(lines_in(path), 1):
-            if is_last and not line.endswith(b"\n"):
+            if is_written_to and not line.endswith(b"\n"):
                 where = f"{path.name}:{number}"
                 verification.note(f"{where} is an unfinished line, as a crash leaves one behind; it is passed over")
             else:
                 verification.add(line, file=str(path), number=number)
             if verification.gave_up:
-                return verification.end()
-    return verification.end()
+                break
+        if verification.gave_up:
+            break
+    return VerifiedChain(replace(chain, files=files), verification.end())
 
 
 def _inside(folder: Path) -> dict[ChainFiles, set[Path]]:

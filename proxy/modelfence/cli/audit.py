@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelfence.adapters.audit_reading import VerifiedChain, chains_in, lines_in, verified
+from modelfence.adapters.audit_reading import VerifiedChain, chains_in, files_of, lines_in, verified
 from modelfence.adapters.key_file import KeyFileError, read_key
 from modelfence.adapters.recording_lines import UnreadableError
 from modelfence.audit.chain import Seals
@@ -84,8 +84,9 @@ def report_log(options: argparse.Namespace) -> int:
     """Return 0, or 2 when the log could not be read."""
     report = Report(options.by, from_s=options.from_s, to_s=options.to_s)
     try:
-        files = [file for chain in chains_in(options.paths) for file in chain.files]
-        for file in files:
+        files = 0
+        for file in (file for chain in chains_in(options.paths) for file in files_of(chain, options.paths)):
+            files += 1
             for line in lines_in(file):
                 report.add(line)
     except UnreadableError as error:
@@ -95,7 +96,7 @@ def report_log(options: argparse.Namespace) -> int:
     elif options.format == "csv":
         print(csv_of(report), end="")
     else:
-        print(*lines_of(report, files=len(files)), sep="\n")
+        print(*lines_of(report, files=files), sep="\n")
     if options.format != "text" and report.unreadable:
         print(f"modelfence audit: {report.unreadable:,} lines could not be understood", file=sys.stderr)
     return 0
