@@ -240,6 +240,14 @@ def test_what_callers_wrote_steers_neither_a_terminal_nor_a_spreadsheet(capsys):
     assert """model,"'=HYPERLINK(""x"")",""" in out
 
 
+def test_what_was_written_into_a_log_steers_no_terminal(capsys):
+    CURRENT.write_text(CURRENT.read_text().replace('"policy":"', '"policy":"\\u001b[2J'))
+    main(["audit", "report", str(LOG)])
+    out = capsys.readouterr().out
+    assert "policies   ?[2J" in out
+    assert "\x1b" not in out
+
+
 def test_a_report_is_of_a_period_by_what_is_asked_for(capsys):
     _, out, _ = audit(
         capsys, "report", "log", "--by", "day,effect+tier", "--format", "json",

@@ -102,7 +102,7 @@ def _estimated(figures: Figures) -> str:
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join([*names[:3], *(["…"] if len(names) > 3 else [])])  # noqa: PLR2004 - that many fit a line
+    return ", ".join([*(cut(name, _LONGEST_VALUE) for name in names[:3]), *(["…"] if len(names) > 3 else [])])  # noqa: PLR2004 - that many fit a line
 
 
 def _time(at_s: float) -> str:
