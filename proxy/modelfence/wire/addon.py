@@ -15,6 +15,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from mitmproxy import ctx, exceptions, http
+from mitmproxy.connection import Connection
 from mitmproxy.net.http.http1 import expected_http_body_size
 
 from modelfence.core.call import Call, Reading, Usage
@@ -83,6 +84,8 @@ class FenceAddon:
         self._max_request_bytes = max_request_bytes
         self._keeps_bodies = keeps_bodies
         self._passages: WeakKeyDictionary[http.HTTPFlow, Passage] = WeakKeyDictionary()
+        self._answered: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
+        """The id of the call that was let in last on each connection, while that is the last one there."""
         self._settling = 0
         self._changed = asyncio.Event()
 
@@ -95,6 +98,7 @@ class FenceAddon:
     @fail_closed.refuses_at_once
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Refuse what is malformed or too large before its body has been read."""
+        self._answered.pop(flow.client_conn, None)
         if flow.error:
             return  # mitmproxy has refused it already
         try:
@@ -216,11 +220,17 @@ class FenceAddon:
         """Return the 503 for a failure of the fence itself."""
         return self._refusal(503, FAULT, flow.request.path)
 
-    def refuse(self, status: int, message: str, target: str) -> http.Response:
-        """Return a refusal for what never became a call, or for a call whose upstream failed; count the former."""
+    def refuse(self, status: int, message: str, target: str, client: Connection | None = None) -> http.Response:
+        """Return a refusal for what never became a call, or for a call whose upstream failed; count the former.
+
+        The latter has the call's own id: it is what a caller complains with, and what the audit log knows.
+        """
+        call_id = None
         if status < _FIRST_STATUS_OF_OURS:
             self._apis.unjudged(NO_UPSTREAM, "unknown", Effect.REJECT)
-        return self._refusal(status, message, target)
+        elif client is not None:
+            call_id = self._answered.get(client)
+        return self._refusal(status, message, target, call_id)
 
     def connection_cut(self, reason: str) -> None:
         """Count a connection that was refused or cut for the limit of that name."""
@@ -251,6 +261,7 @@ class FenceAddon:
         if not judged.decision.admitted:
             flow.response = _response(dialect.refuse(self._fence.refusal(judged)))
             return
+        self._answered[flow.client_conn] = judged.call.id
         # From here on what was reserved is settled, whatever comes.
         passage = self._passages[flow] = Passage(judged, dialect, sent_at=started)
         reshaping = judged.decision.reshaping
@@ -293,8 +304,8 @@ class FenceAddon:
         self._apis.unjudged(provider, operation, Effect.REJECT)
         return self._refusal(error.status, error.message, flow.request.path)
 
-    def _refusal(self, status: int, message: str, target: str) -> http.Response:
-        return _response(self._apis.refusal(status, message, target.partition("?")[0]))
+    def _refusal(self, status: int, message: str, target: str, call_id: str | None = None) -> http.Response:
+        return _response(self._apis.refusal(status, message, target.partition("?")[0], call_id))
 
     async def _settle(self, flow: http.HTTPFlow) -> None:
         passage = self._passages.pop(flow, None)

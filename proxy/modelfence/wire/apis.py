@@ -76,12 +76,15 @@ class Apis:
             body=body,
         )
 
-    def refusal(self, status: int, message: str, path: str) -> Answer:
-        """Return a refusal in the shape of the API that a path is for, or else of the first."""
+    def refusal(self, status: int, message: str, path: str, call_id: str | None = None) -> Answer:
+        """Return a refusal in the shape of the API that a path is for, or else of the first.
+
+        Without a call it has an id of its own.
+        """
         chosen = choose(self.upstreams, path)
         dialect = self.dialects[(chosen[0] if chosen else self.upstreams[0]).dialect]
         effect = Effect.REJECT if status < _FIRST_STATUS_OF_OURS else Effect.ERROR
-        return dialect.refuse(Refusal(effect, status, message, new_id()))
+        return dialect.refuse(Refusal(effect, status, message, call_id or new_id()))
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """Tell of a request that was refused without a judgement."""

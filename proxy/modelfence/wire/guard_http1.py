@@ -27,7 +27,7 @@ from collections.abc import Callable
 
 import h11
 from mitmproxy import http
-from mitmproxy.connection import ConnectionState
+from mitmproxy.connection import Connection, ConnectionState
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
@@ -59,8 +59,8 @@ PIPELINED_BYTES = 64 << 10
 LINGER_S = 5.0
 """How long a connection that is being closed still takes what the client was about to send."""
 
-type Refuse = Callable[[int, str, str], http.Response]
-"""Makes a refusal in the API's shape from a status, a sentence and the request's target, empty when unknown."""
+type Refuse = Callable[[int, str, str, Connection], http.Response]
+"""Makes a refusal in the API's shape from a status, a sentence, the request's target, if it is known, and who asked."""
 type Cut = Callable[[str], None]
 """Counts a connection that is refused or cut, by the limit that it met."""
 
@@ -297,7 +297,7 @@ class GuardedHttp1Server(Http1Server):
         if status < 500 or not self.request_done:  # noqa: PLR2004
             yield from self._end_with(status, _WORDS.get(status, _MALFORMED))
             return
-        response = self._refuse(status, _WORDS[status], self._target)
+        response = self._refuse(status, _WORDS[status], self._target, self.conn)
         yield from self._send_head(response)
         if self._answer_has_body():
             yield commands.SendData(self.conn, response.raw_content or b"")
@@ -361,7 +361,7 @@ class GuardedHttp1Server(Http1Server):
         if self.response is not None or not self.conn.state & ConnectionState.CAN_WRITE:
             yield from self._close()
             return
-        response = self._refuse(status, message, self._target)
+        response = self._refuse(status, message, self._target, self.conn)
         response.headers["connection"] = "close"
         if not self._answer_has_body():
             response.raw_content = b""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from mitmproxy import http
+from mitmproxy.connection import Connection
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
@@ -71,8 +72,11 @@ class Hooks(Protocol):
         """See a connection refused or cut for the limit of that name."""
         ...
 
-    def refuse(self, status: int, message: str, target: str) -> http.Response:
-        """Return a refusal in the shape of the API that the target, empty when unknown, is for."""
+    def refuse(self, status: int, message: str, target: str, client: Connection | None = None) -> http.Response:
+        """Return a refusal in the shape of the API that the target, empty when unknown, is for.
+
+        With `client` it may name the call that is being answered on that connection.
+        """
         ...
 
 
