@@ -150,6 +150,11 @@ def test_a_key_is_a_text(source, facts, value):
     assert evaluated(source, facts, TEXT) == value
 
 
+@given(st.dictionaries(st.sampled_from(["account.id", "client.ip"]), st.text(st.characters(exclude_categories=()))))
+def test_a_text_by_itself_is_what_cel_says_it_is(facts):
+    assert evaluated("account.id", facts, TEXT) == evaluated('account.id + ""', facts, TEXT)
+
+
 @pytest.mark.parametrize(
     ("source", "facts", "value"),
     [

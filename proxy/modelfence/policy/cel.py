@@ -10,6 +10,7 @@ would be unknown and so count against the caller. Lists are bound by reference w
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from cel_expr_python import cel
 
@@ -100,6 +101,8 @@ class CelExpression[T]:
     """The `lists.NAME` and `tier.NAME` it reads."""
     program: cel.Expression
     result: Result[T]
+    text: str | None = None
+    """The fact that is all of it, if it is nothing but the name of a text: most keys of throttles are."""
 
     def evaluate(self, bound: object) -> T | Unknown:
         """Return its value, or Unknown with the facts to blame; never raises.
@@ -108,6 +111,8 @@ class CelExpression[T]:
         Where neither explains the failure, a division by zero say: all facts it names.
         """
         assert isinstance(bound, Bound)  # noqa: S101 - what the policy's own `bind` returned
+        if self.text is not None and isinstance(known := bound.facts.get(self.text), str) and known.isascii():
+            return cast("T", known)  # what CEL would say, for a tenth of the price
         try:
             value = self.program.eval(bound.activation)
             read = self.result.read(value)
@@ -153,7 +158,9 @@ class Language:
         if wrong := self._bad_constants(parts):
             return wrong
         read = {name for path in dotted_names(parts) if (name := self._declared(path))}
-        return CelExpression(source, frozenset(read & self._facts), frozenset(read - self._facts), program, result)
+        facts, constants = frozenset(read & self._facts), frozenset(read - self._facts)
+        text = source if source in facts and result.types == TEXT.types else None
+        return CelExpression(source, facts, constants, program, result, text)
 
     def binder(self, names: frozenset[str], constants: frozenset[str]) -> Callable[[Facts], Bound]:
         """Return what prepares these facts and constants for the expressions that read them."""
