@@ -253,6 +253,7 @@ class RunningFence:
         host: str = "127.0.0.1",
         listening: socket.socket | None = None,
         hidden: Mapping[str, Hidden] | None = None,
+        idle_s: int = 60,
     ) -> None:
         compiled = compile_text(policy)
         assert compiled.policy is not None, compiled.problems
@@ -286,7 +287,7 @@ class RunningFence:
         )
         listening = listening or listen(host, 0)
         self.port = listening.getsockname()[1]
-        self.proxy = Proxy(Served(self.addon, self.realtime), listening, bounds=bounds, idle_s=60)
+        self.proxy = Proxy(Served(self.addon, self.realtime), listening, bounds=bounds, idle_s=idle_s)
         self._clients: list[Client] = []
 
     async def connect(self, host: str = "127.0.0.1") -> Client:

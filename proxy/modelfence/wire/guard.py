@@ -26,14 +26,17 @@ What it changes, each because of something mitmproxy 12.2 does:
 """
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 from mitmproxy import http, version
 from mitmproxy.connection import Connection, ConnectionState, Server
 from mitmproxy.master import Master
+from mitmproxy.options import Options
 from mitmproxy.proxy import commands, events, layer, mode_specs, server_hooks, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
+    DropStream,
     GetHttpConnection,
     GetHttpConnectionCompleted,
     HttpClient,
@@ -41,8 +44,11 @@ from mitmproxy.proxy.layers.http import (
     HTTPMode,
     HttpStream,
     RegisterHttpConnection,
+    RequestHeaders,
     ResponseData,
+    SendHttp,
 )
+from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
 from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
 from mitmproxy.utils import asyncio_utils
@@ -54,7 +60,15 @@ from modelfence.wire.guard_http1 import GuardedHttp1Server
 from modelfence.wire.guard_http1_upstream import GuardedHttp1Client
 from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, WaitHook
 
-__all__ = ["Bounds", "GuardedHandler", "Hooks", "Room", "leave_types_unchecked", "require_tested_version"]
+__all__ = [
+    "Bounds",
+    "GuardedHandler",
+    "Hooks",
+    "Room",
+    "as_they_are",
+    "leave_types_unchecked",
+    "require_tested_version",
+]
 
 TESTED_VERSIONS = ("12.2.3",)
 UNREAD_S = 30.0
@@ -76,6 +90,11 @@ def leave_types_unchecked() -> None:
     It does so for addons that put messages together by hand; what the guard and mypy see to, it finds right each time.
     """
     http.MessageData.__post_init__ = lambda _: None  # type: ignore[method-assign]
+
+
+def as_they_are(options: Options) -> SimpleNamespace:
+    """Return the values of options, which nobody sets any more: mitmproxy copies one deeply at each look."""
+    return SimpleNamespace(**{name: getattr(options, name) for name in options.keys()})  # noqa: SIM118 - no mapping
 
 
 class GuardedHttpClient(HttpClient):
@@ -108,7 +127,11 @@ class GuardedHttpLayer(HttpLayer):
 
     def make_stream(self, stream_id: int) -> layer.CommandGenerator[None]:
         """Begin a request."""
-        self.streams[stream_id] = GuardedStream(self.context.fork(), stream_id, self._bounds, self._hooks)
+        # What `fork` makes, but for the record of an upstream's connection that it would make and throw away.
+        context = Context.__new__(Context)
+        context.client, context.server, context.options = self.context.client, self.context.server, self.context.options
+        context.layers = [*self.context.layers]
+        self.streams[stream_id] = GuardedStream(context, stream_id, self._bounds, self._hooks)
         yield from self.event_to_child(self.streams[stream_id], events.Start())
 
     def get_connection(
@@ -172,7 +195,40 @@ class GuardedHttpLayer(HttpLayer):
             if due is None:
                 return
             event = due
-        yield from super().event_to_child(child, event)
+        yield from self._follow(child, child.handle_event(event))
+
+    def _follow(self, child: layer.Layer, steps: layer.CommandGenerator[None]) -> layer.CommandGenerator[None]:
+        """Do what mitmproxy's own `event_to_child` does with commands, looking for the most frequent ones first."""
+        for command in steps:
+            if isinstance(command, commands.SendData):
+                yield command
+            elif isinstance(command, SendHttp):
+                if command.connection is self.context.client:
+                    # It never waits, so that what would have it wait can be left out.
+                    yield from self._follow(self.client_side, self.client_side.send(command.event))
+                else:
+                    yield from self.event_to_child(self.connections[command.connection], command.event)
+            elif isinstance(command, ReceiveHttp):
+                if isinstance(command.event, RequestHeaders):
+                    yield from self.make_stream(command.event.stream_id)
+                if (stream := self.streams.get(command.event.stream_id)) is not None:
+                    yield from self.event_to_child(stream, command.event)
+            elif isinstance(command, DropStream):
+                self.streams.pop(command.stream_id, None)
+            else:
+                yield from self._follow_on(child, command)
+
+    def _follow_on(self, child: layer.Layer, command: commands.Command) -> layer.CommandGenerator[None]:
+        if command.blocking or isinstance(command, commands.RequestWakeup):
+            self.command_sources[command] = child
+        if isinstance(command, GetHttpConnection):
+            yield from self.get_connection(command)
+        elif isinstance(command, RegisterHttpConnection):
+            yield from self.register_connection(command)
+        else:
+            if isinstance(command, commands.OpenConnection):
+                self.connections[command.connection] = child
+            yield command
 
     def _commands(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, FenceStops) and (ending := [one for one in self.streams.values() if one.can_end_here]):
@@ -197,8 +253,9 @@ class GuardedHandler(ProxyConnectionHandler):
         bounds: Bounds,
         hooks: Hooks,
         room: Room,
+        options: SimpleNamespace,
     ) -> None:
-        super().__init__(master, reader, writer, master.options, mode)  # type: ignore[no-untyped-call]
+        super().__init__(master, reader, writer, options, mode)  # type: ignore[no-untyped-call]
         self._writer = writer
         context = self.layer.context
         # A place to start from; every request names its own upstream before a connection is made.

@@ -187,6 +187,11 @@ class GuardedStream(HttpStream):
             return True
         return False
 
+    def check_body_size(self, request: bool) -> layer.CommandGenerator[bool]:  # noqa: ARG002, FBT001 - mitmproxy's own
+        """Leave sizes to the guard's own bounds: mitmproxy's options for them are never set."""
+        yield from ()
+        return False
+
     def state_consume_request_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Gather the body, within bounds."""
         if isinstance(event, RequestData):

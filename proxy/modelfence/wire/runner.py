@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from mitmproxy import options
@@ -24,7 +25,14 @@ from modelfence.wire.addon import FenceAddon
 from modelfence.wire.egress import Destination, Egress
 from modelfence.wire.first_request import Reader
 from modelfence.wire.grace import Grace
-from modelfence.wire.guard import Bounds, GuardedHandler, Room, leave_types_unchecked, require_tested_version
+from modelfence.wire.guard import (
+    Bounds,
+    GuardedHandler,
+    Room,
+    as_they_are,
+    leave_types_unchecked,
+    require_tested_version,
+)
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
 from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
 from modelfence.wire.realtime import Realtime
@@ -140,6 +148,7 @@ class Proxy:
         self._is_stopping = False
         self._accepting: asyncio.AbstractEventLoop | None = None
         self._master: Master | None = None
+        self._options = SimpleNamespace()
         self._running: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -158,6 +167,7 @@ class Proxy:
             tcp_timeout=self._idle_s,
             validate_inbound_headers=True,
         )
+        self._options = as_they_are(self._master.options)
         self._running = asyncio.create_task(self._master.run())
         await started.event.wait()
         self._accepting = asyncio.get_running_loop()
@@ -331,7 +341,16 @@ class Proxy:
 
     async def _serve(self, reader: Reader, writer: asyncio.StreamWriter, addon: FenceAddon) -> None:
         assert self._master is not None  # noqa: S101 - connections come only after start
-        handler = GuardedHandler(self._master, reader, writer, _MODE, bounds=self._bounds, hooks=addon, room=self._room)
+        handler = GuardedHandler(
+            self._master,
+            reader,
+            writer,
+            _MODE,
+            bounds=self._bounds,
+            hooks=addon,
+            room=self._room,
+            options=self._options,
+        )
         self._handlers.add(handler)
         if self._last_idle_s is not None:
             handler.drain(self._last_idle_s)

@@ -233,8 +233,7 @@ async def test_an_upstream_whose_lines_do_not_end_is_let_go(fence, upstream, wir
 
 
 async def test_a_connection_on_which_nothing_moves_is_closed(start_fence, wire):
-    fence = await start_fence()
-    fence.proxy._master.options.update(tcp_timeout=1)
+    fence = await start_fence(idle_s=1)
     client = await fence.connect()
     await client.send(wire.post())
     await client.answer()
