@@ -11,6 +11,7 @@ looks at two of them, whichever he prefers, believes one that the client wrote.
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from modelfence.core.dialect import MalformedRequestError
@@ -38,6 +39,8 @@ _TRANSLATED = IPv6Network("64:ff9b::/96")
 _SUBNET_BITS = 64
 """Of an IPv6 address, that name the network: the rest is the host's to choose (RFC 4291)."""
 _MAX_PORT = 65_535
+_KNOWN = 4_096
+"""Addresses that need not be parsed again: those of clients and proxies come with every call."""
 # An address in brackets or without colons may be followed by a port.
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([0-9]{1,5}))?")
 
@@ -68,6 +71,7 @@ def client_address(peer: str, values: Sequence[str], trusted: Sequence[Network],
     return str(client)
 
 
+@lru_cache(_KNOWN)
 def parse_address(text: str) -> Address:
     """Return an address, without its zone, and as IPv4 where it is IPv4 in IPv6's clothes. Raises ValueError.
 
