@@ -56,6 +56,7 @@ _NAMED = struct.Struct(">II")
 _LAST_CALL = struct.Struct(">qI")
 _HASH, _SHARD = 6, 3
 _IN_MESSAGE, _OWN = 1, 2
+_DIGIT = ord("0")
 
 
 def constants(bounds: Bounds) -> bytes:
@@ -98,7 +99,7 @@ def asked(sighting: Sighting, shards: int) -> list[int | bytes]:
         print_.item.to_bytes(_HASH),
         print_.history.to_bytes(_HASH),
         b"".join([(one % shards << HASH_BITS | one).to_bytes(_SHARD + _HASH) for one in shingles]),
-        b"".join([b"%d" % (_IN_MESSAGE * (one in last) + _OWN * (one in own)) for one in shingles]),
+        bytes([_DIGIT + _IN_MESSAGE * (one in last) + _OWN * (one in own) for one in shingles]),
     ]
 
 

@@ -95,6 +95,8 @@ class RedisServer:
         """Return the connection to use: one that is about to write, so that writes are few, or the least busy one."""
         if self._is_closed:
             raise NotSentError("the connections are closed")
+        if len(self._pipes) == 1 and self._pipes[0].is_connected and self._pipes[0].waiting < _BUSY:
+            return self._pipes[0]  # as it is nearly always
         self._pipes = [pipe for pipe in self._pipes if not pipe.has_ended]
         usable = [pipe for pipe in self._pipes if not pipe.is_broken]
         connected = [pipe for pipe in usable if pipe.is_connected]
