@@ -121,6 +121,41 @@ async def test_an_answer_that_ends_with_the_upstreams_connection_is_passed_on_an
     assert (await fence.watcher.settlement()).usage.output_tokens == 7
 
 
+@pytest.mark.parametrize(
+    ("lines", "connections"),
+    [
+        (["HTTP/1.1 200 OK"], 1),
+        (["HTTP/1.1 200 OK", "Connection: keep-alive"], 1),
+        (["HTTP/1.1 200 OK", "Connection: close"], 2),
+        (["HTTP/1.0 200 OK"], 2),
+        (["HTTP/1.0 200 OK", "Connection: keep-alive"], 1),
+    ],
+)
+async def test_an_upstreams_connection_is_used_again_if_the_upstream_means_it_to(
+    fence, upstream, wire, lines, connections
+):
+    head = "\r\n".join([*lines, "Content-Type: application/json", f"Content-Length: {len(wire.PLAIN)}"])
+    upstream.answers.append(f"{head}\r\n\r\n".encode() + wire.PLAIN)
+    client = await fence.connect()
+    for _ in range(2):
+        await client.send(wire.post())
+        assert (await client.answer()).body == wire.PLAIN
+    assert len(upstream.received) == connections
+
+
+async def test_the_connection_of_an_answer_that_ends_with_it_is_closed(fence, upstream, wire):
+    async def until_half_closed(writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n" + wire.PLAIN)
+        writer.write_eof()
+
+    upstream.answers.append(until_half_closed)
+    client = await fence.connect()
+    await client.send(wire.post())
+    await client.answer()
+    async with asyncio.timeout(wire.WITHIN_S):
+        await upstream.closed.wait()
+
+
 async def test_connections_that_the_upstream_closed_in_between_are_replaced_and_forgotten(fence, upstream, wire):
     client = await fence.connect()
     for _ in range(5):

@@ -7,7 +7,8 @@ second. An answer that costs something but can't be counted, because it is compr
 import logging
 import re
 
-from h11._readers import ChunkedReader
+from h11._readers import ChunkedReader, Http10Reader
+from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
 from mitmproxy.proxy.layers.http import (
     ErrorCode,
@@ -24,6 +25,7 @@ from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.http._http1 import Http1Client
 
 from modelfence.wire.bodies import unasked_encoding
+from modelfence.wire.sanitise import header
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,33 @@ class GuardedHttp1Client(Http1Client):
             yield from self.mark_done(response=True)
         if self.state == self.read_body and len(self.buf) > UPSTREAM_HEAD_BYTES:
             yield from self._fail("a line between the chunks of the answer, or behind them, is too long")
+
+    def mark_done(self, *, request: bool = False, response: bool = False) -> layer.CommandGenerator[None]:
+        """Go on to the next request once this one and its answer are complete, or close.
+
+        As mitmproxy does, which works out once more how the answer ended. Requests never ask for a close here, and
+        tunnels were refused before.
+        """
+        self.request_done = self.request_done or request
+        self.response_done = self.response_done or response
+        if not (self.request_done and self.response_done):
+            return
+        if isinstance(self.body_reader, Http10Reader) or self._upstream_closes():
+            yield commands.CloseConnection(self.conn)
+            self.state = self.done
+            return
+        self.request_done = self.response_done = False
+        self.request = self.response = self.stream_id = None
+        self.state = self.read_headers
+        if self.buf:
+            yield from self.state(events.DataReceived(self.conn, b""))
+
+    def _upstream_closes(self) -> bool:
+        assert self.response is not None  # noqa: S101 - it is complete
+        data = self.response.data
+        if data.http_version == b"HTTP/1.1" and not header(data.headers.fields, b"connection"):
+            return False
+        return bool(http1.connection_close(self.response.http_version, self.response.headers))
 
     def _only_chunk(self) -> bytes:
         """Take what has come if it is one chunk and no more, as events of streams are; else return nothing.
