@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -233,3 +234,28 @@ async def test_all_accounts_are_read_once_each(writer):
     read = [entry async for entry in writer.entries()]
     assert sorted(read, key=lambda one: one.account.id) == sorted(entries, key=lambda one: one.account.id)
     assert await writer.companies() == {}
+
+
+async def test_the_users_that_the_manual_describes_may_do_what_they_are_for_and_fences_change_nothing(start_redis):
+    server = start_redis()
+    manual = (Path(__file__).parents[3] / "docs" / "accounts.md").read_text()
+    users = [line for line in manual.splitlines() if line.startswith("ACL SETUSER")]
+    for line in users:
+        server.command(*line.replace("PASSWORD", "hunter2").split())
+    by_user = {line.split()[2]: server.url.replace("//", f"//{line.split()[2]}:hunter2@") for line in users}
+    writer = RedisAccountsWriter(by_user["accounts"], deadline_s=PATIENCE_S)
+    await writer.put([ACME])
+    await writer.update("acme", with_status("closed"))
+    assert await everybody(writer) == ["acme"]
+    reader = RedisAccounts(by_user["reader"], deadline_s=PATIENCE_S)
+    assert await reader.ready()
+    assert (await reader.find(OLD, 0)).account.status == "closed"
+    await reader.close()
+    meddling = RedisAccountsWriter(by_user["reader"], deadline_s=PATIENCE_S)
+    for change in (meddling.put([ACME]), meddling.update("acme", with_status("active")), meddling.remove(["acme"])):
+        with pytest.raises(UnavailableError):
+            await change
+    await meddling.close()
+    assert (await writer.get("acme")).account.status == "closed"
+    await writer.remove(["acme"])
+    await writer.close()
