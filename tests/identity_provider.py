@@ -19,9 +19,13 @@ _PUBLISHED = {"kid", "use", "kty", "crv", "n", "e", "x", "y"}
 CURVES: dict[str, type[Any]] = {"ES256": ec.SECP256R1, "ES384": ec.SECP384R1, "ES512": ec.SECP521R1}
 
 
-@cache
-def private_key(name: str, algorithm: str = "RS256") -> Any:  # noqa: ARG001 - each name has a key of its own
+def private_key(name: str, algorithm: str = "RS256") -> Any:
     """Return the key of that name, the same whenever it is asked for: making one of RSA takes a while."""
+    return _made(name, algorithm)
+
+
+@cache
+def _made(name: str, algorithm: str) -> Any:  # noqa: ARG001 - each name has a key of its own
     if algorithm in CURVES:
         return ec.generate_private_key(CURVES[algorithm]())
     return ed25519.Ed25519PrivateKey.generate() if algorithm == "EdDSA" else rsa.generate_private_key(65537, 2048)

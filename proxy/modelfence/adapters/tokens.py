@@ -27,7 +27,6 @@ from modelfence.core.token import Terms, Verified, expires_us, judged, proved
 
 REMEMBERED = 10_000
 REMEMBERED_US = 60 * SECOND_US
-MAX_KID_CHARACTERS = 256
 _MALFORMED, _UNKNOWN = Verified(Check.MALFORMED), Verified(Check.UNKNOWN)
 
 
@@ -70,8 +69,6 @@ class Tokens:
         header = self._jws.get_unverified_header(token)
         algorithm, kid = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm not in self._algorithms or "crit" in header or "b64" in header:
-            raise InvalidTokenError
-        if kid is not None and len(kid) > MAX_KID_CHARACTERS:
             raise InvalidTokenError
         keys = self._source.keys().fitting(kid, algorithm)
         if not keys:
