@@ -36,6 +36,7 @@ class Traffic:
         """So often one of the templates is replaced."""
         self.accounts = [f"account-{number}" for number in range(some.choice([6, 8, 16]))]
         self.steps_s = some.choice([[0, 1], [0, 1, 60], [0, 60, HOUR_S], [0] * 20 + [DAY_S, -60], [HOUR_S, 3 * DAY_S]])
+        self.controls = [f"payer {number}" for number in range(some.choice([2, 40, 400]))]
         self.items = [some.getrandbits(48) for _ in range(some.choice([1, 5, 200]))]
 
     def template(self) -> tuple[int, ...]:
@@ -61,6 +62,7 @@ class Traffic:
                 phrases=("generator_phrasing",) if some.random() < 0.2 else (),
             ),
             is_probe=some.random() < 0.1,
+            control=tuple(some.choices(self.controls, k=some.randint(0, 3))),
         )
 
     def text(self, often: float) -> tuple[int, ...]:

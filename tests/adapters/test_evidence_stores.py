@@ -12,6 +12,7 @@ from modelfence.core.extraction import Fingerprint
 from modelfence.extraction.evidence import (
     ACCOUNTS,
     COHORTS_OF_AN_ACCOUNT,
+    CONTROLS,
     COUNTRIES,
     DAY_S,
     HOUR_S,
@@ -162,6 +163,58 @@ async def test_countries_beyond_the_bound_count_as_unknown(store):
     assert countries[""] == 5
     assert countries["NO"] == 2
     assert len(countries) == COUNTRIES + 1
+
+
+async def controlled(store, *controls: tuple[str, ...], template: tuple[int, ...] = A) -> int:
+    """Let an account call twice for each of these; return of how many the cohort knows the commonest."""
+    for _ in range(2):
+        for number, control in enumerate(controls):
+            seen = await store.see(replace(call(f"account-{number}", template), control=control))
+    return seen.cohorts[-1][0].controlled
+
+
+@pytest.mark.parametrize(
+    ("controls", "most"),
+    [
+        ([()] * 6, 0),
+        ([("payer acme",)] * 6, 6),
+        ([("payer acme", f"domain {number}.example", "batch 1") for number in range(6)], 6),
+        ([("payer acme",)] * 3 + [("payer other",)] * 4 + [()], 4),
+        # Each that finds no room takes one from all, and those of whom none is left give theirs up.
+        ([(f"payer {number}",) for number in range(2 * CONTROLS + 2)], 0),
+        # Another kind of the same name is another.
+        ([("payer acme",)] * 4 + [("batch acme",)] * 4, 4),
+    ],
+)
+async def test_accounts_of_a_cohort_are_counted_by_what_they_share(store, controls, most):
+    assert await controlled(store, *controls) == most
+
+
+async def test_what_is_commonest_is_found_among_more_than_are_counted(store):
+    others = [(f"payer {number}",) for number in range(2 * CONTROLS)]
+    mixed = [*others[:CONTROLS], *[("payer acme",)] * 20, *others[CONTROLS:]]
+    assert 20 - len(mixed) // CONTROLS <= await controlled(store, *mixed) <= 20
+
+
+async def test_a_cohort_that_takes_another_in_counts_all_less_where_there_is_no_room(store):
+    pairs = [(f"payer {number // 2}",) for number in range(2 * CONTROLS)]
+    assert await controlled(store, *pairs) == 2
+    for caller in others(30):
+        await store.see(replace(call(caller, B, at_s=MONDAY_S + 1), control=("payer acme",)))
+    before = (await store.cohorts())[1]
+    assert before.controlled == 26  # four of those who began it are not known by name
+    for number in range(2 * CONTROLS):
+        await store.see(call(f"account-{number}", B, at_s=MONDAY_S + 2))
+    [cohort] = await store.cohorts()
+    # Of the 77 accounts that the second had then, 30 were new to the first: so many of 26 are 10. Two went for room.
+    assert cohort.controlled == 8
+
+
+async def test_accounts_of_two_cohorts_that_become_one_are_not_counted_by_payer_twice(store):
+    for template in (A, B):
+        await controlled(store, *[("payer acme",)] * 6, template=template)
+    [cohort] = await store.cohorts()
+    assert cohort.controlled == 6
 
 
 async def from_countries(store, *visits: tuple[str, int], caller: str = "acme") -> tuple[str, ...]:

@@ -273,11 +273,13 @@ throttle:
 
 async def test_the_detector_is_told_who_calls_and_what_was_answered(fence):
     detector = Unwary(Extraction(cohort="c1"))
-    made = fence(CUSTOMERS, accounts=Directory(Account("acme", "active", "verified")), detector=detector)
+    made = fence(
+        CUSTOMERS, accounts=Directory(Account("acme", "active", "verified", payer="card-7")), detector=detector
+    )
     judged = await made.judge(call())
     await made.settle(judged, Usage(10, 20), status=200)
     await made.settle(judged, None, status=None)  # nothing was served
-    assert detector.callers == [Caller("acme", "verified", is_verified=True, country="US")]
+    assert detector.callers == [Caller("acme", "verified", is_verified=True, country="US", control=("payer card-7",))]
     assert detector.answers == [(detector.callers[0], detector.says, Usage(10, 20))]
 
 

@@ -57,14 +57,17 @@ def asking(text: str, **reading):
     return call(reading=Reading("chat", "gpt-4o", prompt=Prompt(user=(text,)), **reading))
 
 
-async def campaign(detector: Detection, accounts: int = 20, rounds: int = 4) -> Extraction:
+async def campaign(
+    detector: Detection, accounts: int = 20, rounds: int = 4, *, control: tuple[str, ...] = (), verified: bool = False
+) -> Extraction:
     """Let each account ask each time for another riddle, and be answered at length; return what was said last."""
     said = Extraction()
     for turn in range(rounds):
         for account in range(accounts):
             riddle = f"a{account}b{turn} walks c{turn * 31 + account} and d{account * 17 + turn} sings"
-            said = await detector.look(asking(f"{TEMPLATE} {riddle}"), who(f"account-{account}"))
-            await detector.answered(who(f"account-{account}"), said, Usage(100, 700))
+            caller = replace(who(f"account-{account}", verified=verified), control=control)
+            said = await detector.look(asking(f"{TEMPLATE} {riddle}"), caller)
+            await detector.answered(caller, said, Usage(100, 700))
     return said
 
 
@@ -74,6 +77,19 @@ async def test_accounts_that_share_a_template_are_a_cohort_that_looks_suspicious
     assert said.cohort_accounts == 20
     assert {"shared_template", "template_in_message", "disjoint_work", "even_volumes", "long_work"} <= {*said.signals}
     assert said.score == pytest.approx(sum(value for _, value in said.contributions), abs=1e-3)
+
+
+async def test_a_campaign_that_one_payer_pays_for_is_more_suspicious(detector):
+    apart = await campaign(detector)
+    together = await campaign(Detection(Evidence(), FINGERPRINTS), control=("payer card-7",))
+    assert {*together.signals} - {*apart.signals} == {"shared_control"}
+    assert together.score - apart.score == pytest.approx(dict(together.contributions)["shared_control"])
+
+
+async def test_that_one_payer_pays_for_verified_accounts_says_nothing(detector):
+    apart = await campaign(detector, verified=True)
+    tenant = await campaign(Detection(Evidence(), FINGERPRINTS), verified=True, control=("payer acme",))
+    assert tenant.contributions == apart.contributions
 
 
 async def test_a_member_draws_on_the_cohort_with_its_other_calls_too(detector):

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from modelfence.adapters.evidence_bounds import SEEDS
 from modelfence.extraction.evidence import (
     ACCOUNTS,
+    CONTROLS,
     COUNTED,
     COUNTRIES,
     ITEM_BITS,
@@ -43,6 +44,8 @@ class Cohort:
     countries: Mapping[str, int] = field(default_factory=dict)
     template: tuple[int, ...] = ()
     overlaps: dict[str, int] = field(default_factory=dict)
+    controls: dict[int, int] = field(default_factory=dict)
+    """Accounts by who is behind them: the most frequent, each counted short by as many."""
     bitmap: bytearray = field(default_factory=lambda: bytearray(ITEM_BITS // 8))
 
     def record(self) -> CohortRecord:
@@ -65,6 +68,7 @@ class Cohort:
             self.tiers,
             self.countries,
             self.template,
+            max(self.controls.values(), default=0),
         )
 
     def learn(self, shingles: Iterable[int]) -> None:
@@ -95,6 +99,8 @@ class Cohort:
         self.verified += sighting.is_verified
         self._have_tier(sighting.tier, 1)
         self._come_from(sighting.country, 1)
+        for control in sighting.controls:
+            self._are_controlled(control, 1)
 
     def take_in(self, other: "Cohort", both: int) -> None:
         """Count all that another has counted; so many accounts are in both."""
@@ -110,6 +116,8 @@ class Cohort:
             self._have_tier(tier, accounts * fresh // of_them)
         for country, accounts in other.countries.items():
             self._come_from(country, accounts * fresh // of_them)
+        for control, accounts in other.controls.items():
+            self._are_controlled(control, accounts * fresh // of_them)
         self.learn(other.template)
         self.seeds = list(dict.fromkeys([*self.seeds, *other.seeds]))[:SEEDS]
         self.bitmap = bytearray(a | b for a, b in zip(self.bitmap, other.bitmap, strict=True))
@@ -122,6 +130,18 @@ class Cohort:
         if country not in self.countries and len(self.countries) >= COUNTRIES:
             country = ""
         self.countries = {**self.countries, country: self.countries.get(country, 0) + accounts}
+
+    def _are_controlled(self, control: int, accounts: int) -> None:
+        """Count accounts by who is behind them. Where there is no room, all are counted less by as many."""
+        if accounts == 0:
+            return
+        if control in self.controls or len(self.controls) < CONTROLS:
+            self.controls[control] = self.controls.get(control, 0) + accounts
+            return
+        less = min(accounts, *self.controls.values())
+        self.controls = {one: count - less for one, count in self.controls.items() if count > less}
+        if accounts > less:
+            self.controls[control] = accounts - less
 
     def _knows(self, item: int) -> bool:
         """Say whether the bitmap knew it; it does from now on."""

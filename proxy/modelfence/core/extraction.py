@@ -67,6 +67,8 @@ class Caller:
     """Its tier is in the upper half of the policy's tiers."""
     country: str
     """Where the call comes from; empty when unknown."""
+    control: tuple[str, ...] = ()
+    """What the account has in common with others behind which there is the same; see `modelfence.core.control`."""
 
 
 @quick

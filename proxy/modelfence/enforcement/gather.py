@@ -6,6 +6,7 @@ from modelfence.core.account import Account, owned_from
 from modelfence.core.call import Call
 from modelfence.core.charge import Demand
 from modelfence.core.client_address import network_of
+from modelfence.core.control import control_of
 from modelfence.core.dates import DAY_US
 from modelfence.core.extraction import Caller, Extraction
 from modelfence.core.facts import WITHOUT_ACCOUNT, Facts, FactValue
@@ -51,6 +52,7 @@ def caller_of(call: Call, account: Account | None, location: Location, policy: P
         tier=tier,
         is_verified=2 * policy.tier(tier) >= len(policy.tiers),
         country=location.country or "",
+        control=control_of(account),
     )
 
 

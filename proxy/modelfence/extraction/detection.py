@@ -132,4 +132,5 @@ def _sighting(call: Call, caller: Caller, print_: Fingerprint) -> Sighting:
         country=caller.country,
         fingerprint=print_,
         is_probe=score.is_probe(call.reading),
+        control=caller.control,
     )

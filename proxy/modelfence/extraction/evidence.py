@@ -62,6 +62,9 @@ RECENT_COUNTRIES = 8
 """Of an account, from which it called within the last hour: the latest ones. More would tell nobody more."""
 COUNTRIES = 32
 """Of a cohort, that are counted each for itself."""
+CONTROLS = 32
+"""Of a cohort, the payers, domains and batches that are counted. What is commonest is found whatever comes between
+(Misra and Gries, 1982), and is counted short by no more than a 33rd of all that were met."""
 TEMPLATE = 32
 """Of a cohort's shingles, the smallest, that tell its fingerprint."""
 ITEM_BITS = 1 << 16
@@ -97,6 +100,8 @@ class Sighting:
     fingerprint: Fingerprint
     is_probe: bool = False
     """It asks for the probabilities of single tokens; see `score.is_probe`."""
+    control: tuple[str, ...] = ()
+    """As in `Caller`."""
 
     @property
     def has_text(self) -> bool:
@@ -112,6 +117,11 @@ class Sighting:
     def tag(self) -> int:
         """Return what stands for the account in the index."""
         return crc32(self.caller.encode(errors="surrogatepass"))
+
+    @property
+    def controls(self) -> list[int]:
+        """Return what stands for each of `control`."""
+        return [crc32(one.encode(errors="surrogatepass")) for one in self.control]
 
     @cached_property
     def shingles(self) -> list[int]:
@@ -185,6 +195,8 @@ class CohortRecord:
     """Accounts by the country of their first call; those beyond COUNTRIES count as `""`, as the unknown do."""
     template: tuple[int, ...] = ()
     """The smallest of its shingles."""
+    controlled: int = 0
+    """Accounts that have the commonest payer, contact domain or signup batch of all: at least so many."""
 
 
 COUNTED = (

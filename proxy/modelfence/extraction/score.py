@@ -39,6 +39,9 @@ _EVEN, _UNEVEN = 1.3, 2.5
 _KNOWN_BY_WORK, _STILL_TELLING = 300, 0.5
 """Items by which unevenness tells half as much, and no less from then on: a campaign can make its volumes uneven, and
 its work is known then; but customers who never repeat themselves have little else to speak for them."""
+_CONTROLLED = 0.2, 0.8
+"""Share of accounts behind which there is the same, from which that tells, and from which it does in full: one customer
+with many accounts is in every large cohort. Who is behind verified accounts is known, so of those it tells nothing."""
 _LONG = 1.25
 """Times the usual from which answers are long; one more time, and they are in full."""
 _ACCOUNTS_TO_COMPARE = 10
@@ -91,6 +94,7 @@ def of_cohort(cohort: CohortRecord) -> Shares:
     calls, accounts = max(1, cohort.calls), max(1, cohort.accounts)
     checked, compared = _trust(cohort.checked, _CHECKED), _trust(accounts, _ACCOUNTS_TO_COMPARE)
     repeated, uneven = repeated_share(cohort), unevenness(cohort)
+    verified = min(1.0, 2 * cohort.verified / accounts)
     return {
         "shared_template": 0.75 + 0.25 * min(1.0, math.log(max(1.0, accounts / ACCOUNTS)) / math.log(_HUNDREDFOLD)),
         "template_in_message": cohort.in_message / calls,
@@ -103,7 +107,8 @@ def of_cohort(cohort: CohortRecord) -> Shares:
         "uneven_volumes": compared
         * _rise(uneven, _EVEN, _UNEVEN)
         * max(_STILL_TELLING, 1 - _trust(cohort.checked, _KNOWN_BY_WORK)),
-        "verified_accounts": min(1.0, 2 * cohort.verified / accounts),
+        "shared_control": compared * _rise(cohort.controlled / accounts, *_CONTROLLED) * (1 - verified),
+        "verified_accounts": verified,
     }
 
 

@@ -162,6 +162,13 @@ WEIGHTS: Mapping[str, Weight] = {
         "customers differ by orders of magnitude; a campaign can make its volumes uneven",
         _REASONED,
     ),
+    "shared_control": Weight(
+        0.03,
+        Scope.COHORT,
+        "many of its accounts, not verified, have one payer, contact domain or signup batch",
+        "unrelated customers have not; but a course has, and so has one customer with many accounts",
+        _REASONED,
+    ),
     "verified_accounts": Weight(
         -0.40, Scope.COHORT, "accounts are verified", "a campaign's are opened by the thousand", _REASONED
     ),

@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,18 @@ async def test_a_record_from_before_countries_were_kept_goes_on(server, evidence
         client.set(name, client.get(name)[: -len(b"............NO")])
     seen = await evidence.see(call())
     assert (seen.tally.calls, seen.countries) == (2, ("NO",))
+
+
+async def test_a_cohort_from_before_it_was_counted_who_is_behind_its_accounts_goes_on(server, evidence):
+    sightings = [replace(call(caller), control=("payer acme",)) for caller in (*FIVE, *FIVE, "new")]
+    for sighting in sightings[:-1]:
+        await evidence.see(sighting)
+    with bytes_of(server) as client:
+        [name] = client.keys("*:cohort:*")
+        client.set(name, client.get(name)[: -len(b"acme....")])
+    assert [cohort.controlled for cohort in await evidence.cohorts()] == [0]
+    [(cohort, _)] = (await evidence.see(sightings[-1])).cohorts
+    assert (cohort.accounts, cohort.controlled) == (6, 1)
 
 
 async def test_a_server_that_forgot_its_scripts_counts_once(server, evidence):

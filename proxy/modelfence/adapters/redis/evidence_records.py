@@ -7,7 +7,8 @@ cohort is the six bytes of its first shingle. A list is packed without its lengt
               once (4 each), shingles met more often (4, times I4), cohorts (6, calls I4); and countries without a size
               (last call i8, size I4, name): a record that an earlier version wrote ends before them
     cohort    first_at_s i8, last_at_s i8, the counts as in COUNTED, I8 each, then, each after its size I4: tiers and
-              countries (accounts I4, size I4, name), template (6 each), seeds (4 each), overlaps (6, accounts I4)
+              countries (accounts I4, size I4, name), template (6 each), seeds (4 each), overlaps (6, accounts I4);
+              and who is behind its accounts (4, accounts I4), without a size as above
     shingle   day i3, then the tags of accounts (4 each), or the cohort (6)
     taken in  a cohort whose record is the name of the one that has taken it in
 
@@ -25,6 +26,7 @@ from modelfence.core.extraction import HASH_BITS
 from modelfence.extraction.evidence import (
     ACCOUNTS,
     COHORTS_OF_AN_ACCOUNT,
+    CONTROLS,
     COUNTED,
     COUNTRIES,
     DAY_S,
@@ -53,8 +55,10 @@ _TALLY = struct.Struct(">8IQ2I")
 _COHORT = struct.Struct(f">2q{len(COUNTED)}Q")
 _SIZE = struct.Struct(">I")
 _NAMED = struct.Struct(">II")
+_CONTROL = struct.Struct(">II")
 _LAST_CALL = struct.Struct(">qI")
 _HASH, _SHARD = 6, 3
+_SIZED_LISTS = 5
 _IN_MESSAGE, _OWN = 1, 2
 _DIGIT = ord("0")
 
@@ -63,10 +67,10 @@ def constants(bounds: Bounds) -> bytes:
     """Return what the script must know of `modelfence.extraction.evidence`, in the order of its own first lines."""
     shards = Shards.of(bounds)
     return struct.pack(
-        ">24I",
+        ">25I",
         *(ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED),
         *(COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS),
-        *(RECENT_COUNTRIES, bounds.accounts, bounds.cohorts, bounds.expires_s, shards.most, shards.stay),
+        *(RECENT_COUNTRIES, CONTROLS, bounds.accounts, bounds.cohorts, bounds.expires_s, shards.most, shards.stay),
     )
 
 
@@ -100,6 +104,7 @@ def asked(sighting: Sighting, shards: int) -> list[int | bytes]:
         print_.history.to_bytes(_HASH),
         b"".join([(one % shards << HASH_BITS | one).to_bytes(_SHARD + _HASH) for one in shingles]),
         bytes([_DIGIT + _IN_MESSAGE * (one in last) + _OWN * (one in own) for one in shingles]),
+        b"".join([_SIZE.pack(one) for one in sighting.controls]),
     ]
 
 
@@ -121,7 +126,7 @@ def cohort(name: bytes, record: bytes) -> CohortRecord:
     """Return a cohort from its record."""
     first_at_s, last_at_s, *counts = _COHORT.unpack_from(record)
     lists, at = [], _COHORT.size
-    while at < len(record):
+    for _ in range(_SIZED_LISTS):
         end = at + _SIZE.size + _SIZE.unpack_from(record, at)[0]
         lists.append(record[at + _SIZE.size : end])
         at = end
@@ -133,6 +138,7 @@ def cohort(name: bytes, record: bytes) -> CohortRecord:
         tiers=_named(tiers, _NAMED),
         countries=_named(countries, _NAMED),
         template=tuple(int.from_bytes(shingle) for shingle in _cut(template)),
+        controlled=max((accounts for _, accounts in _CONTROL.iter_unpack(record[at:])), default=0),
         **dict(zip(COUNTED, counts, strict=True)),
     )
 

@@ -4,19 +4,20 @@
 -- go. ARGV[2]: what the names of all other keys begin with. Then the constants, the time, the account's tag, its tier,
 -- its country, three characters for what is true (1) of the call or not (0), its item, its history, its shingles in
 -- order, each after the three bytes of its shard, and for each of these a digit: 1 when it is in the last message, and 2
--- more when it is looked for among the account's own. Hashes have six bytes, and so have the names of cohorts.
+-- more when it is looked for among the account's own. Hashes have six bytes, and so have the names of cohorts. Last, four
+-- bytes for each that is behind the account.
 -- The answer adds the account's tally, the cohorts that are matched, the countries that the account called from within
 -- the last hour as its record lists them, and for each cohort of the account its name, the account's calls in it, and its
 -- record.
 local call, sub, unpacked = redis.call, string.sub, struct.unpack
 local ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED,
   COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS,
-  RECENT_COUNTRIES, MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD, STAY =
-  unpacked('>' .. string.rep('I4', 24), ARGV[3])
+  RECENT_COUNTRIES, CONTROLS, MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD, STAY =
+  unpacked('>' .. string.rep('I4', 25), ARGV[3])
 local at_s, tag, tier, country = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local is_verified, is_probe, has_phrases =
   sub(ARGV[8], 1, 1) == '1', sub(ARGV[8], 2, 2) == '1', sub(ARGV[8], 3, 3) == '1'
-local item, history, shingles, marks = ARGV[9], ARGV[10], ARGV[11], ARGV[12]
+local item, history, shingles, marks, controls = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 local cohort_key, items_key, shard_key = ARGV[2] .. 'cohort:', ARGV[2] .. 'items:', ARGV[2] .. 'shingles:'
 local NONE = string.rep('\0', 6)
 local ACCOUNT, TALLY_AT, TALLY_SIZE = '>i4i8I4I4I4I4I4I4I4I4I8I4I4I2c0I2c0I2c0I2c0', 13, 48

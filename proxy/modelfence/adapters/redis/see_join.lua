@@ -54,6 +54,9 @@ local function welcome(cohort)
   cohort.verified = cohort.verified + plus(is_verified, 1)
   cohort.tiers = counted(cohort.tiers, tier, 1)
   come_from(cohort, country, 1)
+  for at = 1, #controls, 4 do
+    are_controlled(cohort, sub(controls, at, at + 3), 1)
+  end
 end
 
 -- Counts all that another has counted; so many accounts are in both.
@@ -80,6 +83,10 @@ local function take_in(cohort, other, both)
       end
       at = next_at
     end
+  end
+  for at = 1, #other.controls, 8 do
+    local control, accounts = unpacked('>c4I4', other.controls, at)
+    are_controlled(cohort, control, new(accounts))
   end
   learn(cohort, other.template)
   for at = 1, #other.seeds, 4 do

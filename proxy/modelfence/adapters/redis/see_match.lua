@@ -20,9 +20,11 @@ local function root(id)
       found = root(record)
     else
       found = {id = id, record = record, bitmaps = {items_key .. id}, bits = {}}
+      local rest_at
       found.first, found.last, found.accounts, found.verified, found.calls, found.in_message, found.deep,
         found.phrased, found.checked, found.repeated, found.pairs, found.answers, found.output_tokens,
-        found.tiers, found.countries, found.template, found.seeds, found.overlaps = unpacked(COHORT, record)
+        found.tiers, found.countries, found.template, found.seeds, found.overlaps, rest_at = unpacked(COHORT, record)
+      found.controls = sub(record, rest_at)
       found.was = found.last
     end
     cohorts[id] = found
@@ -103,6 +105,34 @@ local function come_from(cohort, name, count)
   cohort.countries = counted(cohort.countries, (is_known or names < COUNTRIES) and name or '', count)
 end
 
+-- Counts accounts by who is behind them. Where there is no room, all are counted less by as many.
+local function are_controlled(cohort, control, accounts)
+  local list, at = cohort.controls, find(cohort.controls, control, 8)
+  if accounts == 0 then
+    return
+  elseif at then
+    local known = number('>I4', sub(list, at + 4))
+    cohort.controls = sub(list, 1, at + 3) .. struct.pack('>I4', known + accounts) .. sub(list, at + 8)
+  elseif #list < 8 * CONTROLS then
+    cohort.controls = list .. control .. struct.pack('>I4', accounts)
+  else
+    local less = accounts
+    for entry = 1, #list, 8 do
+      less = math.min(less, number('>I4', sub(list, entry + 4)))
+    end
+    cohort.controls = ''
+    for entry = 1, #list, 8 do
+      local left = number('>I4', sub(list, entry + 4)) - less
+      if left > 0 then
+        cohort.controls = cohort.controls .. sub(list, entry, entry + 3) .. struct.pack('>I4', left)
+      end
+    end
+    if accounts > less then
+      cohort.controls = cohort.controls .. control .. struct.pack('>I4', accounts - less)
+    end
+  end
+end
+
 local function learn(cohort, learned)
   local all, sorted = {}, {}
   for _, list in ipairs({cohort.template, learned}) do
@@ -128,7 +158,7 @@ local function begin(id, seeds)
   end
   found = {id = id, is_new = true, bitmaps = {}, bits = {}, first = at_s, last = at_s, accounts = #seeds / 4,
     verified = 0, calls = 0, in_message = 0, deep = 0, phrased = 0, checked = 0, repeated = 0, pairs = 0, answers = 0,
-    output_tokens = 0, tiers = '', countries = '', template = '', seeds = seeds, overlaps = ''}
+    output_tokens = 0, tiers = '', countries = '', template = '', seeds = seeds, overlaps = '', controls = ''}
   cohorts[id] = found
   if call('ZCARD', KEYS[3]) - expired + 1 > MOST_COHORTS then
     local oldest, next_oldest = unpack(call('ZRANGE', KEYS[3], expired, expired + 1))

@@ -46,6 +46,7 @@ for _, cohort in pairs(cohorts) do
     for _, list in ipairs({cohort.tiers, cohort.countries, cohort.template, cohort.seeds, cohort.overlaps}) do
       cohort.record = cohort.record .. struct.pack('>I4', #list) .. list
     end
+    cohort.record = cohort.record .. cohort.controls
     call('SET', cohort_key .. cohort.id, cohort.record, 'PX', life)
     if cohort.is_new then
       call('ZREM', KEYS[4], cohort.id)
