@@ -83,6 +83,13 @@ def test_lines_of_entities_come_before_the_accounts_that_they_own(read):
     assert [owner.entity for owner in entries[0].owners] == ["holding"]
 
 
+def test_when_entities_are_wrong_no_account_is_read(read):
+    company = {"entity": {"id": "holding", "country": "hk"}}
+    owned = LEAST | {"owners": [{"entity": "holding", "share": 0.5}]}
+    entries, problems = read("jsonl", lines(company, owned))
+    assert (entries, len(problems)) == ([], 1)
+
+
 def lines(*accounts: object) -> str:
     return "\n".join(one if isinstance(one, str) else json.dumps(one) for one in accounts)
 

@@ -481,3 +481,16 @@ def test_the_example_of_the_documents_is_what_comes_out(folder, modelfence):
     (folder / "new.yaml").write_text(policy)
     assert modelfence(*command.split()).returncode == 1
     assert (folder / "decisions.jsonl").read_text() == decided
+
+
+def test_accounts_may_be_in_redis_and_a_directory_that_fails_ends_the_replay(replay, start_redis, modelfence):
+    server = start_redis()
+    recording = [line(), line(key="sk-nobody")]
+    in_file = replay(recording).stdout
+    imported = modelfence("accounts", "import", "accounts.yaml", "--policy", "policy.yaml", "--store", server.url)
+    assert imported.returncode == 0, imported.stderr
+    assert effects(in_file) == effects(replay(recording, "--accounts", server.url).stdout) == ["allow", "deny"]
+    server.command("SET", "modelfence:account:acme", "{}")
+    ended = replay(recording, "--accounts", server.url)
+    assert ended.returncode == 2
+    assert f"modelfence replay: the accounts in {server.url} can't be used: Redis: the record of `acme`" in ended.stderr

@@ -215,6 +215,13 @@ async def test_a_record_that_can_not_be_understood_lets_nobody_in_and_can_be_wri
     assert await alone.remove(["acme"]) == [Change("acme", "removed")]
 
 
+async def test_nothing_is_left_of_keys_and_accounts_that_go(alone, raw, prefix):
+    await alone.put([replace(ACME, keys=(Key(NEW),))])
+    assert set(raw.keys(f"{prefix}:*")) == {account_key(prefix, "acme"), index_key(prefix, NEW)}
+    await alone.remove(["acme"])
+    assert raw.keys(f"{prefix}:*") == []
+
+
 @pytest.mark.usefixtures("alone")
 async def test_what_is_no_text_lets_nobody_in(raw, prefix, redis_server):
     raw.delete(account_key(prefix, "acme"))
