@@ -86,15 +86,20 @@ class WorkerProcess:
     @classmethod
     async def launch(cls, listening: socket.socket, orders: Orders) -> Self:
         """Begin a process. Raises UnavailableError when the system has none to give."""
+        try:
+            return await cls._launch(listening, orders)
+        except OSError as error:
+            raise UnavailableError(f"no process can be started: {error.strerror}") from None
+
+    @classmethod
+    async def _launch(cls, listening: socket.socket, orders: Orders) -> Self:
         own, other = socket.socketpair()
         try:
             with other:
                 process = await _execute(listening.fileno(), other.fileno())
             return cls(process, Asker(*await open_line(own)), orders)
-        except BaseException as error:
+        except BaseException:
             own.close()  # a process that has begun sees it, and ends
-            if isinstance(error, OSError):
-                raise UnavailableError(f"no process can be started: {error.strerror}") from None
             raise
 
     @property
