@@ -12,6 +12,7 @@ from modelfence.workers.supervisor import Exit
 STORE = {"store": "redis does not answer"}
 READY = {"missing": {}, "states": {"store_circuit": "closed"}}
 UNREADY = {"missing": STORE, "states": {"store_circuit": "open"}}
+STOPPING = {"missing": {"fence": "it is stopping"}, "states": {}}
 BOTH = {"serving": 2, "wanted": 2}
 
 
@@ -40,6 +41,8 @@ def answers(outside, *said: object):
         ((UNREADY, UNREADY), STORE, {"store_circuit": "open", "workers": BOTH}),
         ((None, READY), {}, {"store_circuit": "closed", "workers": BOTH}),
         ((None, UNREADY), STORE, {"store_circuit": "open", "workers": BOTH}),
+        ((READY, STOPPING), {}, {"store_circuit": "closed", "workers": BOTH}),
+        ((STOPPING, READY), {}, {"store_circuit": "closed", "workers": BOTH}),
         ((None, None), {"workers": "none of them answers"}, {"workers": BOTH}),
     ],
 )

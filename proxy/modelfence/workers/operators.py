@@ -110,8 +110,10 @@ class Overview:
     async def readiness(self) -> Readiness:
         """Return whether calls can be served: by one worker at least."""
         told = await self._told(SOON_S) or await self._told(WITHIN_S)
-        parts = told[0].states if told else ()
-        states: dict[str, object] = {part: ", ".join(sorted({str(one.states[part]) for one in told})) for part in parts}
+        said = [pair for one in told for pair in one.states.items()]  # one that stops says nothing of its parts
+        states: dict[str, object] = {
+            part: ", ".join(sorted({str(state) for other, state in said if other == part})) for part, _ in said
+        }
         states["workers"] = {"serving": len(self._supervisor.serving), "wanted": self._supervisor.wanted}
         if stale := self._stale():
             states["stale"] = dict(stale)
