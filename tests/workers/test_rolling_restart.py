@@ -2,7 +2,7 @@
 
 import signal
 
-from tests.workers.conftest import answered_more, calling, until
+from tests.workers.conftest import Fence, answered_more, calling, until
 
 
 def roll(fence):
@@ -54,3 +54,14 @@ def test_settings_that_are_wrong_change_nothing(start_fence, settings, write):
     until(lambda: "there is no rolling restart: " in fence.said, "the settings to be read")
     assert "several workers need a shared store" in fence.said
     assert fence.workers == before
+
+
+def test_a_settings_file_that_has_gone_does_not_mean_the_defaults(start_modelfence, settings, write):
+    file = write({**settings, "workers": 1})  # where it is looked for unless it is named
+    fence = Fence(start_modelfence("run"))
+    before = fence.workers
+    file.unlink()
+    fence.process.send_signal(signal.SIGUSR2)
+    until(lambda: "there is no rolling restart: " in fence.said, "the settings to be read")
+    assert fence.workers == before
+    fence.end()

@@ -53,6 +53,8 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; 2 when the fence can't start."""
     log_as(options.log_format or os.environ.get("MODELFENCE_LOG_FORMAT", "text"))
+    # What it was started with it also needs later: a file that has gone since must not mean the defaults.
+    options.config = config_of(options, os.environ)
     try:
         settings = settings_of(options, os.environ)
         log_as(settings.log_format)
@@ -73,9 +75,7 @@ def settings_of(
     options: argparse.Namespace, environment: Mapping[str, str], *, with_upstreams: bool = True
 ) -> Settings:
     """Return the settings of file, environment and those flags the command has. Raises CannotStartError."""
-    file = options.config or (Path(named) if (named := environment.get(CONFIG_VARIABLE)) else None)
-    if file is None and DEFAULT_CONFIG.is_file():
-        file = DEFAULT_CONFIG
+    file = config_of(options, environment)
     flags = {flag: value for flag in (*FLAGS, "admin") if (value := getattr(options, flag, None)) is not None}
     if getattr(options, "upstream", None) is not None:
         flags["upstreams"] = options.upstream
@@ -86,6 +86,15 @@ def settings_of(
         raise CannotStartError("a setting is wrong; mend it and start again", problems)
     complain(problems)
     return settings
+
+
+def config_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Path | None:
+    """Return which settings file to read; None is none."""
+    if options.config is not None:
+        return Path(options.config)
+    if named := environment.get(CONFIG_VARIABLE):
+        return Path(named)
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
 
 
 def complain(problems: Iterable[Problem]) -> None:
