@@ -153,7 +153,15 @@ def test_nothing_is_left_of_what_workers_handed_each_other(fence, tmp_path):
     for n in range(3):
         (tmp_path / "policy.yaml").write_text(POLICY + f"# {n}\n")
         until(lambda n=n: counted(fence, "policy_reloads_total")['result="ok"'] == n + 1)
-    assert sorted(path.suffix for path in folder.iterdir() if path.suffix != ".db") == [".files", ".mmdb"]
+
+    def handed() -> list[str]:
+        return sorted(path.suffix for path in folder.iterdir() if path.suffix != ".db")
+
+    assert handed() == [".files", ".mmdb"]
+    before = set(fence.workers())
+    fence.process.send_signal(signal.SIGUSR2)
+    until(lambda: not before & set(fence.workers()))
+    until(lambda: handed() == [".files", ".mmdb"])
     fence.process.terminate()
     assert fence.process.wait(WITHIN_S) == 0
     assert list((tmp_path / "temporary").iterdir()) == []

@@ -83,11 +83,13 @@ def test_a_worker_that_hangs_is_replaced_and_meanwhile_the_other_serves(start_fe
     assert fence.counted("worker_exits_total", reason="silent") == 1
 
 
-def test_no_worker_outlives_its_supervisor(start_fence, settings):
-    fence = start_fence(settings)
+def test_no_worker_and_no_file_outlives_its_supervisor(start_fence, settings, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    fence = start_fence(settings, TMPDIR=str(tmp_path / "temporary"))
     workers = fence.workers
     fence.process.kill()
     until(lambda: all(is_gone(pid) for pid in workers), "the workers to end")
+    assert list((tmp_path / "temporary").iterdir()) == []
 
 
 def test_what_a_dead_worker_streamed_is_no_longer_open(start_fence, settings, endless):

@@ -71,9 +71,22 @@ class Reloading:
                 if isinstance(answer, BaseException):
                     log.error("worker %s did not take over what has changed, and is replaced: %s", worker.slot, answer)
                     supervisor.replace(worker)
-            if not supervisor.is_starting_one:  # who starts may not have read yet what it was handed
-                await asyncio.to_thread(tidy, self._folder, reloaded.files)
+            await self._tidy()
         self._tell(reloaded.changed, reloaded.failures, reloaded.warnings)
+
+    async def tidy(self) -> None:
+        """Remove what workers have handed each other before."""
+        async with self._supervisor.changing:
+            await self._tidy()
+
+    async def _tidy(self) -> None:
+        files = self._supervisor.files
+        if files is None or self._supervisor.is_starting_one:  # who starts may not have read yet what it was handed
+            return
+        try:
+            await asyncio.to_thread(tidy, self._folder, files)
+        except OSError as error:
+            log.warning("what workers handed each other before can't be removed: %s", error)
 
     def _tell(self, changed: tuple[str, ...], failures: Mapping[str, str], warnings: tuple[str, ...] = ()) -> None:
         self.stale = failures

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import signal
 import socket
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from modelfence.adapters.shared_counts import SharedCounts
 from modelfence.listening import address_of, bind
 from modelfence.settings import CannotStartError, Settings
 from modelfence.workers.control import Orders
+from modelfence.workers.handing_on import own_folder
 from modelfence.workers.operators import Overview, WorkerMetrics
 from modelfence.workers.process import Process, Started, WorkerProcess
 from modelfence.workers.reloading import Reloading
@@ -30,11 +30,11 @@ async def serve(settings: Settings, *, read_again: ReadSettings, on_started: Cal
     with (
         bind("listen", settings.listen) as customers,
         bind("admin", settings.admin) as operators,
-        tempfile.TemporaryDirectory(prefix="modelfence-", ignore_cleanup_errors=True) as folder,
+        own_folder() as folder,
     ):
         failure: CannotStartError | None = None
         async with asyncio.TaskGroup() as tasks:
-            service = _Service(settings, customers, operators, Path(folder), tasks)
+            service = _Service(settings, customers, operators, folder, tasks)
             try:
                 await service.serve(read_again, on_started)
             except CannotStartError as error:
@@ -117,6 +117,7 @@ class _Service:
                 if now != then:
                     log.warning("`%s` stays %s until the fence is started anew", key, then)
             await self._supervisor.roll(self._on_our_ports(settings))
+            await self._reloading.tidy()
 
     def _on_our_ports(self, settings: Settings) -> Settings:
         return replace(settings, listen=address_of(self._customers), admin=address_of(self._operators))

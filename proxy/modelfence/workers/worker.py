@@ -5,6 +5,7 @@ When the line to the supervisor ends, the supervisor is gone: the worker serves 
 
 import asyncio
 import gc
+import shutil
 import signal
 import socket
 import sys
@@ -38,6 +39,7 @@ def main() -> int:
 class _Worker:
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
+        self._folder: Path | None = None
         self._gateway: Gateway | None = None
         self._stopping = asyncio.Event()
 
@@ -48,6 +50,8 @@ class _Worker:
         await self._stopping.wait()
         if self._gateway is not None:
             await self._gateway.drain()
+        if answering.done() and self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)  # which the supervisor would have done
         answering.cancel()  # it has told of itself until now
         await asyncio.wait([answering])
 
@@ -91,6 +95,7 @@ class _Worker:
         return list(await self._serving.cohorts())
 
     async def _reload(self, handed: str | None) -> object:
+        assert self._folder is not None  # noqa: S101 - nothing is asked before the start
         reloaded = await self._serving.reload(None if handed is None else taken(Path(handed)))
         return {
             "changed": reloaded.changed,
