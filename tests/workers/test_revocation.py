@@ -81,6 +81,8 @@ def accounts(settings, redis_server, tmp_path) -> Callable[[Callable[[RedisAccou
     (tmp_path / "policy.yaml").write_text(
         'version: 1\naccess:\n  - {id: customers, allow: kyc.status == "active" && kyc.tier > 0}\n'
     )
+    # Nobody is held off for calling with what has been revoked, and nobody refused because the machine is busy.
+    settings["limits"] |= {"bad_credentials_per_minute": 0, "directory_ms": 2000}
     settings |= {"workers": 4, "accounts": redis_server.url}
 
     async def changed(change: Callable[[RedisAccountsWriter], Awaitable[Any]]) -> None:
