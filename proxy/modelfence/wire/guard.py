@@ -305,7 +305,7 @@ class GuardedHandler(ProxyConnectionHandler):
             await super().handle_connection(connection)
         finally:
             if connection is self.client:
-                self._deadline.drop()
+                self._deadline.end()
                 self._http.client_side.leave_room()
                 if writing is not None and self._http.client_side.left_idle:
                     writing.transport.abort()  # over TLS it would wait for a goodbye that few pools look for

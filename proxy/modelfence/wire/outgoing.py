@@ -42,7 +42,7 @@ def address(
     """
     signed = _signed_headers(upstream, dialect, request)
     shaped = dialect.reshape(request, reshaping) if reshaping else request.json
-    asking = dialect.asking_for_usage(replace(request, json=shaped))
+    asking = dialect.asking_for_usage(request if shaped is request.json else replace(request, json=shaped))
     wanted = shaped if asking is None or not upstream.stream_usage else asking
     body = request.body if wanted == request.json else json.dumps(wanted, ensure_ascii=False).encode()
     replaced = _REPLACED if upstream.secret is None else _REPLACED_WITH_KEYS

@@ -294,6 +294,36 @@ async def test_a_deadline_that_was_moved_has_not_passed():
     assert (deadline.is_set, deadline.has_passed) == (False, False)
 
 
+@pytest.mark.parametrize("moves", [[0.01, 0.03], [60, 0.03], [0.01, None, 0.03], [0.01, 0.02, 0.05, 0.03]])
+async def test_a_deadline_passes_once_and_when_it_was_last_moved_to(wire, moves):
+    passed, times, now_s = asyncio.Event(), list[float](), asyncio.get_running_loop().time
+
+    def note() -> None:
+        times.append(now_s())
+        passed.set()
+
+    deadline, began = Deadline(note), now_s()
+    for seconds in moves:
+        deadline.drop() if seconds is None else deadline.set(seconds)
+    async with asyncio.timeout(wire.WITHIN_S):
+        await passed.wait()
+    assert began + 0.025 < times[0] < began + 60
+    assert (len(times), deadline.has_passed) == (1, True)
+
+
+async def test_a_deadline_that_was_dropped_or_has_ended_does_not_pass(wire):
+    passed, later = asyncio.Event(), asyncio.Event()
+    dropped, ended, other = Deadline(passed.set), Deadline(passed.set), Deadline(later.set)
+    dropped.set(0.01)
+    dropped.drop()
+    ended.set(0.01)
+    ended.end()
+    other.set(0.02)
+    async with asyncio.timeout(wire.WITHIN_S):
+        await later.wait()
+    assert not passed.is_set()
+
+
 async def test_one_connection_too_many_is_a_503_and_there_is_room_when_one_has_left(start_fence, upstream, wire):
     fence = await start_fence(bounds=bounds(connections=2))
     first, _second = [await fence.connect() for _ in range(2)]
