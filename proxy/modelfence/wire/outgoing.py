@@ -7,6 +7,7 @@ upstream would take a request that was changed on the way for a forged one. So t
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeGuard
 from urllib.parse import unquote_plus
 
 from mitmproxy import http
@@ -78,9 +79,14 @@ def address(
 
 def _signed_headers(upstream: Upstream, dialect: Dialect, request: Request) -> Sequence[str]:
     """Return the headers that must arrive as they came, because nothing else replaces the caller's signature."""
-    if upstream.secret is not None or not isinstance(dialect, ReadsSignatures):
+    if upstream.secret is not None or not _reads_signatures(dialect):
         return ()
     return dialect.signed_headers(request.headers)
+
+
+def _reads_signatures(dialect: Dialect) -> TypeGuard[ReadsSignatures]:
+    """Look at its class: what was found of one is remembered, and looking at a protocol's instance takes 12 µs."""
+    return issubclass(type(dialect), ReadsSignatures)
 
 
 def _host(message: http.Request) -> bytes:
