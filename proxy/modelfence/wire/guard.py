@@ -26,6 +26,7 @@ What it changes, each because of something mitmproxy 12.2 does:
 """
 
 import asyncio
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 
@@ -163,12 +164,11 @@ class GuardedHttpLayer(HttpLayer):
         self.waiting_for_establishment[context.server].append(event)
         yield from self.event_to_child(stack[0], events.Start())
 
-    def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
-        if isinstance(event, events.ConnectionEvent) and event.connection not in self.connections:
-            return  # the last word of a connection that was forgotten
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Serve an event. Only streams wait for something, so that nothing has to be held back here."""
         held: list[bytes] = []
         held_for: Connection | None = None
-        for command in self._commands(event):
+        for command in self._steps(event):
             if isinstance(command, commands.SendData):
                 if held_for is not None and command.connection is not held_for:
                     yield commands.SendData(held_for, b"".join(held))
@@ -229,6 +229,16 @@ class GuardedHttpLayer(HttpLayer):
             if isinstance(command, commands.OpenConnection):
                 self.connections[command.connection] = child
             yield command
+
+    def _steps(self, event: events.Event) -> Iterable[commands.Command]:
+        """Return what follows from an event."""
+        if isinstance(event, events.ConnectionEvent):
+            known = self.connections.get(event.connection)
+            # None: the last word of a connection that was forgotten.
+            return () if known is None else self._follow(known, known.handle_event(event))
+        if isinstance(event, events.CommandCompleted):
+            return self.event_to_child(self.command_sources.pop(event.command), event)
+        return self._commands(event)
 
     def _commands(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, FenceStops) and (ending := [one for one in self.streams.values() if one.can_end_here]):
