@@ -60,6 +60,7 @@ class Reloading:
                 # Not tried again before something changes: what a worker dies of would be the end of one after another.
                 now = await asyncio.to_thread(lambda: {path: stamp(path) for path in supervisor.watch.files})
                 supervisor.watch.expect(now)
+                supervisor.replace(reader)  # it may run what nobody else has been handed, or hang in a file
                 self._tell((), {"policy": f"the worker that was to read the files did not: {error}"})
                 return
             supervisor.take(reloaded.files, reloaded.stamps)
