@@ -182,7 +182,9 @@ def test_a_tier_the_policy_has_not_is_a_problem_at_its_place(read, tmp_path):
         "  |           ^^^^^^^\n"
         "  = did you mean `verified`?"
     )
-    assert [problem.line for problem in accounts.check_tiers(["none"])] == [2, 5]
+    first, second = accounts.check_tiers(["none"])
+    assert [first.line, second.line] == [2, 5]
+    assert first.excerpt == ""  # the line says more than the tier
 
 
 async def test_a_chain_of_ten_thousand_entities_is_read_and_so_is_a_cycle_of_them(read, tmp_path):

@@ -204,7 +204,9 @@ def _nearest_digest(key: str) -> str | None:
 
 
 def _tier_unknown(node: Node) -> Problem:
-    excerpt = node.document.lines[node.line - node.document.first_line]
+    line = node.document.lines[node.line - node.document.first_line]
+    # Who writes an account in one line may have a secret in it.
+    excerpt = line if line.lstrip(" -").startswith("tier:") else ""
     message = f"the policy has no tier `{node.text()}`"
     return Problem(node.document.path, node.line, node.column, "unknown-tier", message, node.length, excerpt)
 
