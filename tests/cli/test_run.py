@@ -1,11 +1,14 @@
 """`modelfence run`: what it says, what it serves, and when it refuses to start."""
 
 import json
+import os
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 
 import pytest
+from tests.cli.conftest import COMMAND
 from tests.redis_servers import free_port
 
 from modelfence.core.call import key_digest
@@ -92,6 +95,19 @@ def test_a_store_that_every_throttle_can_do_without_does_not_make_it_unready(
     status, answer = get(f"{fence.admin}/readyz")
     assert (status, json.loads(answer)["store_circuit"]) == (200, "closed")
     server.start()
+
+
+def test_signals_about_workers_that_come_before_there_are_any_do_no_harm(tmp_path, environment_of):
+    os.mkfifo(tmp_path / "settings.yaml")
+    command = [*COMMAND, "run", "--config", "settings.yaml"]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment_of(), stderr=subprocess.PIPE) as process:  # noqa: S603
+        with (tmp_path / "settings.yaml").open("w") as settings:  # waits until it reads
+            process.send_signal(signal.SIGHUP)
+            process.send_signal(signal.SIGUSR2)
+            settings.write("workers: none\n")
+        _, said = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 2
+    assert b"settings.yaml:1:10" in said
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

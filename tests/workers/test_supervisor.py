@@ -79,6 +79,15 @@ async def test_who_dies_is_replaced_at_once_in_the_same_slot_and_again_after_a_w
     assert outside.ended_slots == [0, 0]
 
 
+async def test_who_ends_by_itself_after_draining_has_not_crashed_and_is_replaced(supervisor, outside):
+    await supervisor.start()
+    await settle()
+    outside.launched[0].die(0)
+    await outside.clock.pass_by(0)
+    assert slots(supervisor) == [(1, SERVING), (0, SERVING)]
+    assert outside.failures == []
+
+
 async def test_a_successor_that_cannot_start_is_tried_again(supervisor, outside):
     await supervisor.start()
     await settle()

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import os
+import signal
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,8 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM; 2 when the fence can't start."""
+    for number in (signal.SIGHUP, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)  # until it is known what they are about: by default they would end it
     log_as(options.log_format or os.environ.get("MODELFENCE_LOG_FORMAT", "text"))
     # What it was started with it also needs later: a file that has gone since must not mean the defaults.
     options.config = config_of(options, os.environ)

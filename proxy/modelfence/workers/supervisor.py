@@ -299,9 +299,11 @@ class Supervisor:
         status = await process.exit()
         self.workers.remove(worker)
         self._watcher.ended(worker.slot)
-        if worker.phase is Phase.DRAINING and status == 0:
+        if worker.phase is not Phase.STARTING and status == 0:  # told to by the supervisor, or by a signal of its own
             log.info("worker %s has drained", worker.slot)
             return
+        if self.is_stopping and worker.phase is Phase.STARTING:
+            return  # it was not to start any more
         log.error("worker %s (process %s) ended: %s, %s", worker.slot, process.pid, worker.failing, _how(status))
         self._watcher.failed(worker.failing)
 
