@@ -29,7 +29,7 @@ class Patience:
         await self._timeout.__aenter__()
         self._loop = asyncio.get_running_loop()
         self._promised_s = self._loop.time()
-        self._next = self._loop.call_later(self._turn_s, self._turn)
+        self._next = self._loop.call_at(self._promised_s + self._turn_s, self._turn)
         return self
 
     async def __aexit__(self, *raised: Any) -> None:  # noqa: PYI036 - handed on as they come
@@ -38,11 +38,9 @@ class Patience:
 
     def promise(self) -> float:
         """Return the event loop's time before which it won't end: one that leaves a held-up process time to ask."""
-        turns_s = max(self._left - 1, 0) * self._turn_s
+        now_s, turns_s = self._loop.time(), max(self._left - 1, 0) * self._turn_s
         held_up_s = _TURNS_OF_A_CALL * min(self.held_up_s, _MOST_HELD_UP_S)
-        self._promised_s = max(
-            self._promised_s, max(self._loop.time(), self._next.when()) + turns_s, self._loop.time() + held_up_s
-        )
+        self._promised_s = max(self._promised_s, max(now_s, self._next.when()) + turns_s, now_s + held_up_s)
         return self._promised_s
 
     def _turn(self) -> None:
