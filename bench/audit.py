@@ -12,8 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from modelfence.adapters.audit_file import AuditFile
-from modelfence.adapters.audit_log import AuditLog
+from modelfence.adapters.audit.file import AuditFile
+from modelfence.adapters.audit.log import AuditLog
 from modelfence.audit.chain import Seals
 from modelfence.audit.files import ChainFiles
 from modelfence.audit.lines import Lines

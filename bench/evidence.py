@@ -21,7 +21,7 @@ from typing import Any
 from bench.servers import redis_server
 from redis.asyncio import Redis
 
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.core.extraction import HASH_BITS, Fingerprint
 from modelfence.extraction.evidence import DAY_S, Bounds, EvidenceStore, Sighting

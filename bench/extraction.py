@@ -14,7 +14,7 @@ import time
 from itertools import accumulate
 from random import Random
 
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.core.call import Call, Credential, Reading
 from modelfence.core.extraction import Caller, Prompt
 from modelfence.extraction.common_phrases import common_phrases

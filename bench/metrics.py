@@ -12,9 +12,9 @@ from pathlib import Path
 
 from bench.decision import policy_of
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.adapters.prometheus_metrics import PrometheusMetrics
-from modelfence.adapters.shared_counts import SharedCounts, share
+from modelfence.adapters.memory.buckets import MemoryBuckets
+from modelfence.adapters.metrics.calls import PrometheusMetrics
+from modelfence.adapters.metrics.shared_counts import SharedCounts, share
 from modelfence.core.account import Account, Check, Found
 from modelfence.core.call import Call, Credential, Reading, Usage
 from modelfence.core.extraction import Caller, Extraction

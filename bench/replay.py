@@ -18,7 +18,7 @@ from bench.detection.prompts import read_prompts
 from bench.detection.scenario import read_scenario
 from bench.detection.simulate import write
 
-from modelfence.adapters.recording_lines import RecordingLines
+from modelfence.adapters.recording.lines import RecordingLines
 from modelfence.assembly import anywhere, replaying
 from modelfence.parts import read_parts
 from modelfence.replay.outcomes import Broken

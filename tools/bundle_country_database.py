@@ -1,6 +1,6 @@
 """Make the bundled country database. Run once per release of its source; the result is committed.
 
-    python tools/bundle_country_database.py SOURCE.mmdb proxy/modelfence/adapters/bundled/country.mmdb
+    python tools/bundle_country_database.py SOURCE.mmdb proxy/modelfence/adapters/geo/bundled/country.mmdb
 
 SOURCE.mmdb is `geo-whois-asn-country.mmdb` of the npm package `@ip-location-db/geo-whois-asn-country-mmdb` in the
 version below. It is rewritten into the schema of GeoLite2-Country, so that one reader serves both, with the continent

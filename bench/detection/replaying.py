@@ -20,9 +20,9 @@ from bench.detection.scenario import Scenario
 from bench.detection.scoring import Scores, Scoring
 from bench.detection.simulate import write
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.adapters.memory_evidence import MemoryEvidence
-from modelfence.adapters.recording_lines import RecordingLines
+from modelfence.adapters.memory.buckets import MemoryBuckets
+from modelfence.adapters.memory.evidence import MemoryEvidence
+from modelfence.adapters.recording.lines import RecordingLines
 from modelfence.assembly import anywhere, fingerprints_of, in_force_of
 from modelfence.core.dialect import MalformedRequestError
 from modelfence.dialects.known import DIALECTS

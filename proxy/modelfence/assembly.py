@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from modelfence.adapters.key_file import KeyFileError, read_key
-from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.buckets import MemoryBuckets
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.adapters.redis.accounts import RedisAccounts
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from importlib.resources import files as resources
 from pathlib import Path
 
-from modelfence.adapters.accounts_file import AccountsFile, read_accounts
-from modelfence.adapters.geo_databases import GeoDatabaseError, GeoDatabases
-from modelfence.adapters.token_keys import KeySet, KeySetError, read_keys
+from modelfence.adapters.accounts.file import AccountsFile, read_accounts
+from modelfence.adapters.geo.databases import GeoDatabaseError, GeoDatabases
+from modelfence.adapters.tokens.keys import KeySet, KeySetError, read_keys
 from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, Severity

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from modelfence.adapters.published_keys import Outcome, PublishedKeys
-from modelfence.adapters.token_keys import HeldKeys, KeySet
-from modelfence.adapters.tokens import Tokens
+from modelfence.adapters.tokens.keys import HeldKeys, KeySet
+from modelfence.adapters.tokens.published_keys import Outcome, PublishedKeys
+from modelfence.adapters.tokens.verifier import Tokens
 from modelfence.core.bucket import SECOND_US
 from modelfence.core.token import Terms
 from modelfence.settings import Jwt

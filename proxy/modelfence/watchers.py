@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from modelfence.adapters import audit_log, recorder
-from modelfence.adapters.audit_file import AuditFile, BrokenChainError
-from modelfence.adapters.audit_log import AuditLog
+from modelfence.adapters.audit import log as audit_log
+from modelfence.adapters.audit.file import AuditFile, BrokenChainError
+from modelfence.adapters.audit.log import AuditLog
 from modelfence.adapters.key_file import KeyFileError, read_key
-from modelfence.adapters.recorder import Recorder
-from modelfence.adapters.recording_file import RecordingFile
+from modelfence.adapters.recording import recorder
+from modelfence.adapters.recording.file import RecordingFile
+from modelfence.adapters.recording.recorder import Recorder
 from modelfence.audit.chain import Seals
 from modelfence.audit.files import ChainFiles
 from modelfence.audit.lines import Lines

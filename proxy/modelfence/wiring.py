@@ -14,14 +14,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from modelfence.adapters.admin_server import AdminServer, Readiness
-from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.adapters.memory_evidence import MemoryEvidence
-from modelfence.adapters.prometheus_metrics import PrometheusMetrics
-from modelfence.adapters.published_keys import PublishedKeys
+from modelfence.adapters.memory.buckets import MemoryBuckets
+from modelfence.adapters.memory.evidence import MemoryEvidence
+from modelfence.adapters.metrics.calls import PrometheusMetrics
+from modelfence.adapters.metrics.states import State, StateMetrics
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
-from modelfence.adapters.state_metrics import State, StateMetrics
-from modelfence.adapters.token_keys import HeldKeys
+from modelfence.adapters.tokens.keys import HeldKeys
+from modelfence.adapters.tokens.published_keys import PublishedKeys
 from modelfence.assembly import detector_of, evidence_of, in_force_of, patience_of, redis_accounts, redis_buckets
 from modelfence.core.charge import OnStoreFailure
 from modelfence.core.unavailable import UnavailableError

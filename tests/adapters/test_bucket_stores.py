@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.core.bucket import PERIODS_US, Rate
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit

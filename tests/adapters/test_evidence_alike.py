@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.core.extraction import Fingerprint
 from modelfence.extraction.evidence import DAY_S, HOUR_S, Bounds, Sighting

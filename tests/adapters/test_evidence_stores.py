@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.core.extraction import Fingerprint
 from modelfence.extraction.evidence import (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from redis.crc import key_slot
 from tests.adapters.bucket_model import Model, assert_holds, step
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.core import bucket
 from modelfence.core.bucket import PERIODS_US, SECOND_US, Rate

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.audit.calls import ALLOWED, DENIED, GEO_BUILT_S, THROTTLED, USED, judged, nth
 
-from modelfence.adapters.audit_file import AuditFile
+from modelfence.adapters.audit.file import AuditFile
 from modelfence.audit.chain import Seals
 from modelfence.audit.files import ChainFiles
 from modelfence.audit.lines import Lines

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from modelfence.adapters.audit_reading import verified
+from modelfence.adapters.audit.reading import verified
 from modelfence.audit.chain import Seals
 from modelfence.core.call import key_digest
 

@@ -5,7 +5,7 @@ import itertools
 
 import pytest
 
-from modelfence.adapters.recording_lines import RecordingLines
+from modelfence.adapters.recording.lines import RecordingLines
 from modelfence.cli.progress import Progress
 
 

@@ -10,7 +10,7 @@ import pytest
 from tornado.httpclient import AsyncHTTPClient
 from tornado.netutil import bind_sockets
 
-from modelfence.adapters.accounts_file import read_accounts
+from modelfence.adapters.accounts.file import read_accounts
 from modelfence.demo.__main__ import main
 from modelfence.demo.callers import CALLERS, accounts_yaml
 from modelfence.demo.standin_api import StandInApi

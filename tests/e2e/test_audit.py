@@ -12,7 +12,7 @@ from tests.e2e.conftest import POLICY
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-from modelfence.adapters.audit_reading import verified
+from modelfence.adapters.audit.reading import verified
 from modelfence.audit.chain import Seals
 from modelfence.core.upstream import Upstream
 from modelfence.settings import Auditing, CannotStartError

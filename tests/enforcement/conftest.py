@@ -1,7 +1,7 @@
 import pytest
 from tests.enforcement.outside import ACME, Clock, Directory, Nowhere, Unwary, Watcher
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.enforcement.fence import Fence, InForce, Patience
 from modelfence.policy.compile import compile_text
 

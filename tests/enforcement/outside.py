@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field, replace
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.charge import Hold

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.enforcement.outside import Clock, Watcher, call
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.core.bucket import Rate
 from modelfence.core.call import Reading
 from modelfence.core.charge import Charge, Demand, OnStoreFailure, Unit

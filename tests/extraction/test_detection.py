@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.enforcement.outside import call
 
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.core.call import Reading, Usage
 from modelfence.core.extraction import Caller, Extraction, Fingerprint, Prompt
 from modelfence.core.unavailable import UnavailableError

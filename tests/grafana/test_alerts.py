@@ -13,7 +13,7 @@ from tests.grafana.boards import GRAFANA, ROOT, labels_grouped_by, metrics_named
 from tests.grafana.prometheus_server import needs
 from tests.grafana.test_dashboards import documented
 
-from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.adapters.metrics.calls import PrometheusMetrics
 from modelfence.policy.compile import compile_text
 
 ALERTS = GRAFANA / "alerts"

@@ -10,7 +10,7 @@ import yaml
 from tests.grafana.boards import BOARDS, GRAFANA, ROOT, labels_grouped_by, metrics_named, panels, queries
 from tools.write_dashboards import files
 
-from modelfence.adapters.audit_log import Outcome
+from modelfence.adapters.audit.log import Outcome
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode

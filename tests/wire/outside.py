@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import key_digest
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken

@@ -3,8 +3,8 @@
 import os
 import time
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
-from modelfence.adapters.memory_evidence import MemoryEvidence
+from modelfence.adapters.memory.buckets import MemoryBuckets
+from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream

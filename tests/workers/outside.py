@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import asdict
 from pathlib import Path
 
-from modelfence.adapters.state_metrics import State
+from modelfence.adapters.metrics.states import State
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import Settings
 from modelfence.workers.process import Started

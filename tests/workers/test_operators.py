@@ -4,7 +4,7 @@ import pytest
 from tests.workers.outside import settle
 
 from modelfence.adapters.admin_server import Readiness
-from modelfence.adapters.shared_counts import SharedCounts
+from modelfence.adapters.metrics.shared_counts import SharedCounts
 from modelfence.core.unavailable import UnavailableError
 from modelfence.workers.operators import WITHIN_S, Overview, WorkerMetrics
 from modelfence.workers.supervisor import Exit

@@ -2,7 +2,7 @@
 
 from tests.workers.outside import ON_DISK, settle
 
-from modelfence.adapters.shared_counts import SharedCounts
+from modelfence.adapters.metrics.shared_counts import SharedCounts
 from modelfence.workers.operators import WorkerMetrics
 from modelfence.workers.reloading import Reloading
 

@@ -105,7 +105,7 @@ def _add_expires(parser: argparse.ArgumentParser) -> None:
 
 def new_key(options: argparse.Namespace) -> int:
     """Return 0, or 2 when the key could not be put into the accounts."""
-    from modelfence.adapters.accounts_text import key_text  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.adapters.accounts.text import key_text  # noqa: PLC0415 - loads what help need not wait for
 
     secret, key = _minted(options.expires, options.name or "")
     if options.print_only:

@@ -77,7 +77,7 @@ def check_accounts(options: argparse.Namespace) -> int:
 
 
 def _in_file(settings: Settings, tiers: Sequence[str], horizon: Horizon) -> _Found:
-    from modelfence.adapters.accounts_document import open_accounts  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.adapters.accounts.document import open_accounts  # noqa: PLC0415 - loads what help need not wait for
 
     path = path_of(settings)
     document, problems = open_accounts(path)

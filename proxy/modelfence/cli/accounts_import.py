@@ -81,7 +81,7 @@ def _most(text: str) -> str:
 
 def import_accounts(options: argparse.Namespace) -> int:
     """Return 0, 1 when the file is wrong, 2 when the accounts could not be changed."""
-    from modelfence.adapters.accounts_stream import FORMATS, read_stream  # noqa: PLC0415 - help need not wait for it
+    from modelfence.adapters.accounts.stream import FORMATS, read_stream  # noqa: PLC0415 - help need not wait for it
     from modelfence.adapters.redis.accounts_import import Spool  # noqa: PLC0415 - likewise
     from modelfence.assembly import read_policy  # noqa: PLC0415 - likewise
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Protocol
 
-from modelfence.adapters.accounts_store import AccountsFileStore, NotChangedError
+from modelfence.adapters.accounts.store import AccountsFileStore, NotChangedError
 from modelfence.adapters.redis.accounts_writer import NoSuchAccountError, RedisAccountsWriter
 from modelfence.cli.accounts import failed, path_of
 from modelfence.cli.run import settings_of

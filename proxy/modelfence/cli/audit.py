@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelfence.adapters.audit_reading import VerifiedChain, chains_in, files_of, lines_in, verified
+from modelfence.adapters.audit.reading import VerifiedChain, chains_in, files_of, lines_in, verified
 from modelfence.adapters.key_file import KeyFileError, read_key
-from modelfence.adapters.recording_lines import UnreadableError
+from modelfence.adapters.recording.lines import UnreadableError
 from modelfence.audit.chain import Seals
 from modelfence.audit.report import DIMENSIONS, Report, as_json
 from modelfence.audit.verify import KeyNeededError

@@ -14,7 +14,7 @@ from modelfence.cli.run import complain, settings_of
 from modelfence.settings import CannotStartError
 
 if TYPE_CHECKING:
-    from modelfence.adapters.geo_databases import Database, Found
+    from modelfence.adapters.geo.databases import Database, Found
 
 _DAY_S = 86_400
 _UNKNOWN = "?"
@@ -55,7 +55,7 @@ def show_addresses(options: argparse.Namespace) -> int:
 
 def show_status(options: argparse.Namespace) -> int:
     """Return 0, 1 when a database can't be used, 2 when the settings can't be."""
-    from modelfence.adapters.geo_databases import BUNDLED, GeoDatabaseError, open_database  # noqa: PLC0415 - as above
+    from modelfence.adapters.geo.databases import BUNDLED, GeoDatabaseError, open_database  # noqa: PLC0415 - as above
 
     try:
         geo = settings_of(options, os.environ, with_upstreams=False).geo

@@ -13,7 +13,7 @@ from modelfence.settings import CannotStartError, Settings
 from modelfence.settings_upstreams import secret_of
 
 if TYPE_CHECKING:
-    from modelfence.adapters.geo_download import Publisher
+    from modelfence.adapters.geo.download import Publisher
 
 _EXAMPLE = "example:\n  modelfence geo update --config /etc/modelfence/modelfence.yaml"
 _KINDS = ("country", "asn", "anonymous")
@@ -38,7 +38,7 @@ def add_to(commands: Any) -> None:
 
 def update(options: argparse.Namespace) -> int:
     """Return 0 when each database is the latest, 2 when one could not be had."""
-    from modelfence.adapters.geo_download import DownloadError, renew  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.adapters.geo.download import DownloadError, renew  # noqa: PLC0415 - loads what help need not wait for
 
     try:
         settings = settings_of(options, os.environ, with_upstreams=False)
@@ -65,7 +65,7 @@ def update(options: argparse.Namespace) -> int:
 
 def publisher_of(settings: Settings, environment: Mapping[str, str]) -> "Publisher":
     """Return from where databases come, and as whom. Raises CannotStartError."""
-    from modelfence.adapters.geo_download import Publisher  # noqa: PLC0415 - as above
+    from modelfence.adapters.geo.download import Publisher  # noqa: PLC0415 - as above
 
     update = settings.geo_update
     if update.account is None or update.license_key is None:

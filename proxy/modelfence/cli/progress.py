@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from modelfence.adapters.recording_lines import RecordingLines
+from modelfence.adapters.recording.lines import RecordingLines
 
 _EVERY_S = 0.1
 _LOOK_EVERY = 32

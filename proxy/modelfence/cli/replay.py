@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from modelfence.adapters.recording_lines import RecordingLines, UnreadableError
+from modelfence.adapters.recording.lines import RecordingLines, UnreadableError
 from modelfence.cli.progress import Progress
 from modelfence.cli.replay_tables import lines_of
 from modelfence.cli.run import complain

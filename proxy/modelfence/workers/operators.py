@@ -6,8 +6,8 @@ from enum import StrEnum
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from modelfence.adapters.admin_server import Readiness
-from modelfence.adapters.shared_counts import SharedCounts
-from modelfence.adapters.state_metrics import StateMetrics
+from modelfence.adapters.metrics.shared_counts import SharedCounts
+from modelfence.adapters.metrics.states import StateMetrics
 from modelfence.core.unavailable import UnavailableError
 from modelfence.workers.supervisor import Exit, Phase, Supervisor
 

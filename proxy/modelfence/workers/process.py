@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from modelfence.adapters.state_metrics import State
+from modelfence.adapters.metrics.states import State
 from modelfence.core.problem import Problem, Severity
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import CannotStartError

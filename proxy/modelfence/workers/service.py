@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from modelfence.adapters.admin_server import AdminServer
-from modelfence.adapters.shared_counts import SharedCounts
+from modelfence.adapters.metrics.shared_counts import SharedCounts
 from modelfence.listening import address_of, bind
 from modelfence.settings import CannotStartError, Settings
 from modelfence.workers.control import Orders

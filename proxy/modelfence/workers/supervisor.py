@@ -17,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
-from modelfence.adapters.state_metrics import State
+from modelfence.adapters.metrics.states import State
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import CannotStartError, Settings
 from modelfence.source_files import Stamp

@@ -12,7 +12,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from modelfence.adapters.shared_counts import share
+from modelfence.adapters.metrics.shared_counts import share
 from modelfence.logs import log_as
 from modelfence.settings import CannotStartError
 from modelfence.source_files import Files

@@ -6,7 +6,7 @@ import uuid
 import pytest
 from redis.crc import key_slot
 
-from modelfence.adapters.memory_buckets import MemoryBuckets
+from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.adapters.redis.replay import ReplayBuckets
 from modelfence.core.bucket import SECOND_US, Rate
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Unit

@@ -10,7 +10,7 @@ import socket
 import pytest
 from mitmproxy import http
 
-from modelfence.adapters.prometheus_metrics import PrometheusMetrics
+from modelfence.adapters.metrics.calls import PrometheusMetrics
 from modelfence.core.call import Usage
 from modelfence.core.upstream import Upstream
 from modelfence.settings import Address, Limits, Settings

@@ -7,7 +7,7 @@ often; and what that costs, two GETs a second for each account that calls, is li
 
 import time
 
-from modelfence.adapters.recent_lookups import Bound, RecentLookups
+from modelfence.adapters.accounts.recent_lookups import Bound, RecentLookups
 from modelfence.adapters.redis.account_records import BadRecordError, account_key, decode, index_key
 from modelfence.adapters.redis.patience import Patience
 from modelfence.adapters.redis.scripts import within

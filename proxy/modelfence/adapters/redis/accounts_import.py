@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
 
-from modelfence.adapters.accounts_reader import Record
+from modelfence.adapters.accounts.reader import Record
 from modelfence.adapters.redis.account_records import encode, entry_in
 from modelfence.adapters.redis.accounts_writer import Change, RedisAccountsWriter
 from modelfence.core.account import Entry

@@ -1,0 +1,1 @@
+"""Accounts: from text to records, from a file or by lines, and kept."""

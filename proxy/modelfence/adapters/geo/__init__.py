@@ -1,0 +1,1 @@
+"""Geo databases: read, looked up, fetched."""

@@ -1,0 +1,1 @@
+"""Recordings as files: written while calls are served, read to be replayed."""
