@@ -91,6 +91,8 @@ def until_refused(fence) -> None:
     while True:
         try:
             socket.create_connection((host, int(port)), WITHIN_S).close()
+        except ConnectionResetError:
+            pass  # it came in the moment between the last look into the queue and the end of it
         except ConnectionRefusedError:
             return
 
