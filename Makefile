@@ -12,7 +12,7 @@ demo: $(READY)          ## run the fence, a stand-in API and sample callers on t
 	@$(VENV)/bin/modelfence demo
 
 test: $(READY)          ## run the tests
-	@$(VENV)/bin/python -m pytest
+	@$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile
 
 check: $(READY)         ## check style and types
 	@$(VENV)/bin/ruff check .
