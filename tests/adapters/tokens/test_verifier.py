@@ -291,7 +291,7 @@ SMALL = {"kty": "RSA", "kid": "small", "n": base64.urlsafe_b64encode(b"\xff" * 1
         {"kty": "EC", "crv": "secp256k1", "x": "AA", "y": "AA"}, {"kty": ["RSA"]}, {}, "k1", None,
         jwk("k1", n="!"), jwk("k1", e=65537),
     ],
-    ids=str,
+    ids=[f"key{n}" for n in range(17)],  # the keys are others in each process
 )  # fmt: skip
 def test_a_key_that_cannot_verify_a_signature_is_passed_over(key):
     (left,) = read_keys(jwks(key, jwk("k2"))).keys
