@@ -34,9 +34,9 @@ _PRIVATE = [
     )
 ]  # fmt: skip
 """Of one's own networks, shared ones (CGNAT, RFC 6598) among them: IANA's special-purpose registries."""
-_NOWHERE = [ip_network(text) for text in ("::/8", "2001::/32", "3fff::/20", "5f00::/16")]
-"""No place on Earth, and global to some Pythons: translators where what is inside was not public, ::/96 where databases
-keep IPv4, Teredo, and what nobody should send from. These must not count as a private network either."""
+_NOWHERE = [ip_network(text) for text in ("::/8", "2001::/32", "2002::/16", "3fff::/20", "5f00::/16")]
+"""No place on Earth, and global to some Pythons: translators and 6to4 where what is inside was not public, ::/96 where
+databases keep IPv4, Teredo, and what nobody should send from. These must not count as a private network either."""
 _FITTING = {"country": {"country", "continent"}, "asn": {"asn"}, "anonymous": {"anonymous"}}
 """What a database of each kind says at least."""
 
