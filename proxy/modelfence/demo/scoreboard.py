@@ -5,14 +5,14 @@ from collections.abc import Sequence
 
 from modelfence.core.decision import Effect
 from modelfence.demo.callers import Caller
-from modelfence.enforcement.ports import Judged, Passing, Settled
+from modelfence.enforcement.ports import Judged, Observer, Settled
 
 _HEAD = ("caller", "from", "tier", "", "let in", "refused", "throttled", "by which rule")
 _WIDTHS = (11, 4, 8, 23, 6, 7, 9, 32)
 _NOTHING_ALLOWED = "no rule lets it in"
 
 
-class Scoreboard:
+class Scoreboard(Observer):
     """Counts decisions by caller, told apart by address."""
 
     def __init__(self, callers: Sequence[Caller]) -> None:
@@ -63,15 +63,6 @@ class Scoreboard:
         """Count the tokens served."""
         if settled.usage:
             self.tokens += settled.usage.output_tokens
-
-    def unjudged(self, provider: str, operation: str, effect: Effect) -> None: ...
-    def store_failed(self, throttle: str, outcome: str) -> None: ...
-    def stream_cut(self, throttle: str) -> None: ...
-    def store_answered(self, took_us: int) -> None: ...
-    def answer_began(self) -> None: ...
-    def passed(self, provider: str, passing: Passing) -> None: ...
-    def connection_cut(self, reason: str) -> None: ...
-    def hook_failed(self) -> None: ...
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -144,7 +144,10 @@ class Passing:
 
 
 class Observer(Protocol):
-    """A watcher: metrics, audit, recording. It must not wait and must not raise."""
+    """A watcher: metrics, audit, recording. It must not wait and must not raise.
+
+    One that inherits from it has to see calls judged and ended; it does nothing about what else it does not define.
+    """
 
     def judged(self, judged: Judged) -> None:
         """See a call judged."""
@@ -156,7 +159,7 @@ class Observer(Protocol):
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """See a call refused without a judgement: malformed, over a limit, or by a fault of the fence."""
-        ...
+        return
 
     def store_failed(self, throttle: str, outcome: str) -> None:
         """See a throttle whose store did not answer, and what came of it.
@@ -164,28 +167,28 @@ class Observer(Protocol):
         deny, allow or local at the beginning of a call or in its middle; late for a settlement that is tried again,
         and unsettled when it was given up.
         """
-        ...
+        return
 
     def stream_cut(self, throttle: str) -> None:
         """See a stream ended because that throttle has nothing left for it."""
-        ...
+        return
 
     def store_answered(self, took_us: int) -> None:
         """See how long the store took."""
-        ...
+        return
 
     def answer_began(self) -> None:
         """See an upstream's answer begin to stream through."""
-        ...
+        return
 
     def passed(self, provider: str, passing: Passing) -> None:
         """See how long an admitted call took; its answer has ended."""
-        ...
+        return
 
     def connection_cut(self, reason: str) -> None:
         """See a connection refused or cut for a limit; the reason is the limit's name in the settings."""
-        ...
+        return
 
     def hook_failed(self) -> None:
         """See the fence itself fail: a bug, answered with 503."""
-        ...
+        return

@@ -18,8 +18,7 @@ from threading import Event, Thread
 
 from modelfence.adapters.audit.file import AuditFile
 from modelfence.audit.lines import Lines
-from modelfence.core.decision import Effect
-from modelfence.enforcement.ports import Judged, Passing, Settled
+from modelfence.enforcement.ports import Judged, Observer, Settled
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ class Outcome(StrEnum):
     """There was no room for them, or no time left when the fence stopped."""
 
 
-class AuditLog:
+class AuditLog(Observer):
     """An `Observer`. Use `start`, then `stop`, once each; until it has started nothing is written.
 
     `geo_built_s` tells when the databases in use were built, in seconds since the epoch, and `count` is told what
@@ -133,23 +132,6 @@ class AuditLog:
         """Write the line of an admitted call, unless it had to be written before."""
         if self._under_way.pop(settled.judged.call.id, None) is not None:
             self._put(settled.judged, settled, self._waiting_bytes)
-
-    def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
-        """Write nothing: no decision was made."""
-
-    def store_failed(self, throttle: str, outcome: str) -> None: ...
-
-    def stream_cut(self, throttle: str) -> None: ...
-
-    def store_answered(self, took_us: int) -> None: ...
-
-    def answer_began(self) -> None: ...
-
-    def passed(self, provider: str, passing: Passing) -> None: ...
-
-    def connection_cut(self, reason: str) -> None: ...
-
-    def hook_failed(self) -> None: ...
 
     def _put(self, judged: Judged, settled: Settled | None, room: int) -> None:
         """Hand over a line. It is made here, so that nothing of a call is held until the disk is ready."""

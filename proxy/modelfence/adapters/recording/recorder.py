@@ -17,9 +17,8 @@ from modelfence.adapters.recording.file import RecordingFile
 from modelfence.adapters.recording.order import ArrivalOrder
 from modelfence.core.account import Check
 from modelfence.core.call import Call, Credential, CredentialState, Usage
-from modelfence.core.decision import Effect
 from modelfence.core.extraction import Fingerprint
-from modelfence.enforcement.ports import Judged, Passing, Settled
+from modelfence.enforcement.ports import Judged, Observer, Settled
 from modelfence.recording.lines import END, beginning_of, end_of
 
 log = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ class _Ended:
     size: int = _END_BYTES
 
 
-class Recorder:
+class Recorder(Observer):
     """An `Observer`. Use `start`, then `stop`, once each; until it has started nothing is recorded.
 
     With `prompts` the bodies that calls bring along are written. `count` is told what became of each call's line, in
@@ -125,23 +124,6 @@ class Recorder:
         if self._thread is not None:
             # Ends have room where calls have none: without its end a call's line would be held up in vain.
             self._put(_Ended(settled.judged.call.id, settled.usage, settled.status), 2 * self._waiting_bytes)
-
-    def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
-        """Record nothing: it never became a call."""
-
-    def store_failed(self, throttle: str, outcome: str) -> None: ...
-
-    def stream_cut(self, throttle: str) -> None: ...
-
-    def store_answered(self, took_us: int) -> None: ...
-
-    def answer_began(self) -> None: ...
-
-    def passed(self, provider: str, passing: Passing) -> None: ...
-
-    def connection_cut(self, reason: str) -> None: ...
-
-    def hook_failed(self) -> None: ...
 
     def _put(self, message: _Judged | _Ended, room: int) -> bool:
         waiting = self._put_bytes - self._taken_bytes
