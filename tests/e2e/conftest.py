@@ -13,11 +13,13 @@ from modelfence.core.upstream import Upstream
 from modelfence.demo.standin_api import StandInApi
 from modelfence.enforcement.ports import Observer
 from modelfence.listening import bind
-from modelfence.settings import Address, Settings
+from modelfence.settings import Address, Limits, Settings
 from modelfence.wiring import Gateway
 
 OWN_DATABASE = 9
 """Of the Redis server that all tests share."""
+PATIENT = Limits(store_ms=2_000, directory_ms=2_000)
+"""What a store may take where that is not what is tested: the machine may have much else to do."""
 ANY_PORT = Address("127.0.0.1", 0)
 
 POLICY = """\
@@ -107,6 +109,7 @@ async def start(api: StandInApi, tmp_path: Path) -> AsyncIterator[StartGateway]:
         accounts=tmp_path / "accounts.yaml",
         trusted_proxies=(ip_network("127.0.0.0/8"),),
         upstreams=(Upstream("openai", "openai", "http", host, int(port), secret="sk-upstream"),),
+        limits=PATIENT,
     )
     async with AsyncExitStack() as running:
 

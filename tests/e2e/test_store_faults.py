@@ -7,6 +7,8 @@ from collections.abc import Callable
 import httpx2
 import pytest
 
+from modelfence.settings import Limits
+
 CALLERS = 8
 FAULT_S = 0.6
 BACK_WITHIN_S = 2.0
@@ -69,7 +71,7 @@ def policy(tmp_path, mode):
 @pytest.mark.parametrize("mode", ["deny", "allow", "local"])
 async def test_a_store_that_fails_under_load(start, start_redis, policy, fault, mode):
     server = start_redis()
-    gateway = await start(store=server.url, policy=policy)
+    gateway = await start(store=server.url, policy=policy, limits=Limits())
     headers = {"authorization": "Bearer sk-acme"}
     async with httpx2.AsyncClient(base_url=f"http://{gateway.listen}", headers=headers, timeout=10) as client:
         load = Load(client)
