@@ -45,10 +45,14 @@ MAY_IMPORT = {
     "token_verifying": {"adapters", "core", "settings"},
     "logs": set(),
     "workers": {"adapters", "core", "listening", "logs", "settings", "source_files", "wiring"},
+    "workbench": {
+        "adapters", "assembly", "audit", "core", "document", "enforcement", "parts", "policy", "recording", "replay",
+        "settings", "settings_reading", "source_files",
+    },
     "demo": {"core", "enforcement", "listening", "settings", "wiring"},
     "cli": {
         "core", "document", "policy", "settings", "settings_reading", "settings_upstreams", "wiring", "workers", "demo",
-        "adapters", "assembly", "audit", "logs", "parts", "replay",
+        "adapters", "assembly", "audit", "logs", "parts", "replay", "workbench",
     },
 }  # fmt: skip
 
