@@ -256,3 +256,15 @@ def test_exempt_templates_are_those_of_all_files(tmp_path):
 @pytest.mark.parametrize("section", ["extraction:", "extraction: {exempt: null}", "extraction: {exempt: []}", ""])
 def test_nothing_need_be_exempt(section):
     assert compile_text(f"version: 1\n{section}\n").policy.exempt == ()
+
+
+def test_where_each_rule_stands_is_kept_also_where_others_have_errors():
+    compiled = compile_text(
+        "version: 1\naccess:\n  - id: one\n    allow: kyc.expired\n  - id: two\n    allow: nonsense\n"
+    )
+    assert compiled.policy is None
+    assert {name: (written.node.line, sorted(written.keys)) for name, written in compiled.written.items()} == {
+        "one": (3, ["allow", "id"]),
+        "two": (5, ["allow", "id"]),
+    }
+    assert [str(file.path) for file in compiled.documents] == ["policy.yaml"]

@@ -1,6 +1,6 @@
 """The compiled policy: a value. How text becomes one is `modelfence.policy`'s work."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
@@ -35,6 +35,27 @@ class Unknown:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """A part of an expression and what it came to. The kinds are those of `modelfence.policy.syntax`."""
+
+    source: str
+    """Its text."""
+    start: int
+    """Where it begins in the text of the whole expression."""
+    end: int
+    kind: str
+    value: object
+    """What CEL says: a bool, a number, a text, a time, a list or a map; or Unknown."""
+    parts: tuple["Evaluated", ...] = ()
+
+    def all(self) -> Iterator["Evaluated"]:
+        """Yield this part and those it is made of, each before its own."""
+        yield self
+        for part in self.parts:
+            yield from part.all()
+
+
 class Expression[T](Protocol):
     """A compiled expression. `bound` is what the policy's `bind` made of the facts."""
 
@@ -50,6 +71,10 @@ class Expression[T](Protocol):
 
     def evaluate(self, bound: object) -> T | Unknown:
         """Return its value; never raises."""
+        ...
+
+    def explain(self, bound: object) -> Evaluated:
+        """Return its value with those of its parts; never raises. Far slower."""
         ...
 
 

@@ -9,16 +9,17 @@ would be unknown and so count against the caller. Lists are bound by reference w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from cel_expr_python import cel
 
 from modelfence.core.facts import FACTS, Facts, FactType, FactValue
-from modelfence.core.policy import Unknown
+from modelfence.core.policy import Evaluated, Unknown
 from modelfence.core.quick import quick
 from modelfence.policy.complaints import Complaint, complaints, with_article
-from modelfence.policy.tokens import Token, dotted_names, tokens
+from modelfence.policy.syntax import Part, PartKind, parse
+from modelfence.policy.tokens import Token, dotted_names, place_of, tokens
 
 _TYPES: Mapping[FactType, cel.Type] = {
     FactType.STRING: cel.Type.STRING,
@@ -85,9 +86,17 @@ def _number(value: cel.Value) -> float | None:
     return float(plain) if isinstance(plain, int | float) else None
 
 
+def _plain(value: cel.Value) -> object | None:
+    if value.type() == cel.Type.ERROR:
+        return None
+    plain = value.plain_value()
+    return "null" if plain is None else plain
+
+
 TRUTH = Result([cel.Type.BOOL], _truth, "true or false")
 TEXT = Result([cel.Type.STRING], _text, "a string")
 NUMBER = Result([cel.Type.INT, cel.Type.DOUBLE], _number, "a number")
+_ANY = Result[object]((), _plain, "anything")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +110,7 @@ class CelExpression[T]:
     """The `lists.NAME` and `tier.NAME` it reads."""
     program: cel.Expression
     result: Result[T]
+    language: "Language" = field(repr=False)
     text: str | None = None
     """The fact that is all of it, if it is nothing but the name of a text: most keys of throttles are."""
 
@@ -119,6 +129,23 @@ class CelExpression[T]:
             return self._unknown(str(value.value()), bound.facts) if read is None else read
         except RuntimeError as error:  # a text that is not Unicode, or too many steps
             return self._unknown(str(error), bound.facts)
+
+    def explain(self, bound: object) -> Evaluated:
+        """Return its value with those of its parts; of a value that is more than a name, the facts in it are parts."""
+        return self._evaluated(parse(self.source), bound)
+
+    def _evaluated(self, part: Part, bound: object) -> Evaluated:
+        inner = part.parts or (self._facts_in(part) if part.kind is PartKind.VALUE else ())
+        parts = tuple(self._evaluated(one, bound) for one in inner)
+        source = self.source[part.start : part.end]
+        return Evaluated(source, part.start, part.end, part.kind, self.language.part(source).evaluate(bound), parts)
+
+    def _facts_in(self, part: Part) -> tuple[Part, ...]:
+        """Return the facts that a value is made of, each once; none when it is one."""
+        source = self.source[part.start : part.end]
+        found = (place_of(name, tokens(source), near=0) for name in self.language.part(source).names)
+        places = sorted((place.start, place.end) for place in found if place and place.end - place.start < len(source))
+        return tuple(Part(PartKind.VALUE, part.start + start, part.start + end) for start, end in places)
 
     def _unknown(self, text: str, known: Facts) -> Unknown:
         blamed = {name for name in self.names if name not in known}
@@ -144,6 +171,7 @@ class Language:
                  for name, value in self._constants.items()}  # fmt: skip
         self._facts = frozenset(facts)
         self._env = cel.NewEnv(variables={**facts, **types})
+        self._parts: dict[str, CelExpression[object]] = {}
 
     def compile[T](self, source: str, result: Result[T]) -> CelExpression[T] | tuple[Complaint, ...]:
         """Return the expression, or everything that is wrong with it."""
@@ -157,10 +185,22 @@ class Language:
         parts = tokens(source)
         if wrong := self._bad_constants(parts):
             return wrong
+        return self._expression(source, program, result, parts)
+
+    def part(self, source: str) -> CelExpression[object]:
+        """Return a part of an expression that was compiled, whatever it yields. As many are kept as there are."""
+        found = self._parts.get(source)
+        if found is None:
+            found = self._parts[source] = self._expression(source, self._env.compile(source), _ANY, tokens(source))
+        return found
+
+    def _expression[T](
+        self, source: str, program: cel.Expression, result: Result[T], parts: Sequence[Token]
+    ) -> CelExpression[T]:
         read = {name for path in dotted_names(parts) if (name := self._declared(path))}
         facts, constants = frozenset(read & self._facts), frozenset(read - self._facts)
         text = source if source in facts and result.types == TEXT.types else None
-        return CelExpression(source, facts, constants, program, result, text)
+        return CelExpression(source, facts, constants, program, result, self, text)
 
     def binder(self, names: frozenset[str], constants: frozenset[str]) -> Callable[[Facts], Bound]:
         """Return what prepares these facts and constants for the expressions that read them."""

@@ -1,6 +1,7 @@
 """One policy file and all it includes -> a compiled policy, or every problem with its position."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelfence.core.policy import Mode, Policy
@@ -9,9 +10,9 @@ from modelfence.document import Document, read
 from modelfence.policy.cel import Language
 from modelfence.policy.conditions import Compiler
 from modelfence.policy.exemptions import exempted_by
-from modelfence.policy.files import content_hash, load
+from modelfence.policy.files import PolicyFile, content_hash, load
 from modelfence.policy.names import defined_by
-from modelfence.policy.rules import Rules
+from modelfence.policy.rules import Rules, Written
 from modelfence.source_files import SourceFiles
 
 _OWNED_BY = "kyc.owned_by."
@@ -26,6 +27,10 @@ class Compiled:
     """All of them, errors and warnings, by file, line and column."""
     files: tuple[Path, ...]
     """Every file that was read, the root first: what to watch for changes."""
+    documents: tuple[PolicyFile, ...] = ()
+    """The same files with their nodes."""
+    written: Mapping[str, Written] = field(default_factory=dict)
+    """Where each rule stands, by its id; also of a policy that has errors."""
 
 
 def compile_policy(path: Path, files: SourceFiles | None = None) -> Compiled:
@@ -60,7 +65,7 @@ def _compiled(root: Document, source: SourceFiles) -> Compiled:
     problems = in_order(problem for file in files for problem in file.document.problems)
     paths = tuple(file.path for file in files)
     if errors(problems):
-        return Compiled(None, problems, paths)
+        return Compiled(None, problems, paths, files, rules.written)
     read_names = frozenset(compiler.names)
     policy = Policy(
         hash=content_hash(files),
@@ -76,4 +81,4 @@ def _compiled(root: Document, source: SourceFiles) -> Compiled:
         exempt=exempt,
         bind=language.binder(read_names, frozenset(compiler.constants)),
     )
-    return Compiled(policy, problems, paths)
+    return Compiled(policy, problems, paths, files, rules.written)

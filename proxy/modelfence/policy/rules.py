@@ -39,7 +39,7 @@ _URL = re.compile(r"https?://\S+")
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class Written:
     """One rule as it is written."""
 
     node: Node
@@ -57,12 +57,12 @@ class Rules:
     allows: list[AccessRule] = field(default_factory=list)
     reshapes: list[ReshapeRule] = field(default_factory=list)
     throttles: list[ThrottleRule] = field(default_factory=list)
-    ids: dict[str, Node] = field(default_factory=dict)
-    """Where each id was given first."""
+    written: dict[str, Written] = field(default_factory=dict)
+    """By id, the rule that has it first."""
 
     def add(self, file: PolicyFile, *, shadow: bool) -> None:
         """Take in the rules of a file; all of them are in shadow with `shadow`, or when the file's mode says so."""
-        sections: Sequence[tuple[str, Sequence[Key], Callable[[_Entry], None]]] = (
+        sections: Sequence[tuple[str, Sequence[Key], Callable[[Written], None]]] = (
             ("access", ACCESS_KEYS, self._access),
             ("reshape", RESHAPE_KEYS, self._reshape),
             ("throttle", THROTTLE_KEYS, self._throttle),
@@ -72,9 +72,9 @@ class Rules:
             for item in [] if node is None or node.is_null else node.items():
                 found = item.entries(names(keys), required=required(keys))
                 if item.is_mapping:
-                    read(_Entry(item, found, shadow=shadow or file.shadow))
+                    read(Written(item, found, shadow=shadow or file.shadow))
 
-    def _access(self, entry: _Entry) -> None:
+    def _access(self, entry: Written) -> None:
         deny, allow = entry.keys.get("deny"), entry.keys.get("allow")
         rule = self._rule(entry, RuleKind.DENY if deny else RuleKind.ALLOW)
         denied, allowed = self._condition(entry, "deny"), self._condition(entry, "allow")
@@ -87,7 +87,7 @@ class Rules:
         if rule and allowed:
             self.allows.append(AccessRule(rule, allowed))
 
-    def _reshape(self, entry: _Entry) -> None:
+    def _reshape(self, entry: Written) -> None:
         rule = self._rule(entry, RuleKind.RESHAPE)
         when = self._condition(entry, "when")
         if not {"remove", "cap", "hide"} & entry.keys.keys():
@@ -97,7 +97,7 @@ class Rules:
         if rule:
             self.reshapes.append(ReshapeRule(rule, when, reshaping))
 
-    def _throttle(self, entry: _Entry) -> None:
+    def _throttle(self, entry: Written) -> None:
         rule = self._rule(entry, RuleKind.THROTTLE)
         when = self._condition(entry, "when")
         key = self.compiler.key(entry.keys["key"]) if "key" in entry.keys else None
@@ -110,21 +110,22 @@ class Rules:
         if rule and key and rate:
             self.throttles.append(ThrottleRule(rule, when, key, rate, unit, cost, on_store_failure))
 
-    def _condition(self, entry: _Entry, key: str) -> Expression[bool] | None:
+    def _condition(self, entry: Written, key: str) -> Expression[bool] | None:
         return self.compiler.condition(entry.keys[key]) if key in entry.keys else None
 
-    def _rule(self, entry: _Entry, kind: RuleKind) -> Rule | None:
+    def _rule(self, entry: Written, kind: RuleKind) -> Rule | None:
         """Return what rules of every kind carry, or None without an id of its own."""
         mode = entry.keys.get("mode")
         shadow = mode is not None and mode.choice(MODES) == "shadow"
         message, description = _text(entry.keys.get("message")), _text(entry.keys.get("description"))
         help_url = _url(entry.keys.get("help_url"))
-        name = self._id(entry.keys["id"]) if "id" in entry.keys else None
+        name = self._id(entry) if "id" in entry.keys else None
         if name is None:
             return None
         return Rule(name, kind, shadow or entry.shadow, message, help_url, description)
 
-    def _id(self, node: Node) -> str | None:
+    def _id(self, entry: Written) -> str | None:
+        node = entry.keys["id"]
         name = node.filled_text()
         if name is None:
             return None
@@ -132,14 +133,14 @@ class Rules:
             words = f"an id has letters, digits, `-`, `_` and `.`, no sign first, and at most {MAX_ID} of them"
             node.problem("bad-name", words)
             return None
-        first = self.ids.setdefault(name, node)
+        first = self.written.setdefault(name, entry).keys["id"]
         if first is not node:
             words = f"`{name}` is already the id of the rule at {first.document.path}:{first.line}"
             node.problem("duplicate-id", words)
         return name
 
 
-def _warn_of_every_cohort(entry: _Entry, others: Sequence[Expression[Any]]) -> None:
+def _warn_of_every_cohort(entry: Written, others: Sequence[Expression[Any]]) -> None:
     """Warn of a bucket for a cohort whatever it looks like: that a template is shared is no campaign yet."""
     if not any("extraction.score" in other.names or "extraction.signals" in other.names for other in others):
         entry.keys["key"].problem(
