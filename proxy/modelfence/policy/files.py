@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelfence.document import Document, Node, read
-from modelfence.policy.keys import POLICY_KEYS, names, required
+from modelfence.policy.keys import MODE, POLICY_KEYS, VERSION, names, required
 from modelfence.source_files import SourceFiles
-
-VERSION = "1"
-MODES = ("enforce", "shadow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,9 @@ def _checked(document: Document, path: Path) -> PolicyFile:
     entries = {} if node is None else node.entries(names(POLICY_KEYS), required=required(POLICY_KEYS))
     version = entries.get("version")
     if version is not None:
-        version.choice([VERSION])
+        version.choice(VERSION.options)
     mode = entries.get("mode")
-    return PolicyFile(document, path, entries, shadow=mode is not None and mode.choice(MODES) == "shadow")
+    return PolicyFile(document, path, entries, shadow=mode is not None and mode.choice(MODE.options) == "shadow")
 
 
 def _included(item: Node, at: Path, seen: set[str], source: SourceFiles) -> Document | None:

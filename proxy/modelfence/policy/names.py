@@ -1,23 +1,13 @@
 """What conditions may name besides facts: the tiers and lists that all files of a policy define together."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelfence.document import Node
 from modelfence.policy.files import PolicyFile
+from modelfence.policy.keys import NAME
 
 DEFAULT_TIERS = ("none", "basic", "verified", "enhanced")
-MAX_NAME = 64
-
-_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-# https://github.com/google/cel-spec/blob/master/doc/langdef.md#syntax: no condition could name these.
-_RESERVED = frozenset(
-    (
-        "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in", "let", "loop",
-        "namespace", "null", "package", "return", "true", "var", "void", "while",
-    )
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +83,8 @@ def _identifier(node: Node) -> str | None:
     name = node.text()
     if name is None:
         return None
-    if not _IDENTIFIER.fullmatch(name) or len(name) > MAX_NAME:
-        words = f"`{name}` can't be named in a condition: letters, digits and `_`, at most {MAX_NAME}, no digit first"
-        node.problem("bad-name", words)
-        return None
-    if name in _RESERVED:
-        node.problem("bad-name", f"`{name}` is a word of the conditions' own")
-        return None
-    return name
+    if NAME.admits(name):
+        return name
+    words = f"`{name}` can't be named in a condition: letters, digits and `_`, at most {NAME.longest}, no digit first"
+    node.problem("bad-name", f"`{name}` is a word of the conditions' own" if name in NAME.without else words)
+    return None

@@ -9,18 +9,18 @@ import re
 
 from modelfence.core.bucket import PERIODS_US, SECOND_US, Rate
 from modelfence.document import Node, did_you_mean
+from modelfence.policy.keys import BURST, RATE
 
 MAX_FILL_DAYS = 366
 MAX_PER_SECOND = 1_000_000
-MAX_BURST = 1_000_000_000_000
 
-_RATE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) +per +([a-z]+)")
+_OTHER_PERIOD = re.compile(r"[0-9.]+ +per +([a-z]+)")
 _WORDS = "a rate is written as `60 per minute`: an amount per second, minute, hour or day"
 
 
 def rate_of(rate: Node | None, burst: Node | None) -> Rate | None:
     """Return the rate with its burst, the amount of one period by default; None after noting a problem."""
-    capacity = burst.number(minimum=1, maximum=MAX_BURST) if burst else None
+    capacity = burst.number(minimum=BURST.minimum, maximum=BURST.maximum) if burst else None
     amount_and_period = _amount_and_period(rate) if rate else None
     if rate is None or amount_and_period is None or (burst and capacity is None):
         return None
@@ -37,9 +37,10 @@ def _amount_and_period(node: Node) -> tuple[float, int] | None:
     text = node.text()
     if text is None:
         return None
-    match = _RATE.fullmatch(text)
-    if match is None or match[2] not in PERIODS_US:
-        node.problem("bad-rate", _WORDS, hint=did_you_mean(match[2], PERIODS_US) if match else None)
+    match = re.fullmatch(str(RATE.pattern), text)
+    if match is None:
+        other = _OTHER_PERIOD.fullmatch(text)
+        node.problem("bad-rate", _WORDS, hint=did_you_mean(other[1], PERIODS_US) if other else None)
         return None
     amount, period_us = float(match[1]), PERIODS_US[match[2]]
     if amount == 0:

@@ -3,7 +3,6 @@
 Rule: nothing here raises; whoever calls looks at the documents' problems.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -25,17 +24,21 @@ from modelfence.core.policy import (
 from modelfence.core.problem import Severity
 from modelfence.document import Node
 from modelfence.policy.conditions import Compiler
-from modelfence.policy.files import MODES, PolicyFile
-from modelfence.policy.keys import ACCESS_KEYS, RESHAPE_KEYS, THROTTLE_KEYS, Key, names, required
+from modelfence.policy.files import PolicyFile
+from modelfence.policy.keys import (
+    ACCESS_KEYS,
+    CAP,
+    ID,
+    MODE,
+    RESHAPE_KEYS,
+    THROTTLE_KEYS,
+    URL,
+    WORDS,
+    Key,
+    names,
+    required,
+)
 from modelfence.policy.rates import rate_of
-
-MAX_ID = 64
-MAX_TEXT = 1_000
-"""Characters of a message, help_url or description; a message is sent with every refusal."""
-MAX_CAP = 1_000_000_000
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_URL = re.compile(r"https?://\S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ class Rules:
     def _rule(self, entry: Written, kind: RuleKind) -> Rule | None:
         """Return what rules of every kind carry, or None without an id of its own."""
         mode = entry.keys.get("mode")
-        shadow = mode is not None and mode.choice(MODES) == "shadow"
+        shadow = mode is not None and mode.choice(MODE.options) == "shadow"
         message, description = _text(entry.keys.get("message")), _text(entry.keys.get("description"))
         help_url = _url(entry.keys.get("help_url"))
         name = self._id(entry) if "id" in entry.keys else None
@@ -129,8 +132,8 @@ class Rules:
         name = node.filled_text()
         if name is None:
             return None
-        if not _ID.fullmatch(name) or len(name) > MAX_ID:
-            words = f"an id has letters, digits, `-`, `_` and `.`, no sign first, and at most {MAX_ID} of them"
+        if not ID.admits(name):
+            words = f"an id has letters, digits, `-`, `_` and `.`, no sign first, and at most {ID.longest} of them"
             node.problem("bad-name", words)
             return None
         first = self.written.setdefault(name, entry).keys["id"]
@@ -153,14 +156,14 @@ def _warn_of_every_cohort(entry: Written, others: Sequence[Expression[Any]]) -> 
 
 def _text(node: Node | None) -> str | None:
     text = node.filled_text() if node else None
-    if node and text and len(text) > MAX_TEXT:
-        node.problem("too-long", f"this is longer than {MAX_TEXT} characters")
+    if node and text and not WORDS.admits(text):
+        node.problem("too-long", f"this is longer than {WORDS.longest} characters")
     return text
 
 
 def _url(node: Node | None) -> str | None:
     url = _text(node)
-    if node and url and not _URL.fullmatch(url):
+    if node and url and WORDS.admits(url) and not URL.admits(url):
         node.problem("bad-url", "a link begins with https:// or http:// and holds no white space")
     return url
 
@@ -182,5 +185,5 @@ def _caps(node: Node | None) -> dict[str, int]:
     entries = node.entries(CAPPABLE) if node else {}
     if node and node.yaml.value == []:
         node.problem("empty-value", "no limit is given here")
-    caps = {name: entry.integer(minimum=1, maximum=MAX_CAP) for name, entry in entries.items()}
+    caps = {name: entry.integer(minimum=CAP.minimum, maximum=CAP.maximum) for name, entry in entries.items()}
     return {name: most for name, most in caps.items() if most is not None}
