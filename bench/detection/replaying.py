@@ -36,6 +36,7 @@ from modelfence.recording.fields import BrokenLineError
 from modelfence.recording.lines import line_of, read_line
 from modelfence.recording.reading import CallReader
 from modelfence.replay.clock import VirtualClock
+from modelfence.replay.requests import Requests
 from modelfence.replay.run import Replay
 from modelfence.settings import Settings
 
@@ -167,7 +168,7 @@ def _replay(parts: Parts, weights: Mapping[str, Weight]) -> Replay:
     )
     limits = _SETTINGS.limits
     expected = ExpectedUsage(limits.assumed_tokens, least_tokens=limits.step_tokens)
-    return Replay(fence, _reader(), clock=clock, expected=expected)
+    return Replay(fence, Requests(_reader(), clock), expected=expected)
 
 
 def _policy(variant: Variant, folder: Path) -> Path:

@@ -31,6 +31,7 @@ from modelfence.extraction.templates import fingerprint
 from modelfence.parts import Parts, compiled_policy, shipped_policy
 from modelfence.recording.reading import CallReader
 from modelfence.replay.clock import VirtualClock
+from modelfence.replay.requests import Requests
 from modelfence.replay.run import (
     DirectoryFailedError,
     Replay,
@@ -173,16 +174,24 @@ def anywhere(dialects: Sequence[str] = tuple(DIALECTS)) -> tuple[Upstream, ...]:
     return tuple(Upstream(name, name, "https", "upstream.invalid", 443) for name in dialects)
 
 
+def requests_of(settings: Settings) -> Requests:
+    """Return what reads a recording's requests to the settings' upstreams, on a clock of its own."""
+    most = settings.limits.request_bytes
+    reader = CallReader(settings.upstreams, DIALECTS, check_head=_check_head, max_request_bytes=most)
+    return Requests(reader, VirtualClock())
+
+
 @asynccontextmanager
-async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
+async def replaying(settings: Settings, parts: Parts, requests: Requests | None = None) -> AsyncIterator[Replay]:
     """Lend a replay, with buckets and evidence of its own that are gone in the end. Raises CannotStartError.
 
-    Evidence is in memory, wherever the buckets are: all stores of evidence answer alike.
+    Evidence is in memory, wherever the buckets are: all stores of evidence answer alike. Several replays may judge the
+    same `requests`.
     """
-    clock = VirtualClock()
+    requests = requests or requests_of(settings)
+    clock = requests.clock
     limits = settings.limits
     patience = replace(patience_of(settings), directory_s=None)  # of which a file needs none
-    reader = CallReader(settings.upstreams, DIALECTS, check_head=_check_head, max_request_bytes=limits.request_bytes)
     async with _replay_store(settings, clock) as store, _accounts_in_redis(settings) as accounts:
         fence = Fence(
             in_force_of(parts, accounts),
@@ -196,7 +205,7 @@ async def replaying(settings: Settings, parts: Parts) -> AsyncIterator[Replay]:
         )
         expected = ExpectedUsage(limits.assumed_tokens, least_tokens=limits.step_tokens)
         try:
-            yield Replay(fence, reader, clock=clock, expected=expected)
+            yield Replay(fence, requests, expected=expected)
         except StoreFailedError as error:
             raise CannotStartError(f"the store {settings.store_shown} can't be used: {error}") from None
         except DirectoryFailedError as error:

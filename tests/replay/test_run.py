@@ -11,7 +11,7 @@ from modelfence.core.call import key_digest
 from modelfence.parts import read_parts
 from modelfence.recording.lines import END, beginning_of, end_of
 from modelfence.replay.outcomes import Broken, Decided, Rejected
-from modelfence.replay.run import TOO_LONG
+from modelfence.replay.requests import TOO_LONG
 from modelfence.settings import Settings
 
 TEMPLATE = (

@@ -18,17 +18,12 @@ from dataclasses import replace
 from modelfence.core.account import Account, Found
 from modelfence.core.call import Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
-from modelfence.core.dialect import MalformedRequestError
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import AccountDirectory, BucketStore, Judged, UnavailableError
-from modelfence.recording.fields import BrokenLineError
-from modelfence.recording.lines import Line, read_line
-from modelfence.recording.reading import CallReader
-from modelfence.replay.clock import VirtualClock
-from modelfence.replay.outcomes import Broken, Decided, Outcome, Rejected
-
-TOO_LONG = "it is longer than a line may be"
+from modelfence.recording.lines import Line
+from modelfence.replay.outcomes import Decided, Outcome
+from modelfence.replay.requests import Asked, Requests
 
 
 class StoreFailedError(Exception):
@@ -40,12 +35,11 @@ class DirectoryFailedError(Exception):
 
 
 class Replay:
-    """One replay. `fence` is on `clock`; `expected` learns what answers cost."""
+    """One replay. `fence` is on the clock of the requests; `expected` learns what answers cost."""
 
-    def __init__(self, fence: Fence, reader: CallReader, *, clock: VirtualClock, expected: ExpectedUsage) -> None:
+    def __init__(self, fence: Fence, requests: Requests, *, expected: ExpectedUsage) -> None:
         self._fence = fence
-        self._reader = reader
-        self._clock = clock
+        self._requests = requests
         self._expected = expected
 
     async def outcomes(self, lines: Iterable[bytes | None]) -> AsyncIterator[Outcome]:
@@ -54,29 +48,17 @@ class Replay:
         Raises StoreFailedError and DirectoryFailedError.
         """
         for n, line in enumerate(lines):
-            if line is None:
-                yield Broken(n, TOO_LONG)
-                continue
-            try:
-                read = read_line(line)
-            except BrokenLineError as error:
-                yield Broken(n, str(error))
-                continue
-            yield await self._judge(n, read)
+            read = self._requests.read(n, line)
+            yield await self.judge(read) if isinstance(read, Asked) else read
 
-    async def _judge(self, n: int, line: Line) -> Outcome:
-        is_late = not self._clock.move_to(line.at_us)
-        try:
-            call = self._reader.call_of(line, str(n))
-        except MalformedRequestError as error:
-            return Rejected(n, line, error.message, is_late=is_late)
-        if is_late:
-            call = replace(call, at_us=self._clock.now_us)
-        judged = await self._fence.judge(call)
+    async def judge(self, asked: Asked) -> Decided:
+        """Return what comes of a request. Raises StoreFailedError and DirectoryFailedError."""
+        line = asked.line
+        judged = await self._fence.judge(asked.call)
         usage = self._usage(line, judged) if judged.decision.admitted and line.was_served else None
         if judged.decision.admitted:
             await self._fence.settle(judged, usage, status=line.status)
-        return Decided(n, line, judged, usage, is_late=is_late)
+        return Decided(asked.n, line, judged, usage, is_late=asked.is_late)
 
     def _usage(self, line: Line, judged: Judged) -> Usage:
         reading = judged.call.reading
