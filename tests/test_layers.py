@@ -28,8 +28,12 @@ MAY_IMPORT = {
     "settings": {"core"},
     "settings_upstreams": {"core", "document"},
     "settings_geo": {"document", "settings_upstreams"},
+    "settings_candidate": {"core", "document", "settings_upstreams"},
     "settings_jwt": {"core", "document", "settings_upstreams"},
-    "settings_reading": {"core", "document", "redis_url", "settings", "settings_geo", "settings_jwt", "settings_upstreams"},
+    "settings_reading": {
+        "core", "document", "redis_url", "settings", "settings_candidate", "settings_geo", "settings_jwt",
+        "settings_upstreams",
+    },
     "parts": {"adapters", "core", "policy", "settings", "source_files"},
     "assembly": {
         "core", "policy", "dialects", "enforcement", "extraction", "adapters", "parts", "recording", "replay", "settings",

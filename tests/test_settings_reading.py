@@ -91,6 +91,34 @@ def test_a_recording_is_a_path_relative_to_the_file_that_keeps_no_prompts_unless
     assert settings.record == Recording(tmp_path / "calls.jsonl", prompts=True, max_bytes=1 << 30, keep=3)
 
 
+@pytest.mark.parametrize(
+    ("written", "percent"), [("5 %", 5.0), ("5%", 5.0), ("0.5 %", 0.5), ("0 %", 0.0), ("100 %", 100.0)]
+)
+def test_a_candidate_acts_for_a_percentage_of_the_accounts(tmp_path, written, percent):
+    settings, problems = read(f"candidate: policies/next.yaml\ncanary: {written}\n", tmp_path)
+    assert (problems, settings.canary) == ((), percent)
+    assert settings.candidate == tmp_path / "policies" / "next.yaml"
+    variables = {"MODELFENCE_CANDIDATE": "next.yaml", "MODELFENCE_CANARY": written}
+    assert load(None, variables, {})[0].canary == percent
+
+
+def test_a_candidate_acts_for_nobody_unless_told_to(tmp_path):
+    assert read("candidate: next.yaml", tmp_path)[0].canary == 0
+    settings, problems = read("candidate: null\ncanary: 0 %", tmp_path)
+    assert (problems, settings.candidate) == ((), None)
+
+
+def test_a_number_that_lacks_its_percent_sign_is_asked_for_it(tmp_path):
+    _, (problem,) = read("candidate: next.yaml\ncanary: 0.05", tmp_path)
+    assert problem.hint == "did you mean `0.05 %`?"
+
+
+def test_a_replay_has_no_candidate(tmp_path):
+    (tmp_path / "modelfence.yaml").write_text("candidate: next.yaml\ncanary: 5 %\n")
+    settings, problems = load(tmp_path / "modelfence.yaml", {}, {}, with_secrets=False)
+    assert (problems, settings) == ((), Settings(file=tmp_path / "modelfence.yaml"))
+
+
 def test_databases_are_renewed_as_whom_and_from_where_the_settings_say(tmp_path):
     text = "geo_update: {account: 42, license_key: {file: key}, country: GeoLite2-City, url: 'http://127.0.0.1:8/m/'}\n"
     settings, problems = read(text, tmp_path, {"MODELFENCE_GEO_UPDATE_ASN": "GeoLite2-ASN"})
@@ -229,6 +257,10 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
             "upstreams:\n- {name: a, dialect: openai, url: 'https://x', ca: a.pem}\n- {name: b, dialect: openai, url: 'https://x', prefix: /b}",
             "`a` has the same host and port, and another `ca`; connections are shared by both [unclear-ca]",
         ),
+        ("canary: 5 %", "a canary needs a candidate to try: give `candidate: policies/next.yaml` [no-candidate]"),
+        ("candidate: next.yaml\ncanary: 5", "a percentage like 5 % is expected here, not `5` [bad-percentage]"),
+        ("candidate: next.yaml\ncanary: 101 %", "a percentage like 5 % is expected here, not `101 %` [bad-percentage]"),
+        ("candidate: next.yaml\ncanary: -1 %", "a percentage like 5 % is expected here, not `-1 %` [bad-percentage]"),
         ("audit: {addresses: none}", "`none` is not possible here [unknown-value]"),
         ("limits: {request_bytes: 20 apples}", "a size like 20MB is expected here, not `20 apples` [wrong-type]"),
         ("record: {prompts: maybe}", "`maybe` is not possible here [unknown-value]"),

@@ -199,6 +199,10 @@ class Settings:
     workers: int = 1
     policy: Path | None = None
     """None is the policy that comes with the fence."""
+    candidate: Path | None = None
+    """A policy that is evaluated beside the live one. None: there is none."""
+    canary: float = 0.0
+    """For how many accounts in a hundred the candidate acts, and the live policy is the one that only watches."""
     accounts: Path | str | None = field(default=None, repr=False)
     """A file, or the URL of Redis servers."""
     jwt: Jwt = Jwt()

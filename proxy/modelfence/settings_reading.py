@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from modelfence import redis_url, settings_jwt
+from modelfence import redis_url, settings_candidate, settings_jwt
 from modelfence.core.client_address import FORWARDED, FORWARDED_FOR, SINGLE_HEADERS, Network
 from modelfence.core.problem import Problem, Severity, errors, in_order
 from modelfence.document import Document, Node, did_you_mean, read
@@ -73,13 +73,14 @@ def load(
         reading.read_text(key, text, source=f"--{key}")
     if not with_upstreams:
         reading.values.pop("upstreams", None)
-    if with_secrets:  # replay has one process, a store of its own and no tokens to verify
+    if with_secrets:  # replay has one process, a store of its own, one policy and no tokens to verify
         reading.check_workers()
         reading.check_tokens()
     else:
-        for key in settings_jwt.KEYS:
+        for key in (*settings_jwt.KEYS, *settings_candidate.KEYS):
             reading.values.pop(key, None)
     reading.check_prefixes()
+    reading.problems.extend(settings_candidate.without_candidate(reading.values, reading.nodes))
     reading.find_secrets(environment if with_secrets else None)
     found = in_order(reading.problems)
     return (None if errors(found) else reading.settings(file)), found
@@ -308,6 +309,7 @@ _KEYS: Mapping[str, Reader] = {
     "workers": _whole(1, 1_024),
     "log_format": _log_format,
     "policy": path_in,
+    **settings_candidate.KEYS,
     "accounts": _accounts,
     **settings_jwt.KEYS,
     "store": _store,
