@@ -1,0 +1,8 @@
+"""Why a call was decided as it was: every rule, what its condition read, where that came from, and the effect.
+
+For others of the workbench:
+
+* `tree.lines_of(explained, width, tiers=…)`: one rule as text, with the value of each part of its conditions;
+  `tree.rows_of` gives the same lines with what came of each part by itself.
+* `values.of_fact(name, value, tiers)`: a value as people read it.
+"""
