@@ -21,7 +21,7 @@ from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.prompt_parts import parts_of
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, InForce, Patience
-from modelfence.enforcement.ports import AccountDirectory, BucketStore, UnavailableError
+from modelfence.enforcement.ports import AccountDirectory, BucketStore, GeoDatabase, UnavailableError
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.evidence import Bounds, EvidenceStore
@@ -182,11 +182,13 @@ def requests_of(settings: Settings) -> Requests:
 
 
 @asynccontextmanager
-async def replaying(settings: Settings, parts: Parts, requests: Requests | None = None) -> AsyncIterator[Replay]:
+async def replaying(
+    settings: Settings, parts: Parts, requests: Requests | None = None, *, geo: GeoDatabase | None = None
+) -> AsyncIterator[Replay]:
     """Lend a replay, with buckets and evidence of its own that are gone in the end. Raises CannotStartError.
 
     Evidence is in memory, wherever the buckets are: all stores of evidence answer alike. Several replays may judge the
-    same `requests`.
+    same `requests`. `geo` says where callers are in place of the databases.
     """
     requests = requests or requests_of(settings)
     clock = requests.clock
@@ -194,7 +196,7 @@ async def replaying(settings: Settings, parts: Parts, requests: Requests | None 
     patience = replace(patience_of(settings), directory_s=None)  # of which a file needs none
     async with _replay_store(settings, clock) as store, _accounts_in_redis(settings) as accounts:
         fence = Fence(
-            in_force_of(parts, accounts),
+            replace(in_force_of(parts, accounts), geo=geo or parts.geo),
             buckets=UnfailingStore(store),
             local_buckets=UnfailingStore(MemoryBuckets(clock)),
             detector=detector_of(settings, parts.policy, MemoryEvidence(_bounds(settings))),

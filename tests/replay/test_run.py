@@ -8,6 +8,7 @@ import pytest
 
 from modelfence.assembly import anywhere, replaying
 from modelfence.core.call import key_digest
+from modelfence.core.location import Location
 from modelfence.parts import read_parts
 from modelfence.recording.lines import END, beginning_of, end_of
 from modelfence.replay.outcomes import Broken, Decided, Rejected
@@ -127,3 +128,41 @@ async def test_what_an_answer_cost_is_learned_from_those_before(settings):
     seen = await outcomes(settings, [json.dumps(one).encode() for one in lines])
     assert [one.usage.output_tokens for one in seen] == [1_024, 3_000, 3_000, 50]
     assert [one.usage.estimated for one in seen] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({}, None, None),
+        ({"headers": {"authorization": "Bearer sk-nobody"}}, 401, "invalid_api_key"),
+        ({"body": "{"}, 400, "invalid_request_error"),
+        ({"path": "/anthropic/v1/messages", "headers": {"x-api-key": "sk-nobody"}}, 401, "authentication_error"),
+        ({"path": "//"}, 400, "invalid_request_error"),
+    ],
+)
+async def test_a_caller_that_is_refused_is_told_so_in_the_words_of_its_api(settings, changes, status, said):
+    settings = replace(
+        settings, upstreams=(anywhere(["openai"])[0], replace(anywhere(["anthropic"])[0], prefix="/anthropic"))
+    )
+    line = json.loads(recording()[0]) | changes
+    async with replaying(settings, read_parts(settings)) as replay:
+        [outcome] = [one async for one in replay.outcomes([json.dumps(line).encode()])]
+        assert not isinstance(outcome, Broken)
+        answer = replay.answer_to(outcome, "decision-7")
+    assert (answer and answer.status) == status
+    if answer is not None:
+        assert said in answer.body.decode()
+        assert "decision-7" in answer.body.decode()
+
+
+async def test_another_may_say_where_callers_are(settings):
+    class Nowhere:
+        country_built_s = 0
+
+        def locate(self, ip: str) -> Location:
+            return Location()
+
+    async with replaying(settings, read_parts(settings), geo=Nowhere()) as replay:
+        [outcome] = [one async for one in replay.outcomes(recording()[:1])]
+    assert isinstance(outcome, Decided)
+    assert outcome.judged.decision.unknown == ("client.country",)

@@ -63,6 +63,14 @@ class CallReader:
             fingerprint=line.fingerprint if line.reading else None,
         )
 
+    def dialect_of(self, line: Line) -> Dialect:
+        """Return the API in whose words the caller is answered: the first where the path is for none."""
+        try:
+            upstream, _ = self._upstream_of(line)
+        except MalformedRequestError:
+            upstream = self._upstreams[0]
+        return self._dialects[upstream.dialect]
+
     def _upstream_of(self, line: Line) -> tuple[Upstream, str]:
         """Return the upstream, and the path it receives."""
         path = line.path.partition("?")[0]

@@ -31,6 +31,7 @@ class Rejected:
     n: int
     line: Line
     message: str
+    status: int
     is_late: bool = False
     """It stands in the recording after one with a later time."""
 

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, replace
 
-from modelfence.core.call import Call
-from modelfence.core.dialect import MalformedRequestError
+from modelfence.core.call import Call, Reading
+from modelfence.core.dialect import Dialect, MalformedRequestError
 from modelfence.core.quick import quick
 from modelfence.recording.fields import BrokenLineError
 from modelfence.recording.lines import Line, read_line
@@ -41,11 +41,23 @@ class Requests:
             read = read_line(line)
         except BrokenLineError as error:
             return Broken(n, str(error))
-        is_late = not self.clock.move_to(read.at_us)
+        return self.ask(n, read)
+
+    def ask(self, n: int, line: Line) -> Asked | Rejected:
+        """Return a line that has been read as the request in it, and set the clock to its time."""
+        is_late = not self.clock.move_to(line.at_us)
         try:
-            call = self._reader.call_of(read, str(n))
+            call = self._reader.call_of(line, str(n))
         except MalformedRequestError as error:
-            return Rejected(n, read, error.message, is_late=is_late)
+            return Rejected(n, line, error.message, error.status, is_late=is_late)
         if is_late:
             call = replace(call, at_us=self.clock.now_us)
-        return Asked(n, read, call, is_late)
+        return Asked(n, line, call, is_late)
+
+    def reading_of(self, line: Line) -> Reading:
+        """Return what a dialect reads in a request, whenever it came. Raises MalformedRequestError."""
+        return self._reader.call_of(line, "").reading
+
+    def dialect_of(self, line: Line) -> Dialect:
+        """Return the API in whose words the caller is answered."""
+        return self._reader.dialect_of(line)

@@ -18,11 +18,13 @@ from dataclasses import replace
 from modelfence.core.account import Account, Found
 from modelfence.core.call import Usage
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
+from modelfence.core.decision import Effect
+from modelfence.core.dialect import Answer, Refusal
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import AccountDirectory, BucketStore, Judged, UnavailableError
 from modelfence.recording.lines import Line
-from modelfence.replay.outcomes import Decided, Outcome
+from modelfence.replay.outcomes import Decided, Outcome, Rejected
 from modelfence.replay.requests import Asked, Requests
 
 
@@ -59,6 +61,16 @@ class Replay:
         if judged.decision.admitted:
             await self._fence.settle(judged, usage, status=line.status)
         return Decided(asked.n, line, judged, usage, is_late=asked.is_late)
+
+    def answer_to(self, outcome: Decided | Rejected, decision_id: str) -> Answer | None:
+        """Return what the caller is told, in the words of the API; None where the call is let in."""
+        if isinstance(outcome, Rejected):
+            refusal = Refusal(Effect.REJECT, outcome.status, outcome.message, decision_id)
+        elif outcome.judged.decision.admitted:
+            return None
+        else:
+            refusal = replace(self._fence.refusal(outcome.judged), call_id=decision_id)
+        return self._requests.dialect_of(outcome.line).refuse(refusal)
 
     def _usage(self, line: Line, judged: Judged) -> Usage:
         reading = judged.call.reading
