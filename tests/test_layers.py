@@ -27,12 +27,15 @@ MAY_IMPORT = {
     "redis_url": set(),
     "settings": {"core"},
     "settings_upstreams": {"core", "document"},
-    "settings_geo": {"document", "settings_upstreams"},
-    "settings_candidate": {"core", "document", "settings_upstreams"},
+    "settings_values": {"core", "document", "redis_url", "settings", "settings_upstreams"},
+    "settings_geo": {"core", "document", "settings_upstreams"},
+    "settings_candidate": {"core", "document"},
     "settings_jwt": {"core", "document", "settings_upstreams"},
+    "settings_keys": {
+        "core", "document", "settings_candidate", "settings_geo", "settings_jwt", "settings_upstreams", "settings_values",
+    },
     "settings_reading": {
-        "core", "document", "redis_url", "settings", "settings_candidate", "settings_geo", "settings_jwt",
-        "settings_upstreams",
+        "core", "document", "settings", "settings_candidate", "settings_jwt", "settings_keys", "settings_upstreams",
     },
     "parts": {"adapters", "core", "policy", "settings", "source_files"},
     "assembly": {
@@ -51,7 +54,7 @@ MAY_IMPORT = {
     "workers": {"adapters", "core", "listening", "logs", "settings", "source_files", "wiring"},
     "workbench": {
         "adapters", "assembly", "audit", "core", "document", "enforcement", "parts", "policy", "recording", "replay",
-        "settings", "settings_reading", "source_files",
+        "settings", "settings_keys", "settings_reading", "source_files",
     },
     "demo": {"core", "enforcement", "listening", "settings", "wiring"},
     "cli": {

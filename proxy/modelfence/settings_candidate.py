@@ -1,15 +1,15 @@
 """Reading the settings of a candidate: a policy beside the live one, and the share of accounts for which it acts."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
+from modelfence.core.keys import Text
 from modelfence.core.problem import Problem
 from modelfence.document import Node
-from modelfence.settings_upstreams import path_in
 
-_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,4})?) ?%")
-_ALL = 100
+KEYS = ("candidate", "canary")
+PERCENT = Text(r"(100(?:\.0{1,4})?|[0-9]{1,2}(?:\.[0-9]{1,4})?) ?%", examples=("5 %",))
 
 
 def percent_in(node: Node, _: Path) -> float | None:
@@ -17,9 +17,9 @@ def percent_in(node: Node, _: Path) -> float | None:
     value = node.text()
     if value is None:
         return None
-    match = _PERCENT.fullmatch(value)
-    if match is None or float(match[1]) > _ALL:
-        hint = f"did you mean `{value} %`?" if _PERCENT.fullmatch(f"{value}%") else None
+    match = re.fullmatch(str(PERCENT.pattern), value)
+    if match is None:
+        hint = f"did you mean `{value} %`?" if PERCENT.admits(f"{value}%") else None
         node.problem("bad-percentage", f"a percentage like 5 % is expected here, not `{value}`", hint=hint)
         return None
     return float(match[1])
@@ -31,6 +31,3 @@ def without_candidate(values: Mapping[str, object], nodes: Mapping[str, Node]) -
         return []
     node, words = nodes["canary"], "a canary needs a candidate to try: give `candidate: policies/next.yaml`"
     return [Problem(node.document.path, node.line, node.column, "no-candidate", words)]
-
-
-KEYS: Mapping[str, Callable[[Node, Path], object]] = {"candidate": path_in, "canary": percent_in}

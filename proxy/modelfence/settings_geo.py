@@ -1,13 +1,18 @@
 """Reading the settings of geography: databases, and where they are renewed from."""
 
-import re
 from pathlib import Path
 
+from modelfence.core.keys import Text
 from modelfence.document import Node
 from modelfence.settings_upstreams import credential_in, path_in
 
-_PUBLISHER = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?")
-_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
+COUNTRY = Text(r"[A-Z]{2}", examples=("US",))
+ACCOUNT = Text(r"[0-9]{1,20}")
+EDITION = Text(r"[A-Za-z0-9\-]{1,64}", examples=("GeoLite2-Country",))
+_HOST = r"[A-Za-z0-9.\-]+|\[[0-9a-f:]+\]"
+_THIS_MACHINE = r"localhost|127\.0\.0\.1|\[::1\]"
+PUBLISHER = Text(rf"(https://({_HOST})|http://({_THIS_MACHINE}))(:[0-9]{{1,5}})?(/[A-Za-z0-9._~/\-]*)?")
+"""A key is sent there: encrypted, or to this machine."""
 
 
 def country_database_in(node: Node, folder: Path) -> Path | None:
@@ -18,7 +23,7 @@ def country_database_in(node: Node, folder: Path) -> Path | None:
 def country_code_in(node: Node, _: Path) -> str | None:
     """Return a country code."""
     value = node.text()
-    if value is None or re.fullmatch(r"[A-Z]{2}", value):
+    if value is None or COUNTRY.admits(value):
         return value
     node.problem("bad-country", f"a country code like US is expected here, not `{value}`")
     return None
@@ -27,7 +32,7 @@ def country_code_in(node: Node, _: Path) -> str | None:
 def account_in(node: Node, _: Path) -> str | None:
     """Return the number of a MaxMind account."""
     value = node.text()
-    if value is None or re.fullmatch(r"[0-9]{1,20}", value):
+    if value is None or ACCOUNT.admits(value):
         return value
     # The key and the number are easily taken for each other, so it is not repeated.
     node.problem("bad-account", "the number of a MaxMind account is expected here", quote=False)
@@ -42,7 +47,7 @@ def license_key_in(node: Node, folder: Path) -> str | Path | None:
 def edition_in(node: Node, _: Path) -> str | None:
     """Return the name of an edition."""
     value = node.text()
-    if value is None or re.fullmatch(r"[A-Za-z0-9-]{1,64}", value):
+    if value is None or EDITION.admits(value):
         return value
     node.problem("bad-edition", f"an edition like GeoLite2-Country is expected here, not `{value}`")
     return None
@@ -51,10 +56,7 @@ def edition_in(node: Node, _: Path) -> str | None:
 def publisher_in(node: Node, _: Path) -> str | None:
     """Return a URL to which a key may be sent: encrypted, or to this machine."""
     value = node.text()
-    if value is None:
-        return None
-    match = _PUBLISHER.fullmatch(value)
-    if match is None or (match[1] == "http" and match[2] not in _THIS_MACHINE):
-        node.problem("bad-url", "the https URL of MaxMind or of a mirror is expected here", quote=False)
-        return None
-    return value.rstrip("/")
+    if value is None or PUBLISHER.admits(value):
+        return value and value.rstrip("/")
+    node.problem("bad-url", "the https URL of MaxMind or of a mirror is expected here", quote=False)
+    return None

@@ -1,16 +1,19 @@
 """Reading the settings of tokens: whose they are, how they are verified, and what they say of an account."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from modelfence.core.keys import Choice, Key, Record, Text, Whole
 from modelfence.core.problem import Problem
 from modelfence.core.token import FACTS
 from modelfence.document import Node, did_you_mean
 from modelfence.settings_upstreams import path_in
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+ALGORITHM = Choice(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"))
 """All of them are asymmetric: whoever can verify can't sign."""
+CLAIMS = Record(tuple(Key(name, f"the claim that says the account's `{name}`", value=Text()) for name in FACTS))
+LEEWAY_S = Whole(0, 300)
 NEEDED = ("jwt.issuer", "jwt.audience", "jwt.keys")
 """Without these no token can be verified."""
 _URL = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?(/[\x21-\x7e]*)?")
@@ -65,7 +68,7 @@ def algorithms_in(node: Node, _: Path) -> tuple[str, ...] | None:
 
 def _algorithm(node: Node) -> str | None:
     value = node.text()
-    if value is None or value in ALGORITHMS:
+    if value is None or value in ALGORITHM.options:
         return value
     if value.upper().startswith("HS") or value.lower() == "none":
         words = (
@@ -73,7 +76,7 @@ def _algorithm(node: Node) -> str | None:
         )
         node.problem("bad-algorithm", words)
         return None
-    return node.choice(ALGORITHMS)
+    return node.choice(ALGORITHM.options)
 
 
 def claims_in(node: Node, _: Path) -> Mapping[str, str] | None:
@@ -94,17 +97,4 @@ def claims_in(node: Node, _: Path) -> Mapping[str, str] | None:
 
 def leeway_in(node: Node, _: Path) -> int | None:
     """Return by how many seconds clocks may differ."""
-    return node.integer(minimum=0, maximum=300)
-
-
-KEYS: Mapping[str, Callable[[Node, Path], object]] = {
-    "jwt.issuer": name_in,
-    "jwt.audience": audience_in,
-    "jwt.keys": keys_in,
-    "jwt.algorithms": algorithms_in,
-    "jwt.account": name_in,
-    "jwt.claims": claims_in,
-    "jwt.leeway_s": leeway_in,
-}
-LISTS = ("jwt.audience", "jwt.algorithms", "jwt.claims")
-"""Those that a variable gives in YAML."""
+    return node.integer(minimum=LEEWAY_S.minimum, maximum=LEEWAY_S.maximum)

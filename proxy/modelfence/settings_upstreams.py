@@ -9,11 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from modelfence.core.keys import Choice, Either, Flag, Key, ListOf, Record, Text, Whole, names, required
 from modelfence.core.problem import Severity
 from modelfence.core.upstream import Upstream
 from modelfence.document import Node
 
-DIALECTS = ("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock", "ollama")
+DIALECT = Choice(("openai", "azure", "mistral", "anthropic", "cohere", "gemini", "bedrock", "ollama"))
 _HOSTS = {
     "azure": re.compile(r".+\.openai\.azure\.com|.+\.cognitiveservices\.azure\.com"),
     "mistral": re.compile(r"api\.mistral\.ai"),
@@ -22,8 +23,36 @@ _HOSTS = {
     "gemini": re.compile(r"generativelanguage\.googleapis\.com"),
     "bedrock": re.compile(r"bedrock-runtime(?:-fips)?\..+\.amazonaws\.com(?:\.cn)?"),
 }
-_VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
+_VARIABLE = Text(r"[A-Z_][A-Z0-9_]*", examples=("OPENAI_API_KEY",))
+_PREFIX = Text(r"(/[A-Za-z0-9._~\-]+)*", may_be_empty=True, examples=("/openai",))
+_URL = Text(r"[A-Za-z]+://[^?#]+", examples=("https://api.openai.com",))
+_MOST_TOKENS = Whole(1, 1_000_000_000)
 _MAX_KEY_BYTES = 16 << 10
+
+CREDENTIAL = Record(
+    (
+        Key("env", "the variable that holds the key, never the key itself", value=_VARIABLE),
+        Key("file", "the file that holds the key", value=Text()),
+    ),
+    exactly_one=("env", "file"),
+)
+UPSTREAM_KEYS: tuple[Key, ...] = (
+    Key("name", "what the upstream is called: `request.provider` in conditions", required=True, value=Text()),
+    Key("dialect", "the API it speaks; openai also for vLLM, SGLang and others", required=True, value=DIALECT),
+    Key("url", "where it is", required=True, value=_URL),
+    Key("prefix", "path under which callers reach it, removed on the way up", value=_PREFIX, may_be_null=True),
+    Key(
+        "credential",
+        "the fence's own key; left out, the caller's passes through",
+        value=CREDENTIAL,
+        may_be_null=True,
+    ),
+    Key("max_output_tokens", "the API's own limit of a choice, for calls that set none", value=_MOST_TOKENS),
+    Key("stream_usage", "usage is asked for on every stream; false for an API that refuses to say it", value=Flag()),
+    Key("ca", "file of the authority its certificate must come from; null: any", value=Text(), may_be_null=True),
+)
+UPSTREAMS = Either((ListOf(Record(UPSTREAM_KEYS)), _URL))
+"""A single URL is one upstream."""
 
 
 def path_in(node: Node, folder: Path) -> Path | None:
@@ -57,14 +86,13 @@ def upstreams_in(node: Node, folder: Path) -> tuple[Written, ...]:
 
 
 def _upstream(node: Node, folder: Path) -> Written | None:
-    keys = ("name", "dialect", "url", "prefix", "credential", "max_output_tokens", "stream_usage", "ca")
-    entries = node.entries(keys, required=("name", "dialect", "url"), what="setting")
+    entries = node.entries(names(UPSTREAM_KEYS), required=required(UPSTREAM_KEYS), what="setting")
     name = entries["name"].filled_text() if "name" in entries else None
     dialect = _dialect(entries["dialect"]) if "dialect" in entries else None
     url = _url(entries["url"]) if "url" in entries else None
     prefix = _prefix(entries["prefix"]) if "prefix" in entries else ""
     credential = credential_in(entries["credential"], folder) if "credential" in entries else None
-    limit = entries["max_output_tokens"].integer(minimum=1, maximum=10**9) if "max_output_tokens" in entries else None
+    limit = _limit(entries["max_output_tokens"]) if "max_output_tokens" in entries else None
     ca = path_in(entries["ca"], folder) if "ca" in entries and not entries["ca"].is_null else None
     if name is None or dialect is None or url is None or prefix is None:
         return None
@@ -82,7 +110,7 @@ def credential_in(node: Node, folder: Path, *, example: str = "OPENAI_API_KEY") 
         return None
     entries = (node.free_entries() or {}) if node.is_mapping else {}
     value = str(next(iter(entries.values())).yaml.value) if len(entries) == 1 else ""
-    if "env" in entries and _VARIABLE.fullmatch(value):
+    if "env" in entries and _VARIABLE.admits(value):
         return value
     if "file" in entries and value and not entries["file"].is_list and not entries["file"].is_mapping:
         return folder / value
@@ -115,8 +143,12 @@ def secret_of(credential: str | Path, environment: Mapping[str, str]) -> str:
     return secret
 
 
+def _limit(node: Node) -> int | None:
+    return node.integer(minimum=_MOST_TOKENS.minimum, maximum=_MOST_TOKENS.maximum)
+
+
 def _dialect(node: Node) -> str | None:
-    return node.choice(DIALECTS)
+    return node.choice(DIALECT.options)
 
 
 def _url(node: Node) -> tuple[str, str, int, str] | None:
@@ -142,7 +174,7 @@ def _url(node: Node) -> tuple[str, str, int, str] | None:
 
 def _prefix(node: Node) -> str | None:
     value = node.text()
-    if value is None or re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", value):
+    if value is None or _PREFIX.admits(value):
         return value
     node.problem("bad-prefix", f"a prefix like /openai is expected here, not `{value}`")
     return None

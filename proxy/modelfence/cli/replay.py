@@ -20,7 +20,7 @@ from modelfence.replay.outcomes import Broken, Outcome
 from modelfence.replay.summary import Summary, as_json
 from modelfence.settings import CannotStartError, Settings
 from modelfence.settings_reading import CONFIG_VARIABLE, load
-from modelfence.settings_upstreams import DIALECTS
+from modelfence.settings_upstreams import DIALECT
 
 STANDARD = "-"
 """The name of standard input as a recording, and of standard output for decisions."""
@@ -48,7 +48,9 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--out", metavar="FILE", help="where decisions go; - is standard output")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
     whose = parser.add_mutually_exclusive_group()
-    whose.add_argument("--dialect", choices=DIALECTS, help="the API that was called (default: told by each path)")
+    whose.add_argument(
+        "--dialect", choices=DIALECT.options, help="the API that was called (default: told by each path)"
+    )
     whose.add_argument("--config", type=Path, metavar="FILE", help="settings that name the upstreams that were called")
     parser.set_defaults(command=replay)
 
@@ -88,7 +90,7 @@ async def _replay(options: argparse.Namespace, ending: ExitStack) -> int:
 
     settings = settings_of(options, os.environ)
     if options.dialect or not settings.upstreams:
-        named = (options.dialect,) if options.dialect else DIALECTS
+        named = (options.dialect,) if options.dialect else DIALECT.options
         settings = replace(settings, upstreams=anywhere(named))
     parts = read_parts(settings)
     complain(parts.warnings)
