@@ -61,6 +61,11 @@ def path_in(node: Node, folder: Path) -> Path | None:
     return None if value is None else folder / Path(value).expanduser()
 
 
+def dialect_of_host(host: str) -> str | None:
+    """Return which API answers at a host, None where it is not known for any."""
+    return next((name for name, pattern in _HOSTS.items() if pattern.fullmatch(host.lower())), None)
+
+
 type Written = tuple[Upstream, str | Path | None, Node]
 """An upstream, the variable or the file that holds its API key, and where it stands."""
 
@@ -72,7 +77,7 @@ def upstreams_in(node: Node, folder: Path) -> tuple[Written, ...]:
         url = _url(node)
         if url is None:
             return ()
-        dialect = next((name for name, host in _HOSTS.items() if host.fullmatch(url[1].lower())), "openai")
+        dialect = dialect_of_host(url[1]) or "openai"
         return ((Upstream(dialect, dialect, *url), None, node),)
     written = [one for item in node.items() if (one := _upstream(item, folder)) is not None]
     for at, (upstream, _variable, item) in enumerate(written):
