@@ -4,7 +4,7 @@ For others of the workbench:
 
 * `tree.lines_of(explained, width, tiers=…)`: one rule as text, with the value of each part of its conditions;
   `tree.rows_of` gives the same lines with what came of each part by itself.
-* `requests.read_request(text)`: a request as people have it (a line of a recording, a JSON object, HTTP, a curl command)
-  as an `Inquiry`; `inquiry.placed` adds when, from where and as whom.
+* `requests.read_request(text)`: a request as people have it (a line of a recording, a JSON object, HTTP, a curl
+  command) as an `Inquiry`; `inquiry.placed` adds when, from where and as whom.
 * `values.of_fact(name, value, tiers)`: a value as people read it.
 """
