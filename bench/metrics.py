@@ -19,7 +19,8 @@ from modelfence.core.account import Account, Check, Found
 from modelfence.core.call import Call, Credential, Reading, Usage
 from modelfence.core.extraction import Caller, Extraction
 from modelfence.core.location import Location
-from modelfence.enforcement.fence import Fence, InForce
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.in_force import InForce
 from modelfence.enforcement.ports import Judged, Passing, Settled
 
 CALLS = 20_000

@@ -20,7 +20,8 @@ from modelfence.core.upstream import Upstream
 from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.prompt_parts import parts_of
 from modelfence.enforcement.expected_usage import ExpectedUsage
-from modelfence.enforcement.fence import Fence, InForce, Patience
+from modelfence.enforcement.fence import Fence, Patience
+from modelfence.enforcement.in_force import InForce
 from modelfence.enforcement.ports import AccountDirectory, BucketStore, GeoDatabase, UnavailableError
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection

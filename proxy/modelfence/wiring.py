@@ -277,7 +277,7 @@ class Gateway:
         missing = {}
         if refusing and isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
             missing = {"store": f"{self.settings.store_shown} does not answer, or can't be written to"}
-        in_redis, needed = self._accounts, not self.fence.in_force.unknown_may_pass
+        in_redis, needed = self._accounts, not self.fence.in_force.live.unknown_may_pass
         if in_redis is not None and needed and not await in_redis.ready():
             missing["accounts"] = f"{self.settings.accounts_shown} does not answer, or can't be read"
         if not self._evidence_is_kept():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -106,3 +107,17 @@ def test_the_refusal_with_the_longest_wait_is_the_one_that_counts():
     assert not taken.allowed
     assert taken.longest == long
     assert taken.refused_by == long.charge
+
+
+def test_what_is_only_watched_is_charged_to_a_bucket_of_its_own():
+    watched = charge("calls", "acme").as_watched
+    assert (watched.bucket, watched.shadow) == ("{acme}:watching:calls", True)
+
+
+def test_an_answer_is_parted_between_the_policy_that_acts_and_the_one_that_watches():
+    own, trial = charge("own"), replace(charge("trial"), shadow=True)
+    other = charge("own").as_watched
+    balances = [Balance(one, 5) for one in (own, trial, other)]
+    acting, watching = Taken((), (Refused(trial, 1), Refused(other, 2)), balances).parted()
+    assert acting == Taken((), (Refused(trial, 1),), tuple(balances[:2]))
+    assert watching == Taken((Refused(other, 2),))

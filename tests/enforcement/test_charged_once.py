@@ -97,7 +97,8 @@ async def test_a_call_is_charged_what_it_used_once(charges, steps, fates, limit)
     )
     given_call = call(reading=Reading("chat", stream=True, input_tokens=50, output_tokens=limit))
     decision = Decision(Effect.ALLOW, charges=tuple(charges))
-    _decision, taken, reservation = await charging.admit(given_call, decision, Demand(50, 256))
+    admission = await charging.admit(given_call, decision, Demand(50, 256))
+    taken, reservation = admission.taken, admission.reservation
     passed = 0
     for step in steps:
         passed += step

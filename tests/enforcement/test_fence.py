@@ -21,7 +21,8 @@ from modelfence.core.account import Account, Check
 from modelfence.core.call import Credential, Reading, Usage, key_digest
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Caller, Extraction
-from modelfence.enforcement.fence import InForce, Patience
+from modelfence.enforcement.fence import Patience
+from modelfence.enforcement.in_force import InForce
 from modelfence.enforcement.ports import UnavailableError
 from modelfence.policy.compile import compile_text
 

@@ -18,7 +18,8 @@ from modelfence.core.hiding import Hidden
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.realtime import OpenAIRealtime
-from modelfence.enforcement.fence import Fence, InForce
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.in_force import InForce
 from modelfence.listening import listen
 from modelfence.policy.compile import compile_text
 from modelfence.wire.addon import FenceAddon

@@ -9,7 +9,8 @@ from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import key_digest
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
-from modelfence.enforcement.fence import Fence, InForce
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.in_force import InForce
 from modelfence.enforcement.ports import Location
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.fingerprint import Fingerprints

@@ -18,7 +18,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.openai.realtime import OpenAIRealtime
-from modelfence.enforcement.fence import Fence, InForce
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.in_force import InForce
 from modelfence.policy.compile import compile_text
 from modelfence.wire.apis import Apis
 from modelfence.wire.grace import Grace

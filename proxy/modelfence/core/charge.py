@@ -4,7 +4,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -63,6 +63,8 @@ class Charge:
     shadow: bool = False
     """Taken by itself after all others, and never the reason for a refusal."""
     on_store_failure: OnStoreFailure = OnStoreFailure.DENY
+    watching: bool = False
+    """Of a policy that only watches. Such a charge is in shadow, too, and has a bucket of its own."""
 
     @cached_property
     def cost_us(self) -> int:
@@ -76,11 +78,19 @@ class Charge:
         The key stands in braces, so that throttles with the same key share a slot of a Redis Cluster. Keys come from
         callers: one that is long, or holds anything but the letters of ordinary identifiers (a brace, say, which
         would move the slot), is named by its SHA-256. `#` is in no plain key, so none can pose as another's hash.
+
+        Which policy acts makes no difference to the name: an account, or a campaign on both sides of a canary, has one
+        budget. What would have been charged is kept apart, and no id of a throttle has a colon.
         """
         key = self.key
         if not _PLAIN_KEY.fullmatch(key):
             key = "#" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
-        return f"{{{key}}}:{self.throttle}"
+        return f"{{{key}}}:watching:{self.throttle}" if self.watching else f"{{{key}}}:{self.throttle}"
+
+    @property
+    def as_watched(self) -> "Charge":
+        """Return the charge of a policy that only watches."""
+        return replace(self, shadow=True, watching=True)
 
     @property
     def is_reserved(self) -> bool:
@@ -180,6 +190,14 @@ class Taken:
     def allowed(self) -> bool:
         """Say whether the charges were taken."""
         return not self.refused
+
+    def parted(self) -> tuple["Taken", "Taken"]:
+        """Return the answer to the policy that acts, and to one that watches as if it had acted."""
+        own = tuple(one for one in self.shadow_refused if not one.charge.watching)
+        balances = tuple(one for one in self.balances if not one.charge.watching)
+        return Taken(self.refused, own, balances), Taken(
+            tuple(one for one in self.shadow_refused if one.charge.watching)
+        )
 
     @property
     def longest(self) -> Refused | None:

@@ -15,10 +15,10 @@ from weakref import WeakSet
 
 from modelfence.core.bucket import SECOND_US, Rate
 from modelfence.core.call import Call
-from modelfence.core.charge import Adjustment, Charge, Demand, Lease, OnStoreFailure, Taken
+from modelfence.core.charge import Adjustment, Charge, Demand, Lease, OnStoreFailure, Refused, Taken
 from modelfence.core.decision import Decision, Effect
 from modelfence.enforcement.ports import BucketStore, Observer, UnavailableError
-from modelfence.enforcement.reservation import Reservation, lease_id
+from modelfence.enforcement.reservation import Reservation, lease_id, taken_back
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,18 @@ _LEAST_PART_OF_A_STEP = 8
 """Where a step does not fit, what is left is taken if it is an eighth of a step at least."""
 _RENEWALS_PER_LEASE = 3
 _HOLDS_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What came of a call's charges. What a refusal of the store makes of the decision is for `charged`."""
+
+    decision: Decision
+    """Another one than before when the store has failed."""
+    taken: Taken
+    reservation: Reservation
+    watched: Taken | None = None
+    """What the store said to a policy that only watches; None when it did not answer."""
 
 
 @dataclass(slots=True)
@@ -74,23 +86,43 @@ class Charging:
         self._late: deque[_Late] = deque()
         self._complained_us: int | None = None
 
-    async def admit(self, call: Call, decision: Decision, demand: Demand) -> tuple[Decision, Taken, Reservation]:
-        """Take a call's charges. Return the decision, the store's answer, and what is held.
-
-        It is another decision when the store has failed. What a refusal of the store makes of it is for `charged`.
-        """
+    async def admit(self, call: Call, decision: Decision, demand: Demand, watching: Sequence[Charge] = ()) -> Admission:
+        """Take a call's charges, and those of a policy that only watches as far as they fit."""
         started_us = self._clock_us()
         lease = Lease(lease_id(call.id, 0), self._lasts_us)
         try:
-            taken = await self._store.take(decision.charges, lease=lease)
+            taken = await self._store.take((*decision.charges, *watching), lease=lease)
         except UnavailableError as error:
             self._complain(error)
             return await self._admit_without_store(call, decision, demand, lease)
         for observer in self._observers:
             observer.store_answered(self._clock_us() - started_us)
-        held = self._held(call, decision, demand, taken=taken)
-        await self._owe_known_debt(held[2])
-        return held
+        taken, watched = taken.parted() if watching else (taken, Taken())
+        if not taken.allowed:
+            return Admission(decision, taken, Reservation(call.id), await self.watch(watching))
+        charges, watching = _fitting(decision.charges, taken.shadow_refused), _fitting(watching, watched.refused)
+        if watched.allowed:
+            reservation = self._reserved(call, decision, demand, [*charges, *watching])
+        else:
+            reservation = self._reserved(call, decision, demand, charges, undone=watching)
+        await self._owe_known_debt(reservation)
+        return Admission(decision, taken, reservation, watched)
+
+    async def watch(self, charges: Sequence[Charge]) -> Taken | None:
+        """Take what a policy that only watches would have charged for a call that is refused; None without an answer.
+
+        Nobody is going to know what the call would have used, so what is reserved is what it costs.
+        """
+        if not charges:
+            return Taken()
+        try:
+            watched = (await self._store.take(charges)).parted()[1]
+            if not watched.allowed and (taken := _fitting(charges, watched.refused)):
+                await self._store.settle([taken_back(charge) for charge in taken])
+        except UnavailableError as error:
+            self._complain(error)
+            return None
+        return watched
 
     async def extend(self, reservation: Reservation, output_tokens: int) -> str | None:
         """Pay for the next step of a stream that passed so many tokens; return the throttle that ends it, or None."""
@@ -204,29 +236,32 @@ class Charging:
             else:
                 reservation.owes_known_debt(adjustments)
 
-    def _held(
-        self, call: Call, decision: Decision, demand: Demand, *, taken: Taken, local: Sequence[Charge] | None = None
-    ) -> tuple[Decision, Taken, Reservation]:
-        refused = {one.charge.throttle for one in taken.shadow_refused}
-        asked = decision.charges if local is None else local
-        charges = [charge for charge in asked if charge.throttle not in refused] if taken.allowed else []
+    def _reserved(  # noqa: PLR0913 - what is reserved for which call, by keyword
+        self,
+        call: Call,
+        decision: Decision,
+        demand: Demand,
+        charges: Sequence[Charge],
+        *,
+        undone: Sequence[Charge] = (),
+        locally: bool = False,
+    ) -> Reservation:
         cap = decision.reshaping.cap.get("output_tokens")
         limits = [limit for limit in (call.reading.output_tokens, cap) if limit is not None]
         reservation = Reservation(
             call.id,
             charges,
+            undone=undone,
             input_tokens=demand.input_tokens,
             output_tokens=min((demand.output_tokens, *limits)),
             limit=min(limits, default=None),
-            locally=local is not None,
+            locally=locally,
         )
         if reservation.holds:
             self._open.add(reservation)
-        return decision, taken, reservation
+        return reservation
 
-    async def _admit_without_store(
-        self, call: Call, decision: Decision, demand: Demand, lease: Lease
-    ) -> tuple[Decision, Taken, Reservation]:
+    async def _admit_without_store(self, call: Call, decision: Decision, demand: Demand, lease: Lease) -> Admission:
         """Do for each throttle what its policy says for a store that does not answer."""
         enforced = [charge for charge in decision.charges if not charge.shadow]
         for charge in enforced:
@@ -236,16 +271,18 @@ class Charging:
         if not refusing:
             try:
                 taken = await self._local.take(local, lease=lease)
-                return self._held(call, decision, demand, taken=taken, local=local)
             except UnavailableError:
                 refusing = local
+            else:
+                charges = local if taken.allowed else ()
+                return Admission(decision, taken, self._reserved(call, decision, demand, charges, locally=True))
         failed = replace(
             decision,
             effect=Effect.ERROR,
             rules=tuple(dict.fromkeys(charge.throttle for charge in refusing)),
             retry_after_us=STORE_RETRY_AFTER_US,
         )
-        return failed, Taken(), Reservation(call.id)
+        return Admission(failed, Taken(), Reservation(call.id))
 
     async def _extend_without_store(self, reservation: Reservation, output_tokens: int) -> str | None:
         """Let a stream pass one step unpaid where the policy says deny; otherwise do what it says."""
@@ -288,8 +325,15 @@ class Charging:
 
     def _tell(self, late: _Late, outcome: str) -> None:
         for adjustment in late.adjustments:
-            self._store_failed(adjustment.hold.charge, outcome)
+            if not adjustment.hold.charge.watching:
+                self._store_failed(adjustment.hold.charge, outcome)
 
     def _store_failed(self, charge: Charge, outcome: str) -> None:
         for observer in self._observers:
             observer.store_failed(charge.throttle, outcome)
+
+
+def _fitting(charges: Sequence[Charge], refused: Sequence[Refused]) -> Sequence[Charge]:
+    """Return the charges of one policy without those that were refused."""
+    names = {one.charge.throttle for one in refused}
+    return [charge for charge in charges if charge.throttle not in names] if names else charges

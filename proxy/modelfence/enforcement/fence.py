@@ -3,29 +3,32 @@
 Doubt and faults never open the fence: a fact that can't be had in time is unknown, and a throttle whose store does not
 answer does what the policy says (refuse, unless told otherwise). Nothing here catches a bug: the front that calls
 `judge` turns any other exception into a refusal.
+
+Where there is a candidate, two policies are asked from the same facts, and one of them acts: see `watching`.
 """
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from modelfence.core.account import STATUSES, Account, Check, Found, both
+from modelfence.core.account import Account, Check, Found, both
 from modelfence.core.call import Call, CredentialState, Usage
 from modelfence.core.charge import Demand, Taken
-from modelfence.core.decision import Decision, Effect, charged, decide, nobody_unknown_is_let_in, plainly_refuses
+from modelfence.core.decision import Decision, Effect, charged, decide
 from modelfence.core.dialect import Refusal
 from modelfence.core.extraction import Extraction
+from modelfence.core.facts import Facts
 from modelfence.core.policy import Policy
-from modelfence.enforcement.charging import Charging
+from modelfence.enforcement.charging import Admission, Charging
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.finding import find
-from modelfence.enforcement.gather import caller_of, demand_of, gather, tier_of
+from modelfence.enforcement.gather import as_read_by, caller_of, demand_of, gather, tier_of
+from modelfence.enforcement.in_force import InForce
 from modelfence.enforcement.ports import (
     AccountDirectory,
     BucketStore,
     Detector,
-    GeoDatabase,
     Judged,
     Observer,
     Settled,
@@ -34,6 +37,7 @@ from modelfence.enforcement.ports import (
 )
 from modelfence.enforcement.probing import Probing
 from modelfence.enforcement.reservation import Reservation
+from modelfence.enforcement.watching import Watched, Watching
 
 MAX_JITTER_US = 2_000_000
 _WORDS = {
@@ -58,31 +62,6 @@ class Patience:
     lease_s: float = 30.0
     step_tokens: int = 256
     assumed_tokens: int = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class InForce:
-    """What calls are judged by. A call is judged by the same from its beginning to its end, whatever comes meanwhile.
-
-    Whoever can't be let in must not be able to teach the detector anything, nor to fill its tables: it costs him
-    nothing to be refused.
-    """
-
-    policy: Policy
-    accounts: AccountDirectory
-    geo: GeoDatabase
-    refused: frozenset[str] = field(init=False)
-    """The statuses of accounts that are plainly refused."""
-    unknown_may_pass: bool = field(init=False)
-
-    def __post_init__(self) -> None:
-        refused = frozenset(status for status in STATUSES if plainly_refuses(self.policy, status))
-        object.__setattr__(self, "refused", refused)
-        object.__setattr__(self, "unknown_may_pass", not nobody_unknown_is_let_in(self.policy))
-
-    def is_watched(self, account: Account | None) -> bool:
-        """Say whether the detector takes calls of this account into account."""
-        return self.unknown_may_pass if account is None else account.status not in self.refused
 
 
 class Fence:
@@ -122,6 +101,7 @@ class Fence:
         self._tokens = tokens
         self._probing = probing or Probing(0)
         self._patience = patience
+        self._watching = Watching(clock_us)
         self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
         self.charging = Charging(
             store=buckets,
@@ -144,31 +124,24 @@ class Fence:
 
     async def _judged(self, call: Call, started_us: int) -> Judged:
         in_force = self.in_force
-        policy = in_force.policy
         found = await self._find(call, in_force.accounts)
         account = found.account
+        acting, watching = in_force.sides(account)
+        policy = acting.policy
         location = in_force.geo.locate(call.client_ip)
-        caller = caller_of(call, account, location, policy) if in_force.is_watched(account) else None
+        caller = caller_of(call, account, location, policy) if acting.may_let_in(account) else None
         extraction = await self._detector.look(call, caller)
         facts = gather(call, account, location, policy, extraction=extraction, geo_built_s=in_force.geo.country_built_s)
         expected = self._expected.of(_name(account), call.reading.operation)
         demand = demand_of(call, step_tokens=self._patience.step_tokens, expected_tokens=expected)
         deciding_us = self._clock_us()
-        decision = decide(policy, facts, demand)
+        decision = self._answerable(decide(policy, facts, demand), found.check)
         decided_us = self._clock_us() - deciding_us
-        if found.check is Check.UNCHECKED and not decision.admitted:
-            # Not the caller's fault: with the directory it might have been let in.
-            decision = replace(decision, effect=Effect.ERROR, message=None)
-        elif found.check is Check.MISMATCHED:
-            # Whatever the policy says of strangers: one of the two is stolen, or somebody is mistaken.
-            decision = replace(decision, effect=Effect.DENY, rules=(), charges=(), message=_NOT_BOTH, help_url=None)
-        elif decision.admitted and not self._evidence_is_kept():
-            decision = replace(decision, effect=Effect.ERROR, rules=(), charges=())
-        if decision.admitted and decision.charges:
-            decision, taken, reservation = await self.charging.admit(call, decision, demand)
-            decision = charged(decision, taken, policy)
-        else:
-            taken, reservation = Taken(), Reservation(call.id)
+        watched = None
+        if watching is not None:
+            watched = self._look_beside(watching.policy, call, found, facts=facts, demand=demand)
+        admission = await self._charge(call, decision, demand, watched)
+        decision = charged(admission.decision, admission.taken, policy)
         self._note(call, found.check, decision)
         return Judged(
             call=call,
@@ -176,13 +149,44 @@ class Fence:
             found=found,
             country=location.country,
             tier=tier_of(call, account, policy),
-            taken=taken,
-            reservation=reservation,
+            taken=admission.taken,
+            reservation=admission.reservation,
             caller=caller,
             extraction=extraction,
             took_us=self._clock_us() - started_us,
             decided_us=decided_us,
+            watched=None if watched is None else self._watching.after(watched, admission.watched),
+            candidate_acted=acting is not in_force.live,
         )
+
+    def _answerable(self, decision: Decision, check: Check) -> Decision:
+        """Return the decision, unless the fence can't answer for it, whatever the policy says."""
+        if check is Check.UNCHECKED and not decision.admitted:
+            # Not the caller's fault: with the directory it might have been let in.
+            return replace(decision, effect=Effect.ERROR, message=None)
+        if check is Check.MISMATCHED:
+            # Whatever the policy says of strangers: one of the two is stolen, or somebody is mistaken.
+            return replace(decision, effect=Effect.DENY, rules=(), charges=(), message=_NOT_BOTH, help_url=None)
+        if decision.admitted and not self._evidence_is_kept():
+            return replace(decision, effect=Effect.ERROR, rules=(), charges=())
+        return decision
+
+    def _look_beside(self, policy: Policy, call: Call, found: Found, *, facts: Facts, demand: Demand) -> Watched:
+        """Ask the policy that only watches, from the facts that were gathered for the other."""
+
+        def decided() -> Decision:
+            read = as_read_by(policy, facts, call, found.account)
+            return self._answerable(decide(policy, read, demand), found.check)
+
+        return self._watching.look(policy, decided)
+
+    async def _charge(self, call: Call, decision: Decision, demand: Demand, watched: Watched | None) -> Admission:
+        """Take the charges of both policies, as far as each lets the call in."""
+        watching = watched.charges if watched else ()
+        if decision.admitted and (decision.charges or watching):
+            return await self.charging.admit(call, decision, demand, watching)
+        taken = await self.charging.watch(watching) if watching else Taken()
+        return Admission(decision, Taken(), Reservation(call.id), taken)
 
     def _wait_us(self, call: Call, now_us: int) -> int:
         """Return for how long no credential of the call's network is looked at; 0 for a call that has none."""

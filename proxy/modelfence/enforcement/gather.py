@@ -37,6 +37,11 @@ def gather(  # noqa: PLR0913 - what is known of a call, by keyword
     return {name: value for name, value in known.items() if value is not None}
 
 
+def as_read_by(policy: Policy, facts: Facts, call: Call, account: Account | None) -> Facts:
+    """Return a call's facts, gathered for one policy, as another one reads them: by its own tiers and lists."""
+    return {**facts, "kyc.tier": policy.tier(tier_of(call, account, policy)), **_owned_by(account, policy)}
+
+
 def tier_of(call: Call, account: Account | None, policy: Policy) -> str:
     """Return the name of the tier that counts: the lowest without an account, and once it has expired."""
     if account is None or account.expired(call.at_us) or account.tier not in policy.tiers:
@@ -90,10 +95,15 @@ def _of_account(
         "kyc.days_since_verified": _days_since(account.verified_us, call.at_us),
         "kyc.days_since_screened": _days_since(account.screened_us, call.at_us),
     }
-    if account.ownership is not None:
-        for name in policy.owned_by:
-            facts[f"kyc.owned_by.{name}"] = owned_from(policy.lists[name], account.ownership)
+    facts.update(_owned_by(account, policy))
     return facts
+
+
+def _owned_by(account: Account | None, policy: Policy) -> dict[str, float]:
+    """Return the share owned from each list for which the policy asks; nothing where no owners are known."""
+    if account is None or account.ownership is None:
+        return {}
+    return {f"kyc.owned_by.{name}": owned_from(policy.lists[name], account.ownership) for name in policy.owned_by}
 
 
 def _days_since(then_us: int | None, now_us: int) -> int | None:

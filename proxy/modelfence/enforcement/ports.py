@@ -113,11 +113,22 @@ class Judged:
     """Time from the call's arrival at the loop to its decision."""
     decided_us: int
     """The part of it that was the decision itself, from facts to `Decision`."""
+    watched: Decision | None = None
+    """What the policy would have done that only watched. None without a candidate, and when no rule was asked."""
+    candidate_acted: bool = False
+    """The candidate is the policy that acted, and the live one watched."""
 
     @property
     def account(self) -> Account | None:
         """Return the account that called."""
         return self.found.account
+
+    @property
+    def live_and_candidate(self) -> tuple[Decision, Decision] | None:
+        """Return what the live policy and the candidate each said; None where only one was asked."""
+        if self.watched is None:
+            return None
+        return (self.watched, self.decision) if self.candidate_acted else (self.decision, self.watched)
 
 
 @quick

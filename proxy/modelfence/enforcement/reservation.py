@@ -2,7 +2,8 @@
 
 A stream pays as it goes. It begins with one step reserved, and when that much has passed it takes another: the last
 step is held under a lease, everything before it is used up. So whatever becomes of the worker, what comes back when the
-lease runs out is the step that was not used yet.
+lease runs out is the step that was not used yet. A policy that only watches takes no steps: it cuts nobody, so what it
+would have charged is reserved in the beginning and settled in the end.
 
 Each taking has a lease of its own, because an answer may be lost: what was then taken under that lease is in nobody's
 books, and comes back by itself.
@@ -44,8 +45,9 @@ class _Part:
 class Reservation:
     """The holds of one call. `charges` are those that were taken when it was admitted.
 
-    `input_tokens` and `output_tokens` were reserved; `limit` is the most tokens the upstream was told to answer with,
-    None where it was not told.
+    `undone` were taken for a policy that only watches, and which would have refused the call for another one: they are
+    given back in the end. `input_tokens` and `output_tokens` were reserved; `limit` is the most tokens the upstream was
+    told to answer with, None where it was not told.
     """
 
     def __init__(  # noqa: PLR0913 - what was reserved, by keyword
@@ -53,12 +55,14 @@ class Reservation:
         call_id: str,
         charges: Sequence[Charge] = (),
         *,
+        undone: Sequence[Charge] = (),
         input_tokens: int = 0,
         output_tokens: int = 0,
         limit: int | None = None,
         locally: bool = False,
     ) -> None:
-        self.charges = tuple(charges)
+        self.charges = tuple([charge for charge in charges if not charge.watching])
+        """Those of the policy that acts."""
         self.locally = locally
         """Taken from this process, because the store did not answer."""
         self.on_credit = False
@@ -72,6 +76,7 @@ class Reservation:
             for charge in charges
             if charge.is_reserved
         ]
+        self._undone = [taken_back(charge, lease) for charge in undone]
         self._input_tokens = input_tokens
         self._stepping = [part for part in self._parts if _steps(part.charge)]
         covered = [_output_tokens(part.charge, input_tokens) for part in self._stepping]
@@ -83,7 +88,9 @@ class Reservation:
         return [
             Adjustment(Hold(part.charge, "", 0), owed_us, owed_us)
             for part in self._parts
-            if part.charge.weight and (owed_us := part.charge.used_us(used) - part.charge.cost_us) > 0
+            if part.charge.weight
+            and not part.charge.watching
+            and (owed_us := part.charge.used_us(used) - part.charge.cost_us) > 0
         ]
 
     def owes_known_debt(self, adjustments: Sequence[Adjustment]) -> None:
@@ -176,7 +183,7 @@ class Reservation:
 
     def settlement(self, used: Demand) -> Sequence[Adjustment]:
         """Return what ends all holds once it is known what was used."""
-        return [one for part in self._parts for one in part.ends(part.charge.used_us(used))]
+        return [*self._undone, *(one for part in self._parts for one in part.ends(part.charge.used_us(used)))]
 
     def _step(self, tokens: int) -> Sequence[Charge]:
         return [
@@ -198,4 +205,11 @@ def _output_tokens(charge: Charge, input_tokens: int) -> int:
 
 def _steps(charge: Charge) -> bool:
     """Say whether a stream pays this charge as it goes. One of unknown cost took all there is, once."""
-    return charge.unit in _COUNT_OUTPUT and bool(charge.weight)
+    return charge.unit in _COUNT_OUTPUT and bool(charge.weight) and not charge.watching
+
+
+def taken_back(charge: Charge, lease: str | None = None) -> Adjustment:
+    """Return what makes a charge undone, which may be held under a lease: else it comes back with that."""
+    if lease is not None and charge.is_reserved:
+        return Adjustment(Hold(charge, lease, charge.cost_us), -charge.cost_us, 0)
+    return Adjustment(Hold(charge, "", 0), -charge.cost_us, -charge.cost_us)

@@ -10,7 +10,8 @@ from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Extraction
-from modelfence.enforcement.fence import Fence, InForce
+from modelfence.enforcement.fence import Fence
+from modelfence.enforcement.in_force import InForce
 from modelfence.enforcement.ports import Location, Passing
 from modelfence.policy import compile_text
 
