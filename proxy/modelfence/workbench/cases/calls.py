@@ -51,12 +51,12 @@ async def decided(case: Case, policy: Policy) -> AsyncIterator[Came]:
         decision = decide(policy, facts, expected)
         taken = Taken()
         if decision.charges:
-            decision, taken, reservation = await charging.admit(call, decision, expected)
-            decision = charged(decision, taken, policy)
+            admission = await charging.admit(call, decision, expected)
+            taken = admission.taken
+            decision = charged(admission.decision, taken, policy)
             if decision.admitted:
-                await charging.settle(
-                    reservation, step.usage.demand() if step.usage else _as_expected(expected, decision)
-                )
+                used = step.usage.demand() if step.usage else _as_expected(expected, decision)
+                await charging.settle(admission.reservation, used)
         yield Came(step, n, at_us, facts, decision, frozenset(one.charge.throttle for one in taken.shadow_refused))
 
 
