@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage, key_digest
+from modelfence.core.client_address import parse_address
 from modelfence.core.extraction import Fingerprint, Prompt
 from modelfence.core.facts import OPERATIONS
 from modelfence.recording.fields import BrokenLineError
@@ -51,7 +52,7 @@ calls = st.builds(
     Call,
     id=st.just("0"),
     at_us=st.integers(0, BEFORE_S * 1_000_000 - 1),
-    client_ip=st.ip_addresses().map(str).filter(lambda ip: "::ffff:" not in ip),
+    client_ip=st.ip_addresses().map(str).map(parse_address).map(str),
     credential=credentials,
     provider=st.text(min_size=1),
     method=st.sampled_from(["GET", "POST"]),
