@@ -6,6 +6,7 @@ The commands that need no traffic take it from here, and start in a fraction of 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from functools import lru_cache
 
 from modelfence.adapters.key_file import KeyFileError, read_key
 from modelfence.adapters.memory.buckets import MemoryBuckets
@@ -26,7 +27,7 @@ from modelfence.enforcement.ports import AccountDirectory, BucketStore, GeoDatab
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
 from modelfence.extraction.evidence import Bounds, EvidenceStore
-from modelfence.extraction.fingerprint import Fingerprints
+from modelfence.extraction.fingerprint import PUBLISHED_KEY, Fingerprints
 from modelfence.extraction.listing import Row, rows
 from modelfence.extraction.templates import fingerprint
 from modelfence.parts import Parts, compiled_policy, shipped_policy
@@ -141,12 +142,16 @@ async def operators_cohorts(settings: Settings) -> Sequence[Row]:
 def fingerprints_of(settings: Settings) -> Fingerprints:
     """Return what takes fingerprints of prompts, with the settings' key. Raises CannotStartError."""
     path = settings.extraction.key_file
-    if path is None:
-        return Fingerprints(common=common_phrases())
     try:
-        return Fingerprints(read_key(path), common_phrases())
+        return _fingerprints(PUBLISHED_KEY if path is None else read_key(path))
     except KeyFileError as error:
         raise CannotStartError(str(error)) from None
+
+
+@lru_cache(1)
+def _fingerprints(key: bytes) -> Fingerprints:
+    """Return what takes fingerprints with a key: the same for all fences of a process, for it takes a while to make."""
+    return Fingerprints(key, common_phrases())
 
 
 def template_fingerprints(settings: Settings, text: str) -> Mapping[str, str]:
