@@ -96,6 +96,13 @@ def read_parts(settings: Settings, files: Files | None = None) -> Parts:
     return Parts(policy, path, accounts, geo, keys, warnings, files)
 
 
+def with_policy(settings: Settings, parts: Parts, read: PolicyRead, path: Path) -> Parts:
+    """Return the parts with another policy, read from `path`, in place of theirs. Raises CannotStartError."""
+    policy, problems = read
+    _check_fit(policy, parts.accounts, settings)
+    return replace(parts, policy=policy, policy_path=path, warnings=(*problems, *_never_known(policy, path, parts.geo)))
+
+
 def reread_parts(settings: Settings, before: Parts, files: Files | None = None) -> Reread:
     """Read again what has changed, as the files hold it or else on the disk, and keep whatever can't be used."""
     asked = files or before.files.again()

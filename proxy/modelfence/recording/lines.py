@@ -73,6 +73,8 @@ class Line:
     was_served: bool = True
     """False where it is known that the upstream answered with an error or with nothing."""
     status: int | None = None
+    label: str = ""
+    """What kind of traffic whoever composed the recording says it is; the fence never looks at it."""
 
 
 def beginning_of(call: Call, fingerprint: Fingerprint | None, *, prompts: bool) -> bytes:
@@ -150,6 +152,7 @@ def read_line(line: bytes) -> Line:
         usage=usage,
         was_served=(status or 0) < _COSTS_NOTHING and not (usage is None and "status" in values),
         status=status,
+        label=label if isinstance(label := given.get("label"), str) else "",
     )
 
 
