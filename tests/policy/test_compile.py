@@ -25,7 +25,7 @@ access:
     message: Not here.
     help_url: https://example.com/why
     description: Only the north.
-  - {id: trial, deny: kyc.owned_by.nordic < 0.1, mode: shadow}
+  - {id: trial, deny: kyc.owned_by.nordic < 0.1, mode: shadow, since: 2026-01-31}
   - {id: known, allow: kyc.tier >= tier.known, mode: enforce}
 reshape:
   - {id: no-logits, remove: [logprobs, logit_bias]}

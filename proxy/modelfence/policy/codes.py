@@ -5,7 +5,7 @@ Codes are stable: people search for them and scripts filter by them. A code is n
 
 from collections.abc import Mapping
 
-CODES: Mapping[str, str] = {
+COMPILING: Mapping[str, str] = {
     # The file as YAML.
     "unreadable": "The file is not UTF-8 text, or larger than any policy.",
     "yaml-syntax": "The file is not YAML, or holds a character that YAML does not admit.",
@@ -41,6 +41,29 @@ CODES: Mapping[str, str] = {
     "wrong-result": "A condition must be true or false, a key a text, and a cost a number.",
     "condition-syntax": "The condition is not written as CEL, the language of conditions.",
     "condition-too-large": "The condition is nested too deep or is too long; split it into several rules.",
+    "since-without-shadow": "A rule says since when it is in shadow, and is not.",
     "cohort-without-score": "A throttle by cohort does not ask what the cohort looks like.",
     "bad-constant": "A pattern, time or duration is written in a way that can never be read.",
 }
+"""What compiling finds: an error each, but for `cohort-without-score`."""
+
+LINT: Mapping[str, str] = {
+    "never-true": "A condition, or a part of one, is never true, whatever the call is like.",
+    "always-true": "A condition, or a part of one, is never false, whatever the call is like.",
+    "allows-everything": "An allow applies to every call, so that whatever no deny refuses is let in.",
+    "shadowed-rule": "A rule changes nothing, for another does all that it does.",
+    "refused-anyway": "A rule changes nothing, for every call it is about is refused by a deny.",
+    "impossible-value": "A fact is compared with a text that it can never be.",
+    "unknown-country": "A text stands for a country and is no code of ISO 3166-1.",
+    "unknown-region": "A text stands for a subdivision and is not written as ISO 3166-2 writes them.",
+    "empty-list": "A list that a rule uses is empty.",
+    "unused-list": "A list is used by no rule.",
+    "small-burst": "A throttle's bucket holds less than one call takes.",
+    "long-in-shadow": "A rule has been in shadow for more than 30 days.",
+    "future-date": "A rule is said to be in shadow since a day that is still to come.",
+    "no-case": "No case expects anything of a rule.",
+    "no-cases": "A policy has rules, and no cases that say what they are to do.",
+}
+"""What lint finds in a policy that compiles: a warning each."""
+
+CODES: Mapping[str, str] = {**COMPILING, **LINT}

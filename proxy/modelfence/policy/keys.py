@@ -8,7 +8,7 @@ Rule: nothing else in this package spells out which keys exist, which are requir
 from modelfence.core.bucket import PERIODS_US
 from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.extraction import TEMPLATE_FINGERPRINT
-from modelfence.core.keys import Choice, Key, ListOf, MapOf, Number, Record, Text, Whole, names, required
+from modelfence.core.keys import Choice, Date, Key, ListOf, MapOf, Number, Record, Text, Whole, names, required
 from modelfence.core.policy import CAPPABLE, HIDABLE, REMOVABLE
 
 __all__ = ["Key", "names", "required"]
@@ -60,6 +60,11 @@ RULE_KEYS: tuple[Key, ...] = (
     Key("message", "what the caller is told when the rule refuses it", value=WORDS),
     Key("help_url", "where the caller can read more", value=URL),
     Key("mode", "shadow: the rule is decided and counted, and acts on nothing", value=MODE),
+    Key(
+        "since",
+        "the day since which a rule is in shadow, as 2026-01-31: `policy check` warns after 30 days",
+        value=Date(),
+    ),
     Key("description", "why the rule exists; for the readers of the policy", value=WORDS),
 )
 

@@ -119,13 +119,14 @@ class Rules:
     def _rule(self, entry: Written, kind: RuleKind) -> Rule | None:
         """Return what rules of every kind carry, or None without an id of its own."""
         mode = entry.keys.get("mode")
-        shadow = mode is not None and mode.choice(MODE.options) == "shadow"
+        shadow = (mode is not None and mode.choice(MODE.options) == "shadow") or entry.shadow
+        _check_since(entry.keys.get("since"), shadow=shadow)
         message, description = _text(entry.keys.get("message")), _text(entry.keys.get("description"))
         help_url = _url(entry.keys.get("help_url"))
         name = self._id(entry) if "id" in entry.keys else None
         if name is None:
             return None
-        return Rule(name, kind, shadow or entry.shadow, message, help_url, description)
+        return Rule(name, kind, shadow, message, help_url, description)
 
     def _id(self, entry: Written) -> str | None:
         node = entry.keys["id"]
@@ -152,6 +153,11 @@ def _warn_of_every_cohort(entry: Written, others: Sequence[Expression[Any]]) -> 
             hint="add `extraction.score >= 0.5` to `when`",
             severity=Severity.WARNING,
         )
+
+
+def _check_since(node: Node | None, *, shadow: bool) -> None:
+    if node and node.date_us() is not None and not shadow:
+        node.problem("since-without-shadow", "this rule is not in shadow", hint="it needs `mode: shadow` beside it")
 
 
 def _text(node: Node | None) -> str | None:
