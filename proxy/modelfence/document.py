@@ -176,10 +176,10 @@ class Node:
         severity: Severity = Severity.ERROR,
     ) -> None:
         """Note a problem with the part of this text that begins at `offset` characters of its value."""
-        line, column = self._place_of(offset)
+        line, column = self.place_of(offset)
         self.document.problem(code, message, line=line, column=column, length=length, hint=hint, severity=severity)
 
-    def _place_of(self, offset: int) -> tuple[int, int]:
+    def place_of(self, offset: int) -> tuple[int, int]:
         """Return line and column of a character of a scalar's value, as it stands in the file.
 
         Folding and indentation change only white space, so the place is found by counting the other characters;

@@ -54,7 +54,7 @@ class Reach:
         self._check_rules(nodes, effect)
         self._check_reshaping(nodes, effect)
         self._check_throttles(nodes)
-        self._check_shadow(nodes)
+        self._check_shadow(nodes, effect)
         self._check_unknown(nodes)
 
     def _check_effect(self, nodes: Mapping[str, Node], effect: Effect | None) -> None:
@@ -122,11 +122,13 @@ class Reach:
                 if rule is not None and rule.kind is not RuleKind.THROTTLE:
                     _unreachable(key, f"`{rule.id}` is no throttle, so it charges nothing")
 
-    def _check_shadow(self, nodes: Mapping[str, Node]) -> None:
+    def _check_shadow(self, nodes: Mapping[str, Node], effect: Effect | None) -> None:
         would = nodes.get("would")
-        in_shadow = any(rule.shadow for rule in self.rules.values())
-        if would is not None and not would.is_null and not in_shadow:
-            _unreachable(would, "no rule of the policy is in shadow")
+        if would is not None and not would.is_null:
+            if not any(rule.shadow for rule in self.rules.values()):
+                _unreachable(would, "no rule of the policy is in shadow")
+            elif would.text() == effect:
+                _unreachable(would, "this is for another effect than the one that comes: null where both are the same")
         for item in _items(nodes.get("shadow_rules")):
             rule = self._rule(item)
             if rule is not None and not rule.shadow:

@@ -42,6 +42,18 @@ def read_case_text(text: str, compiled: Compiled, *, path: str = "policy.cases.y
     return _Reading(Document(path, text), SourceFiles()).case_file(compiled)
 
 
+def policy_of(path: Path, files: SourceFiles) -> Path:
+    """Return the policy that a case file is about, whatever is wrong with the cases. Raises OSError."""
+    try:
+        document = read(path, files)
+    except ValueError:
+        return policy_beside(path)
+    root = document.compose()
+    entries = (root.free_entries() or {}) if root else {}
+    name = entries["policy"].text() if "policy" in entries else None
+    return beside(path, name) if name else policy_beside(path)
+
+
 def policy_beside(path: Path) -> Path:
     """Return the policy that a case file is about when it names none: `x.yaml` beside `x.cases.yaml`."""
     return path.with_name(path.name.removesuffix(SUFFIX).removesuffix(".yaml") + ".yaml")
