@@ -9,7 +9,6 @@ from typing import Any
 
 from modelfence.cli.problems import as_json
 from modelfence.core.problem import Problem, errors, in_order
-from modelfence.source_files import SourceFiles
 from modelfence.workbench.cases import CaseFile, Results, read_cases, run
 from modelfence.workbench.cases.coverage import Coverage, coverage
 from modelfence.workbench.cases.finding import NoCasesError, find_cases
@@ -56,9 +55,8 @@ def add_to(commands: Any) -> None:
 
 def test(options: argparse.Namespace) -> int:
     """Return 0 when all is as expected, 1 when something is not, 2 when it could not be found out."""
-    files = SourceFiles()
     try:
-        read = [read_cases(path, files) for path in find_cases(options.cases, files)]
+        read = [read_cases(path) for path in find_cases(options.cases)]
     except NoCasesError as error:
         print(f"modelfence policy test: {error}", file=sys.stderr)
         return 2

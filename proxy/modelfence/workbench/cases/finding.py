@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from modelfence.source_files import SourceFiles
 from modelfence.workbench.cases.reading import SUFFIX, policy_of
 
 MOST_FILES = 10_000
@@ -15,7 +14,7 @@ class NoCasesError(Exception):
     """No case file is meant. The text says why and what to do."""
 
 
-def find_cases(named: Sequence[Path], files: SourceFiles) -> list[Path]:
+def find_cases(named: Sequence[Path]) -> list[Path]:
     """Return the case files that are meant, each once: by default those in the current folder and below.
 
     A folder means all in it and below. A policy means those below its folder that are about it, and the one beside it
@@ -23,7 +22,7 @@ def find_cases(named: Sequence[Path], files: SourceFiles) -> list[Path]:
     """
     found: dict[str, Path] = {}
     for path in named or [Path()]:
-        meant = list(_meant(path, files))
+        meant = list(_meant(path))
         if not meant:
             raise NoCasesError(f"no cases are about {path}" if path.is_file() else f"there is no *{SUFFIX} in {path}")
         for one in meant:
@@ -31,7 +30,7 @@ def find_cases(named: Sequence[Path], files: SourceFiles) -> list[Path]:
     return list(found.values())
 
 
-def _meant(path: Path, files: SourceFiles) -> Iterator[Path]:
+def _meant(path: Path) -> Iterator[Path]:
     if path.name.endswith(SUFFIX):
         yield path
     elif path.is_dir():
@@ -41,7 +40,7 @@ def _meant(path: Path, files: SourceFiles) -> Iterator[Path]:
         beside = path.with_name(path.stem + SUFFIX)
         policy = os.path.realpath(path)
         for one in _below(path.parent):
-            if one == beside or os.path.realpath(policy_of(one, files)) == policy:
+            if one == beside or os.path.realpath(policy_of(one)) == policy:
                 yield one
 
 

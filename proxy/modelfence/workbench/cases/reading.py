@@ -42,10 +42,10 @@ def read_case_text(text: str, compiled: Compiled, *, path: str = "policy.cases.y
     return _Reading(Document(path, text), SourceFiles()).case_file(compiled)
 
 
-def policy_of(path: Path, files: SourceFiles) -> Path:
+def policy_of(path: Path) -> Path:
     """Return the policy that a case file is about, whatever is wrong with the cases. Raises OSError."""
     try:
-        document = read(path, files)
+        document = read(path)
     except ValueError:
         return policy_beside(path)
     root = document.compose()
