@@ -3,7 +3,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BENCH := $(if $(QUICK),--quick,--out docs/performance.md)
 
-.PHONY: help demo test check format bench bench-peers bench-parts detection dashboards lock clean
+.PHONY: help demo test check format bench bench-peers bench-parts detection dashboards studio lock clean
 
 help:                   ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -47,6 +47,10 @@ dashboards: $(READY)    ## write grafana/dashboards/ from the code in tools/dash
 	@$(VENV)/bin/python -m tools.write_dashboards
 
 LOCK := uv pip compile --quiet --universal --generate-hashes --no-header --python-version 3.12
+
+studio:                 ## bundle the studio's page from tools/studio/ (needs npm)
+	@npm --prefix tools/studio ci --no-audit --no-fund --ignore-scripts
+	@npm --prefix tools/studio run build
 
 lock:                   ## resolve the dependencies anew (needs uv): all, those of the image, those that build it
 	$(LOCK) --group dev -o requirements.lock pyproject.toml

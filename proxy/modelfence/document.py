@@ -22,7 +22,7 @@ from modelfence.yaml_nodes import RefusedError, compose
 _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
-_LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # The escapes of double-quoted texts that take digits, and those that stand for white space.
 _ESCAPE_DIGITS = {"x": 2, "u": 4, "U": 8}
@@ -41,7 +41,7 @@ class Document:
     lines: Sequence[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lines = _LINE_END.split(self.text)
+        self.lines = LINE_END.split(self.text)
 
     def compose(self) -> "Node | None":
         """Return the root node, or None with the syntax problem noted."""
@@ -71,7 +71,7 @@ class Document:
 
     def place_of(self, at: int) -> tuple[int, int]:
         """Return line and column of a character of the text in the file, both from one."""
-        before = _LINE_END.split(self.text[:at])
+        before = LINE_END.split(self.text[:at])
         return len(before) + self.first_line - 1, len(before[-1]) + 1
 
     def scalar(self) -> "Node":
@@ -313,7 +313,7 @@ def _inked(source: str, node: yaml.ScalarNode) -> Iterator[tuple[int, int]]:
     end = int(node.end_mark.index)
     at = int(node.start_mark.index)
     if node.style in ("|", ">"):
-        header = _LINE_END.search(source, at)
+        header = LINE_END.search(source, at)
         at = header.end() if header else end
     elif node.style in ("'", '"'):
         at, end = at + 1, end - 1

@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import pytest
 
-from modelfence.adapters.admin_server import CONNECTIONS, AdminServer, Readiness
+from modelfence.adapters.admin_server import AdminServer, Readiness
+from modelfence.adapters.bounded_server import CONNECTIONS
 from modelfence.listening import listen
 
 

@@ -5,21 +5,15 @@ It is served by the event loop it tells of: the supervisor's, or where there is 
 
 import json
 import socket
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
-from tornado.netutil import add_accept_handler
 from tornado.web import Application, RequestHandler
 
+from modelfence.adapters.bounded_server import BoundedServer
 from modelfence.core.unavailable import UnavailableError
 
-IDLE_S = 60.0
 MAX_REQUEST_BYTES = 16 << 10
-CONNECTIONS = 100
-"""Open at once. For one more the oldest is closed: whoever holds connections must not keep probes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,34 +57,17 @@ class AdminServer:
             ("/cohorts", _Cohorts, {"cohorts": cohorts}),
         ]
         application = Application(routes, default_handler_class=_Nothing, log_function=lambda _: None)
-        self._socket = listening
-        self._server = HTTPServer(
-            application,
-            idle_connection_timeout=IDLE_S,
-            body_timeout=IDLE_S,
-            max_body_size=MAX_REQUEST_BYTES,
-            max_header_size=MAX_REQUEST_BYTES,
+        self._server = BoundedServer(
+            listening, application, max_head_bytes=MAX_REQUEST_BYTES, max_body_bytes=MAX_REQUEST_BYTES
         )
-
-        self._connections: deque[IOStream] = deque()
-        """The oldest first."""
 
     def start(self) -> None:
         """Start to serve in the running event loop."""
-        self._stop_accepting = add_accept_handler(self._socket, self._admit)
-
-    def _admit(self, connection: socket.socket, address: tuple[object, ...]) -> None:
-        self._connections = deque(one for one in self._connections if not one.closed())
-        if len(self._connections) >= CONNECTIONS:
-            self._connections.popleft().close()
-        self._connections.append(IOStream(connection))
-        self._server.handle_stream(self._connections[-1], address)
+        self._server.start()
 
     async def stop(self) -> None:
         """Stop serving."""
-        self._stop_accepting()
-        self._socket.close()
-        await self._server.close_all_connections()
+        await self._server.stop()
 
 
 class _Plain(RequestHandler):

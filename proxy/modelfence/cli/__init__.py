@@ -41,11 +41,13 @@ def _add_others(commands: Any) -> None:
         policy_check,
         policy_test,
         replay,
+        studio,
         throttle,
     )
 
     demo.add_to(commands)
     replay.add_to(commands)
+    studio.add_to(commands)
     policy = commands.add_parser("policy", help="work with policies", description="Work with policies.")
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)

@@ -1,0 +1,68 @@
+"""What may be written where in a policy, for an editor that completes it: from the tables that the compiler reads."""
+
+from modelfence.core.facts import FACTS
+from modelfence.core.keys import Choice, Either, Flag, Key, ListOf, MapOf, Record, Shape
+from modelfence.policy.keys import POLICY_KEYS
+
+FUNCTIONS = (
+    ("startsWith", 'a text begins with another: `request.model.startsWith("gpt")`'),
+    ("endsWith", "a text ends with another"),
+    ("contains", "a text holds another"),
+    ("matches", "a text holds what a regular expression (RE2) describes"),
+    ("size", "how long a text, a list or a map is"),
+    ("exists", "something is true of one item at least: `lists.a.exists(x, x == request.model)`"),
+    ("all", "something is true of every item"),
+    ("has", "a map has a name: `has(account.labels.plan)`"),
+    ("timestamp", 'a time: `timestamp("2026-01-31T00:00:00Z")`'),
+    ("duration", 'a length of time: `duration("24h")`'),
+)
+
+
+def vocabulary() -> dict[str, object]:
+    """Return the keys of a policy as a tree, the facts and the functions of conditions."""
+    return {
+        "keys": _keys(POLICY_KEYS),
+        "facts": [{"name": fact.name, "type": fact.type, "what": fact.description} for fact in FACTS],
+        "functions": [{"name": name, "what": what} for name, what in FUNCTIONS],
+    }
+
+
+def _keys(keys: tuple[Key, ...]) -> list[dict[str, object]]:
+    return [
+        {
+            "name": key.name,
+            "what": key.what,
+            "required": key.required,
+            "options": _options(key.value),
+            "keys": _inner(key.value),
+        }
+        for key in keys
+    ]
+
+
+def _options(shape: Shape) -> list[str]:
+    """Return the words that fit, where these are few."""
+    match shape:
+        case Choice(options):
+            return list(options)
+        case Flag():
+            return ["true", "false"]
+        case ListOf(item):
+            return _options(item)
+        case Either(shapes):
+            return [option for one in shapes for option in _options(one)]
+        case _:
+            return []
+
+
+def _inner(shape: Shape) -> list[dict[str, object]]:
+    """Return the keys of the mappings that fit."""
+    match shape:
+        case Record(keys):
+            return _keys(keys)
+        case ListOf(item) | MapOf(item):
+            return _inner(item)
+        case Either(shapes):
+            return [key for one in shapes for key in _inner(one)]
+        case _:
+            return []

@@ -1,0 +1,225 @@
+"""What the studio answers its page: problems, decisions, the map, changes and saves."""
+
+import stat
+
+import pytest
+from tests.workbench.studio.conftest import PACK, POLICY
+
+from modelfence.core.countries import COUNTRIES
+from modelfence.core.facts import FACTS
+from modelfence.workbench.studio.checking import place
+from modelfence.workbench.studio.continents import CONTINENT_OF
+
+
+async def decided(studio, facts, **texts):
+    code, answer = await studio.ask("decide", {"facts": facts, "texts": texts})
+    assert code == 200, answer
+    return answer
+
+
+async def test_the_page_is_told_every_fact_and_every_key(studio):
+    _, answer = await studio.ask("start")
+    assert [field["name"] for field in answer["fields"]] == [fact.name for fact in FACTS]
+    assert [key["name"] for key in answer["vocabulary"]["keys"]][:2] == ["version", "mode"]
+    access = next(key for key in answer["vocabulary"]["keys"] if key["name"] == "access")
+    assert {"id", "deny", "allow"} <= {key["name"] for key in access["keys"]}
+
+
+async def test_the_files_are_the_policy_and_its_includes(studio):
+    _, answer = await studio.ask("check")
+    assert [(one["id"], one["kind"], one["text"]) for one in answer["files"]] == [
+        ("0", "policy", POLICY),
+        ("1", "included", PACK),
+    ]
+    assert answer["problems"] == []
+    assert answer["policy"]["lists"] == {"blocked": ["KP", "IR"]}
+
+
+async def test_a_problem_of_an_unsaved_text_says_where_it_is(studio):
+    wrong = POLICY.replace("client.country", "client.contry")
+    _, answer = await studio.ask("check", {"texts": {"0": wrong}})
+    assert answer["policy"] is None
+    [problem] = answer["problems"]
+    assert wrong[problem["from"] : problem["to"]] == "client.contry"
+    assert (problem["id"], problem["code"]) == ("0", "unknown-fact")
+    assert problem["hint"] == "did you mean `client.country`?"
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "at"),
+    [(1, 1, 0), (1, 3, 2), (1, 99, 3), (2, 1, 4), (2, 2, 6), (2, 3, 7), (3, 1, 8), (9, 1, 8)],
+)
+def test_places_are_counted_as_browsers_do(line, column, at):
+    assert place("abc\n😀d\n", line, column) == at
+
+
+async def test_a_decision_says_why(studio):
+    answer = await decided(studio, {"client.country": "KP", "kyc.tier": "basic"})
+    decision = answer["decision"]
+    assert (decision["effect"], decision["status"], decision["rules"]) == ("deny", 403, ["blocked-region"])
+    assert decision["message"] == "Not available in your region."
+    [rule] = [rule for rule in answer["trace"] if rule["id"] == "blocked-region"]
+    assert (rule["applies"], rule["file"], rule["line"]) == (True, "0", 5)
+    assert rule["expressions"]["deny"]["state"] == "true"
+    assert rule["expressions"]["deny"]["parts"][0]["value"] == '"KP"'
+
+
+async def test_what_is_unknown_counts_against_the_caller_and_is_named(studio):
+    answer = await decided(studio, {"client.country": None, "kyc.tier": "basic"})
+    assert answer["decision"]["unknown"] == ["client.country"]
+    assert answer["decision"]["effect"] == "deny"
+
+
+async def test_what_is_let_in_is_reshaped_and_charged(studio):
+    answer = await decided(studio, {"client.country": "NO", "kyc.tier": "basic", "account.id": "acme"})
+    assert answer["decision"]["reshaping"]["remove"] == ["logprobs"]
+    [charge] = answer["decision"]["charges"]
+    assert (charge["throttle"], charge["key"], charge["amount"], charge["burst"]) == ("per-account", "acme", 1, 60)
+
+
+async def test_an_unsaved_rule_decides(studio):
+    changed = POLICY.replace("kyc.tier >= tier.basic", "false")
+    answer = await decided(studio, {"client.country": "NO", "kyc.tier": "basic"}, **{"0": changed})
+    assert answer["decision"]["effect"] == "deny"
+
+
+async def test_nothing_is_decided_while_the_policy_has_errors(studio):
+    _, answer = await studio.ask("decide", {"texts": {"0": "nonsense"}})
+    assert answer == {"decision": None}
+    _, answer = await studio.ask("map", {"texts": {"0": "nonsense"}})
+    assert answer == {"countries": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("client.asn", 1 << 63, "a whole number"),
+        ("client.asn", True, "a whole number"),
+        ("client.asn", "1", "a whole number"),
+        ("client.eu", "yes", "yes or no"),
+        ("extraction.score", float("inf"), "a number"),
+        ("extraction.score", float("nan"), "a number"),
+        ("client.country", 7, "a text"),
+        ("client.country", "\ud800", "a text"),
+        ("extraction.signals", "x", "a list of texts"),
+        ("kyc.ownership", {"US": "much"}, "countries with a share each, such as US: 0.6"),
+        ("account.labels", {"plan": 1}, "names with a text each, such as plan: gold"),
+        ("now", "soon", "a time such as 2026-01-31T12:00"),
+    ],
+)
+async def test_a_fact_that_is_none_is_refused_in_words(studio, name, value, wanted):
+    code, answer = await studio.ask("decide", {"facts": {name: value}})
+    assert (code, answer) == (400, {"error": f"{name}: {wanted} is expected."})
+
+
+async def test_shares_of_lists_are_worked_out_from_the_ownership(studio):
+    text = POLICY.replace("kyc.tier >= tier.basic", "kyc.owned_by.blocked > 0.5")
+    owned = {"client.country": "NO", "kyc.ownership": {"KP": 0.4, "IR": 0.2, "US": 0.4}}
+    answer = await decided(studio, owned, **{"0": text})
+    assert answer["decision"]["effect"] == "allow"
+
+
+async def test_the_map_has_every_country(studio):
+    _, answer = await studio.ask("map", {"facts": {"kyc.tier": "basic", "client.country": "KP"}})
+    countries = answer["countries"]
+    assert set(countries) == COUNTRIES | {"XK"}
+    refused = {code for code, country in countries.items() if country["outcome"] == "refused"}
+    assert refused == {"KP", "IR"}
+    assert countries["KP"]["rules"] == ["blocked-region"]
+    assert countries["NO"]["outcome"] == "changed"
+
+
+@pytest.mark.parametrize(
+    ("condition", "refused"),
+    [
+        ('client.continent == "AN"', {"AQ", "BV", "GS", "HM", "TF"}),
+        ('client.registered_country == "NO"', {"NO"}),
+        ('client.region == "UA-43"', {"UA"}),
+    ],
+)
+async def test_what_goes_with_a_country_changes_along(studio, condition, refused):
+    text = POLICY.replace("client.country in lists.blocked", condition)
+    facts = {"kyc.tier": "verified", "client.region": "UA-43", "client.continent": "EU"}
+    _, answer = await studio.ask("map", {"facts": facts, "texts": {"0": text}})
+    assert {code for code, one in answer["countries"].items() if one["outcome"] == "refused"} == refused
+    assert answer["countries"]["SE"]["outcome"] == "allowed"
+
+
+async def test_a_rule_in_shadow_shows_on_the_map(studio):
+    text = POLICY.replace("- id: blocked-region", "- id: blocked-region\n    mode: shadow")
+    _, answer = await studio.ask("map", {"facts": {"kyc.tier": "verified"}, "texts": {"0": text}})
+    assert answer["countries"]["KP"]["outcome"] == "would"
+    assert answer["countries"]["KP"]["shadow_rules"] == ["blocked-region"]
+
+
+def test_every_country_is_on_a_continent():
+    assert COUNTRIES | {"XK"} <= set(CONTINENT_OF)
+
+
+async def change_of(studio, text):
+    _, answer = await studio.ask("changes", {"texts": {"0": text}})
+    [change] = answer["changes"]
+    return change
+
+
+async def test_a_save_shows_first_what_it_changes(studio, policy):
+    change = await change_of(studio, POLICY.replace("60 per minute", "30 per minute"))
+    assert change["lines"] == [
+        "@@ -14,5 +14,5 @@", " throttle:", "   - id: per-account", "     key: account.id",
+        "-    rate: 60 per minute", "+    rate: 30 per minute", " ",
+    ]  # fmt: skip
+    assert policy.read_text() == POLICY
+
+
+async def test_a_save_writes_the_file_and_keeps_its_mode(studio, policy):
+    policy.chmod(0o640)
+    text = f"{POLICY}# more\n"
+    change = await change_of(studio, text)
+    _, answer = await studio.ask("save", {"id": "0", "text": text, "digest": change["digest"]})
+    assert answer["saved"]
+    assert policy.read_text() == text
+    assert stat.S_IMODE(policy.stat().st_mode) == 0o640
+    assert sorted(path.name for path in policy.parent.iterdir()) == ["packs", "policy.yaml"]
+    assert (await studio.ask("changes", {"texts": {"0": text}}))[1]["changes"] == []
+
+
+async def test_nothing_is_written_over_what_somebody_else_has_changed(studio, policy):
+    change = await change_of(studio, f"{POLICY}# mine\n")
+    policy.write_text(f"{POLICY}# theirs\n")
+    _, answer = await studio.ask("save", {"id": "0", "text": f"{POLICY}# mine\n", "digest": change["digest"]})
+    assert not answer["saved"]
+    assert "changed on the disk" in answer["why"]
+    assert policy.read_text() == f"{POLICY}# theirs\n"
+
+
+async def test_line_ends_are_kept(studio, policy):
+    policy.write_bytes(POLICY.replace("\n", "\r\n").encode())
+    text = f"{POLICY}# more\n"
+    change = await change_of(studio, text)
+    await studio.ask("save", {"id": "0", "text": text, "digest": change["digest"]})
+    assert policy.read_bytes() == text.replace("\n", "\r\n").encode()
+
+
+async def test_what_a_link_leads_to_is_replaced_and_the_link_stays(studio, policy):
+    real = policy.with_name("real.yaml")
+    policy.replace(real)
+    policy.symlink_to(real)
+    change = await change_of(studio, f"{POLICY}# more\n")
+    await studio.ask("save", {"id": "0", "text": f"{POLICY}# more\n", "digest": change["digest"]})
+    assert policy.is_symlink()
+    assert real.read_text() == f"{POLICY}# more\n"
+
+
+async def test_modelfences_own_policy_is_not_written(studio, policy):
+    studio.workspace.may_save = False
+    change = await change_of(studio, f"{POLICY}# more\n")
+    code, answer = await studio.ask("save", {"id": "0", "text": f"{POLICY}# more\n", "digest": change["digest"]})
+    assert code == 400
+    assert "Copy it" in answer["error"]
+    assert policy.read_text() == POLICY
+
+
+async def test_a_policy_that_is_gone_is_told_of(studio, policy):
+    policy.unlink()
+    code, answer = await studio.ask("check")
+    assert (code, answer["error"]) == (400, f"{policy} can't be read: No such file or directory.")

@@ -1,0 +1,97 @@
+// What the server is asked, and what it answers. The token comes in the fragment of the address, which browsers send to
+// nobody; it is kept for this tab, so that the page can be loaded again, and taken out of what the address bar shows.
+
+export type Problem = {
+  id: string | null; file: string; line: number; column: number; from: number; to: number;
+  severity: "error" | "warning"; code: string; message: string; hint: string | null;
+};
+export type OpenedFile = { id: string; name: string; kind: "policy" | "included" | "cases"; text: string; digest: string };
+export type RuleOutline = { id: string; kind: string; shadow: boolean };
+export type Outline = {
+  hash: string; mode: string; tiers: string[]; lists: Record<string, string[]>; rules: RuleOutline[]; reads: string[];
+};
+export type Checked = { problems: Problem[]; policy: Outline | null; files: OpenedFile[] };
+export type Field = { name: string; type: string; what: string; always: boolean; choices: string[]; value: Fact };
+export type Fact = null | string | number | boolean | string[] | Record<string, string | number>;
+export type Facts = Record<string, Fact>;
+export type Key = { name: string; what: string; required: boolean; options: string[]; keys: Key[] };
+export type Vocabulary = {
+  keys: Key[]; facts: { name: string; type: string; what: string }[]; functions: { name: string; what: string }[];
+};
+export type Start = { name: string; may_save: boolean; fields: Field[]; vocabulary: Vocabulary };
+export type Charge = {
+  throttle: string; key: string; amount: number; unit: string; burst: number; rate: number; period_s: number; shadow: boolean;
+};
+export type Decision = {
+  effect: string; status: number; rules: string[]; unknown: string[]; would: string | null; shadow_rules: string[];
+  message: string | null; help_url: string | null; charges: Charge[];
+  reshaping: { remove: string[]; cap: Record<string, number>; hide: string[] };
+};
+export type Part = { source: string; kind: string; state: "true" | "false" | "unknown" | "value"; value: string; parts: Part[] };
+export type TracedRule = {
+  id: string; kind: string; shadow: boolean; description: string | null; message: string | null; file: string | null;
+  line: number; applies: boolean; unknown: string | null; expressions: Record<string, Part>;
+};
+export type Decided = { decision: Decision | null; trace: TracedRule[]; reads: string[] };
+export type Outcome = "allowed" | "changed" | "would" | "refused";
+export type Country = { outcome: Outcome; rules: string[]; shadow_rules: string[]; unknown: string[]; message: string | null };
+export type Mapped = { countries: Record<string, Country> | null };
+export type Change = { id: string; name: string; digest: string; disk: string; lines: string[] };
+export type Changes = { changes: Change[]; may_save: boolean };
+export type Saved = { saved: boolean; why?: string; digest?: string };
+
+const KEPT = "studio-token";
+const DEADLINE_MS = 30_000;
+
+/** The server refused or did not answer. The message is for the author. */
+export class AskError extends Error {}
+
+if (location.hash.length > 20) {
+  sessionStorage.setItem(KEPT, location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+}
+
+/** Asks the server. Throws AskError, and whatever `signal` was aborted with. */
+export async function ask<T>(question: string, body: object = {}, signal?: AbortSignal): Promise<T> {
+  const response = await send(question, body, signal ? AbortSignal.any([signal, deadline()]) : deadline());
+  const answer = await response.json();
+  if (!response.ok) throw new AskError(answer.error ?? "The studio could not answer.");
+  return answer as T;
+}
+
+/** Sends a question and returns the response as it comes. */
+export async function send(question: string, body: object, signal: AbortSignal): Promise<Response> {
+  try {
+    return await fetch(`/api/${question}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json", "X-Studio-Token": sessionStorage.getItem(KEPT) ?? "" },
+      body: JSON.stringify(body),
+      signal,
+    });
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new AskError("The studio does not answer. Is `modelfence studio` still running?");
+  }
+}
+
+/** Asks again and again, and takes the answer to the last question only. */
+export class Latest {
+  private under_way: AbortController | null = null;
+
+  /** Returns the answer, or null when something was asked after it. Throws AskError. */
+  async ask<T>(question: string, body: object): Promise<T | null> {
+    this.under_way?.abort();
+    const own = (this.under_way = new AbortController());
+    try {
+      const answer = await ask<T>(question, body, own.signal);
+      return own.signal.aborted ? null : answer;
+    } catch (error) {
+      if (own.signal.aborted) return null;
+      throw error;
+    }
+  }
+}
+
+function deadline(): AbortSignal {
+  return AbortSignal.timeout(DEADLINE_MS);
+}

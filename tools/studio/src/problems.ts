@@ -1,0 +1,45 @@
+// The problems of the policy as a list: each leads to its place in the editor.
+
+import type { Problem } from "./api";
+import { count, fill, h } from "./dom";
+import type { Editor } from "./editor";
+import type { Store } from "./store";
+
+const MOST = 200;
+
+export class Problems {
+  readonly element = h("section", { class: "problems", "aria-label": "Problems" });
+
+  constructor(private store: Store, private editor: Editor) {
+    store.on("checked", () => this.show());
+  }
+
+  private show(): void {
+    const problems = this.store.checked?.problems ?? [];
+    fill(
+      this.element,
+      problems.length > 0 && h("ol", {}, problems.slice(0, MOST).map((problem) => h("li", {}, this.entry(problem)))),
+      problems.length > MOST && h("p", { class: "note" }, `… and ${problems.length - MOST} more.`),
+    );
+  }
+
+  private entry(problem: Problem): HTMLElement {
+    const { id } = problem;
+    return h(
+      "button",
+      { type: "button", class: problem.severity, disabled: id === null, onclick: () => id !== null && this.editor.jump(id, problem.from, problem.to) },
+      h("span", { class: "severity" }, problem.severity),
+      h("span", { class: "message" }, problem.message, problem.hint && h("span", { class: "hint" }, ` — ${problem.hint}`)),
+      h("span", { class: "at" }, `${problem.file.split("/").pop()}:${problem.line}:${problem.column}`),
+      h("code", {}, problem.code),
+    );
+  }
+}
+
+/** Returns in a few words how many problems there are. */
+export function verdict(problems: Problem[]): string {
+  const errors = problems.filter((problem) => problem.severity === "error").length;
+  const warnings = problems.length - errors;
+  if (!problems.length) return "No problems";
+  return [errors && count(errors, "error"), warnings && count(warnings, "warning")].filter(Boolean).join(", ");
+}

@@ -1,0 +1,64 @@
+// What the page knows, and who wants to be told when it changes.
+
+import { Latest, type Checked, type Fact, type Facts, type OpenedFile, type Start } from "./api";
+
+type Listener = () => void;
+
+export class Store {
+  /** The files of the policy, as the server last said; their `text` is what is on the disk. */
+  files: OpenedFile[] = [];
+  /** Texts that differ from those on the disk, by the numbers of files. */
+  edited: Record<string, string> = {};
+  checked: Checked | null = null;
+  facts: Facts = {};
+  private listeners: Record<"checked" | "facts" | "edited", Listener[]> = { checked: [], facts: [], edited: [] };
+  private checking = new Latest();
+
+  constructor(readonly start: Start) {
+    for (const field of start.fields) this.facts[field.name] = field.value;
+  }
+
+  on(what: "checked" | "facts" | "edited", listener: Listener): void {
+    this.listeners[what].push(listener);
+  }
+
+  text(id: string): string {
+    return this.edited[id] ?? this.files.find((file) => file.id === id)?.text ?? "";
+  }
+
+  edit(id: string, text: string): void {
+    if (this.files.find((file) => file.id === id)?.text === text) delete this.edited[id];
+    else this.edited[id] = text;
+    this.tell("edited");
+  }
+
+  /** Takes note that a file was written, or read anew. */
+  onDisk(id: string, text: string, digest: string): void {
+    this.files = this.files.map((file) => (file.id === id ? { ...file, text, digest } : file));
+  }
+
+  state(name: string, value: Fact): void {
+    this.facts[name] = value;
+    this.tell("facts");
+  }
+
+  /** What a question about the policy as it is edited is sent. */
+  asking(): { texts: Record<string, string>; facts: Facts } {
+    return { texts: this.edited, facts: this.facts };
+  }
+
+  /** Has the texts checked; a check that is still under way is given up. */
+  async check(): Promise<void> {
+    const checked = await this.checking.ask<Checked>("check", { texts: this.edited });
+    if (!checked) return;
+    // What a file held when it was opened stays what its changes are measured by, until it is saved or loaded again.
+    const known = new Map(this.files.map((file) => [file.id, file]));
+    this.files = checked.files.map((file) => known.get(file.id) ?? file);
+    this.checked = checked;
+    this.tell("checked");
+  }
+
+  private tell(what: "checked" | "facts" | "edited"): void {
+    for (const listener of this.listeners[what]) listener();
+  }
+}
