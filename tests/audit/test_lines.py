@@ -13,6 +13,9 @@ from modelfence.audit.chain import Link, Seals
 from modelfence.audit.lines import Lines
 from modelfence.core.account import Account, Check, Found, versioned
 from modelfence.core.call import Credential, CredentialState, Reading, key_digest
+from modelfence.core.charge import Demand
+from modelfence.core.decision import Effect, decide
+from modelfence.policy import compile_text
 
 KEY = b"a key of thirty-two bytes or more"
 
@@ -62,8 +65,38 @@ def test_an_admitted_call_that_has_ended_says_everything():
         },
         "extraction": {"score": 0.25, "signals": ["judge_rubric"], "cohort": "k1"},
         "policy": "p0licy",
+        "candidate": None,
         "geo": {"country": "2026-11-01", "asn": None, "anonymous": None},
     }
+
+
+def test_where_there_is_a_candidate_a_line_says_what_both_said_and_which_acted():
+    policy = compile_text(
+        "version: 1\naccess: [{id: all, allow: 'true'}]\nreshape:\n- {id: short, cap: {choices: 1}}\n"
+        "- {id: trial, remove: [logprobs], mode: shadow}\n"
+    ).policy
+    candidate = replace(decide(policy, {}, Demand()), policy_hash="n3xt")
+    watched = line_of(replace(judged(nth(1), DENIED), watched=candidate))["candidate"]
+    assert watched == {
+        "acted": False,
+        "policy": "n3xt",
+        "effect": "allow",
+        "rules": ["all"],
+        "unknown": [],
+        "reshape": ["short"],
+        "live": {
+            "policy": "p0licy",
+            "effect": "deny",
+            "rules": ["embargoed"],
+            "unknown": ["client.country"],
+            "reshape": [],
+        },
+    }
+    said = line_of(replace(judged(nth(1), candidate), watched=DENIED, candidate_acted=True))
+    assert (said["effect"], said["policy"], said["rules"]) == ("allow", "n3xt", ["all"])
+    assert said["candidate"] == {**watched, "acted": True}
+    throttled = line_of(replace(judged(nth(1)), watched=replace(candidate, effect=Effect.THROTTLE)))["candidate"]
+    assert (throttled["effect"], throttled["reshape"]) == ("throttle", [])
 
 
 def test_every_line_has_the_same_names_in_the_same_order():

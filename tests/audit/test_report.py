@@ -12,7 +12,7 @@ from modelfence.audit.lines import Lines
 from modelfence.audit.report import DIMENSIONS, Report, as_json
 from modelfence.core.account import Account
 from modelfence.core.call import Reading
-from modelfence.enforcement.ports import Settled
+from modelfence.enforcement.ports import Judged, Settled
 
 NOON_S = NOON_US / 1_000_000
 
@@ -22,6 +22,10 @@ def line(n: int, decision=ALLOWED, account="acme", country="US", model="gpt-4o",
     of = judged(call, decision, Account(account, "active", "basic") if account else None, country)
     end = Settled(of, usage, 200) if decision.admitted else None
     return b"{%b}" % Lines().fields(of, end, GEO_BUILT_S)
+
+
+def fields(of: Judged) -> bytes:
+    return b"{%b}" % Lines().fields(of, None, GEO_BUILT_S)
 
 
 def report_of(*lines: bytes, by="country", **options) -> Report:
@@ -72,6 +76,29 @@ def test_each_value_has_its_decisions_tokens_and_accounts():
 )
 def test_lines_are_summed_up_by_what_is_asked_for(by, expected):
     assert rows(report_of(line(1), line(2, DENIED, country="KP", model="o3"), by=by)) == expected
+
+
+def test_what_a_candidate_said_is_set_against_what_the_live_policy_said():
+    lines = [
+        fields(replace(judged(nth(1)), watched=DENIED)),
+        fields(replace(judged(nth(2)), watched=DENIED, candidate_acted=True)),
+        fields(replace(judged(nth(3), THROTTLED), watched=ALLOWED)),
+        fields(judged(nth(4))),
+    ]
+    assert rows(report_of(*lines, by="live+candidate")) == {
+        ("allow", "deny"): 1,
+        ("deny", "allow"): 1,
+        ("throttle", "allow"): 1,
+        ("(none)", "(none)"): 1,
+    }
+    assert rows(report_of(*lines, by="candidate_rule")) == {("embargoed",): 1, ("everyone",): 2, ("(none)",): 1}
+    assert rows(report_of(*lines, by="live_rule"))["requests",] == 1
+
+
+def test_lines_from_before_there_were_candidates_count_for_none():
+    old = json.loads(fields(judged(nth(1))))
+    del old["candidate"]
+    assert rows(report_of(json.dumps(old).encode(), by="candidate+live_rule")) == {("(none)", "(none)"): 1}
 
 
 def test_a_line_counts_for_each_of_its_rules_and_once_in_all():

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 
 from modelfence.core.call import CredentialState, Usage
 from modelfence.core.charge import Charge
+from modelfence.core.decision import Decision
+from modelfence.core.policy import RuleKind
 from modelfence.enforcement.ports import Judged, Settled
 
 MODEL_CHARACTERS = 128
@@ -70,6 +72,7 @@ class Lines:
                 "cohort": extraction.cohort or None,
             },
             "policy": decision.policy_hash,
+            "candidate": _candidate(judged),
             "geo": {name: _day(geo_built_s.get(name)) for name in _DATABASES},
         }
         return _encode(fields)[1:-1].encode()
@@ -86,6 +89,29 @@ def _key(judged: Judged) -> str | None:
     if credential.state is not CredentialState.PRESENTED:
         return None
     return credential.digest.removeprefix("sha256:")[:_KEY_DIGITS]
+
+
+def _candidate(judged: Judged) -> Mapping[str, object] | None:
+    """Return what the candidate said, and the live policy, whichever acted; None where only one was asked."""
+    said = judged.live_and_candidate
+    if said is None:
+        return None
+    live, candidate = said
+    return {"acted": judged.candidate_acted, **_said(candidate), "live": _said(live)}
+
+
+def _said(decision: Decision) -> Mapping[str, object]:
+    return {
+        "policy": decision.policy_hash,
+        "effect": decision.effect,
+        "rules": decision.rules,
+        "unknown": decision.unknown,
+        "reshape": [
+            step.rule.id
+            for step in decision.trace
+            if decision.admitted and step.rule.kind is RuleKind.RESHAPE and not step.rule.shadow
+        ],
+    }
 
 
 def _charge(charge: Charge, usage: Usage | None, *, is_over: bool) -> Mapping[str, object]:

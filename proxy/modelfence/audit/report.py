@@ -34,6 +34,18 @@ def _each(name: str) -> Callable[[Line], Sequence[str]]:
     return lambda line: [str(value) for value in line[name]] or (NONE,)
 
 
+def _said_by(*names: str) -> Callable[[Line], Sequence[str]]:
+    """Return what reads something that the live policy or a candidate said, from lines that have both."""
+
+    def read(line: Line) -> Sequence[str]:
+        said = line.get("candidate")
+        for name in names:
+            said = said and said[name]
+        return [said] if isinstance(said, str) else [str(one) for one in said or ()] or (NONE,)
+
+    return read
+
+
 DIMENSIONS: Mapping[str, Callable[[Line], Sequence[str]]] = {
     **{
         name: _of(name)
@@ -54,6 +66,10 @@ DIMENSIONS: Mapping[str, Callable[[Line], Sequence[str]]] = {
     },
     "rule": _each("rules"),
     "shadow_rule": _each("shadow_rules"),
+    "live": _said_by("live", "effect"),
+    "live_rule": _said_by("live", "rules"),
+    "candidate": _said_by("effect"),
+    "candidate_rule": _said_by("rules"),
     "unknown": _each("unknown"),
     "cohort": lambda line: (str(line["extraction"]["cohort"] or NONE),),
     "signal": lambda line: [str(value) for value in line["extraction"]["signals"]] or (NONE,),
