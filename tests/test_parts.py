@@ -1,6 +1,7 @@
 """What is read again while the fence runs: all that can be used, and nothing else."""
 
 import pickle
+from dataclasses import replace
 
 import pytest
 from tests.geo import write_database
@@ -29,6 +30,9 @@ class Folder:
     def policy(self, id="first", tier="basic", after=""):  # noqa: A002 - as in the file
         (self.path / "policy.yaml").write_text(POLICY.format(id=id, tier=tier) + after)
 
+    def candidate(self, id="tried", tier="basic", after=""):  # noqa: A002
+        (self.path / "next.yaml").write_text(POLICY.format(id=id, tier=tier) + after)
+
     def accounts(self, id="acme", tier="basic"):  # noqa: A002
         (self.path / "accounts.yaml").write_text(ACCOUNTS.format(id=id, tier=tier, digest="0" * 64))
 
@@ -47,8 +51,21 @@ def folder(tmp_path):
     return folder
 
 
+@pytest.fixture
+def tried(folder):
+    """A folder with a candidate beside the policy."""
+    folder.settings = replace(folder.settings, candidate=folder.path / "next.yaml", canary=5.0)
+    folder.candidate()
+    return folder
+
+
 def rules(parts):
     return [rule.id for rule in parts.policy.rules()]
+
+
+def candidate_of(parts):
+    policy = parts.candidate.policy
+    return None if policy is None else [rule.id for rule in policy.rules()]
 
 
 def ids(parts):
@@ -218,3 +235,103 @@ def test_a_policy_is_warned_of_facts_that_no_database_says(folder):
     assert reread.parts.geo.locate("8.8.8.8").region == "UA-43"
     write_database(path, "GeoLite2-Country", {"8.8.8.0/24": country})
     assert [one.code for one in reread_parts(settings, reread.parts).parts.warnings] == ["never-known"]
+
+
+# A candidate beside the policy.
+
+
+def test_a_candidate_is_read_with_the_accounts_it_is_tried_on(tried):
+    parts = tried.read()
+    assert (rules(parts), candidate_of(parts), parts.warnings) == (["first"], ["tried"], ())
+    assert (parts.candidate.canary.percent, parts.candidate.canary.candidate) == (5.0, "next.yaml")
+
+
+def test_without_one_in_the_settings_there_is_no_candidate(folder):
+    folder.candidate()
+    assert (candidate_of(folder.read()), folder.read().candidate.failure) == (None, None)
+
+
+def test_a_changed_candidate_is_exchanged_and_one_that_is_broken_leaves_the_last_good_one(tried):
+    before = tried.read()
+    tried.candidate(id="second")
+    first = tried.reread(before)
+    assert (first.changed, first.failures, candidate_of(first.parts)) == (("candidate",), {}, ["second"])
+    tried.candidate(id="third", after="acess: []\n")
+    tried.policy(id="live")
+    second = tried.reread(first.parts)
+    assert (second.changed, rules(second.parts), candidate_of(second.parts)) == (("policy",), ["live"], ["second"])
+    assert "next.yaml:5:1: unknown key `acess`" in said(second.failures["candidate"])
+    assert list(tried.reread(second.parts).failures) == ["candidate"]  # it is said as long as it is so
+    tried.candidate(id="third")
+    third = tried.reread(second.parts)
+    assert (third.changed, third.failures, candidate_of(third.parts)) == (("candidate",), {}, ["third"])
+    assert tried.reread(third.parts).changed == ()
+
+
+BROKEN = {
+    "no policy": ("acess: []\n", "next.yaml:1:1"),
+    "nobody let in": ("version: 1\ntiers: [none, basic]\n", "nobody could ever be let in"),
+    "other tiers": (POLICY.format(id="tried", tier="checked"), "`basic`"),
+    "in shadow": (POLICY.format(id="tried", tier="basic") + "mode: shadow\n", "it is in `mode: shadow`"),
+    "not there": (None, "next.yaml can't be read: No such file or directory"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_candidate_that_is_broken_at_the_start_is_left_out_until_it_is_right(tried, how):
+    """It is there to be tried: nobody is kept waiting for it."""
+    text, expected = BROKEN[how]
+    path = tried.path / "next.yaml"
+    path.unlink() if text is None else path.write_text(text)
+    parts = tried.read()
+    assert (rules(parts), candidate_of(parts)) == (["first"], None)
+    assert expected in said(parts.candidate.failure)
+    assert f"the candidate {path} " in said(parts.candidate.failure)
+    again = tried.reread(parts)
+    assert (again.changed, list(again.failures)) == ((), ["candidate"])
+    assert path in again.stamps
+    tried.candidate()
+    mended = tried.reread(again.parts)
+    assert (mended.changed, mended.failures, candidate_of(mended.parts)) == (("candidate",), {}, ["tried"])
+
+
+def test_a_candidate_may_be_in_shadow_where_the_live_policy_is(tried):
+    tried.policy(after="mode: shadow\n")
+    tried.candidate(after="mode: shadow\n")
+    parts = tried.read()
+    assert candidate_of(parts) == ["tried"]
+    tried.policy()
+    again = tried.reread(parts)
+    assert (again.changed, candidate_of(again.parts)) == (("policy",), None)
+    assert "it is in `mode: shadow`" in said(again.failures["candidate"])
+
+
+def test_accounts_that_the_candidate_does_not_fit_go_before_it(tried):
+    tried.policy(after="lists: {}\n")
+    before = tried.read()
+    (tried.path / "policy.yaml").write_text(POLICY.format(id="live", tier="basic, gold"))
+    tried.accounts(tier="gold")
+    again = tried.reread(before)
+    assert (again.changed, ids(again.parts), candidate_of(again.parts)) == (("policy", "accounts"), ["acme"], None)
+    assert "`gold`" in said(again.failures["candidate"])
+    started = read_parts(tried.settings, pickle.loads(pickle.dumps(again.parts.files)))
+    assert candidate_of(started) is None  # in a worker that is started then, too
+    tried.candidate(tier="basic, gold")
+    assert candidate_of(tried.reread(again.parts).parts) == ["tried"]
+
+
+def test_another_process_tries_the_candidate_that_was_found_good(tried):
+    one = other = tried.read()
+    tried.candidate(id="second")
+    one = tried.reread(one).parts
+    tried.candidate(id="third", after="half sa")
+    handed = pickle.loads(pickle.dumps(tried.reread(one).parts.files))
+    again = tried.reread(other, handed)
+    assert (again.changed, candidate_of(again.parts)) == (("candidate",), ["second"])
+    assert candidate_of(read_parts(tried.settings, handed)) == ["second"]
+
+
+def test_other_exemptions_than_those_of_the_live_policy_are_warned_of(tried):
+    tried.candidate(after=f"extraction: {{exempt: [{'0' * 64}]}}\n")
+    [warning] = tried.read().warnings
+    assert (warning.code, warning.file) == ("other-exemptions", str(tried.path / "next.yaml"))

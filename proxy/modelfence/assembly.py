@@ -22,7 +22,7 @@ from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.prompt_parts import parts_of
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.fence import Fence, Patience
-from modelfence.enforcement.in_force import InForce
+from modelfence.enforcement.in_force import Candidate, InForce, Side
 from modelfence.enforcement.ports import AccountDirectory, BucketStore, GeoDatabase, UnavailableError
 from modelfence.extraction.common_phrases import common_phrases
 from modelfence.extraction.detection import Detection
@@ -88,7 +88,9 @@ def in_force_of(parts: Parts, in_redis: AccountDirectory | None = None) -> InFor
     """Return what calls are judged by; `in_redis` are the accounts where they are in no file."""
     accounts = parts.accounts if in_redis is None else in_redis
     assert accounts is not None  # noqa: S101 - they are in one or the other
-    return InForce(parts.policy, accounts, parts.geo)
+    tried = parts.candidate
+    candidate = None if tried.policy is None else Candidate(Side(tried.policy), tried.canary)
+    return InForce(parts.policy, accounts, parts.geo, candidate)
 
 
 def evidence_of(settings: Settings, *, deadline_s: float) -> MemoryEvidence | RedisEvidence:
@@ -202,7 +204,7 @@ async def replaying(
     patience = replace(patience_of(settings), directory_s=None)  # of which a file needs none
     async with _replay_store(settings, clock) as store, _accounts_in_redis(settings) as accounts:
         fence = Fence(
-            replace(in_force_of(parts, accounts), geo=geo or parts.geo),
+            replace(in_force_of(parts, accounts), geo=geo or parts.geo, candidate=None),
             buckets=UnfailingStore(store),
             local_buckets=UnfailingStore(MemoryBuckets(clock)),
             detector=detector_of(settings, parts.policy, MemoryEvidence(_bounds(settings))),

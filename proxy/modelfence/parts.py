@@ -2,6 +2,9 @@
 
 Rule: what is wrong never takes the place of what is right. When a part that is read again can't be used, the one in
 force stays; so it does before a policy under which nobody could be let in, or accounts of tiers the policy has not.
+
+Why a candidate that can't be used keeps nothing from starting or from being exchanged: it is there to be tried. The
+live policy then acts for everybody, as it does for most in any case.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,6 +15,7 @@ from pathlib import Path
 from modelfence.adapters.accounts.file import AccountsFile, read_accounts
 from modelfence.adapters.geo.databases import GeoDatabaseError, GeoDatabases
 from modelfence.adapters.tokens.keys import KeySet, KeySetError, read_keys
+from modelfence.core.canary import Canary
 from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, Severity
@@ -19,6 +23,14 @@ from modelfence.policy.compile import compile_policy
 from modelfence.settings import CannotStartError, Geo, Jwt, Settings
 from modelfence.source_files import Files, SourceFiles, Stamp
 
+_IN_SHADOW = (
+    "it is in `mode: shadow`, so it would let everybody in for whom it acts; leave `mode` out: a candidate acts on"
+    " nothing until `canary` says for whom"
+)
+_EXEMPTIONS = (
+    "this exempts other templates than the live policy, and evidence is gathered once: those of the live policy count"
+)
+_NOBODY = Canary(0, "")
 _REGION = "client.region"
 _REGION_HINT = "name a City or Enterprise database under `geo.country`"
 
@@ -30,6 +42,25 @@ def shipped_policy() -> Path:
 
 type PolicyRead = tuple[Policy, tuple[Problem, ...]]
 type AccountsRead = tuple[AccountsFile | None, tuple[Problem, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class CandidatePart:
+    """A policy that is tried beside the live one, or why it is not."""
+
+    policy: Policy | None = None
+    canary: Canary = _NOBODY
+    warnings: tuple[Problem, ...] = ()
+    failure: CannotStartError | None = None
+    """Why what the file holds now can't be used. Then the policy is the last good one, or none."""
+
+    @property
+    def shown(self) -> str | None:
+        """Return in words what is tried on whom; None where the settings name no candidate."""
+        if self.policy is None:
+            return None if self.failure is None else "not in force: it can't be used"
+        share = self.canary.percent
+        return f"{self.policy.hash}, " + (f"acts for {share:g} % of the accounts" if share else "only watches")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +77,7 @@ class Parts:
     warnings: tuple[Problem, ...]
     files: Files
     """What they were read from."""
+    candidate: CandidatePart = CandidatePart()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +87,7 @@ class Reread:
     parts: Parts
     """Those in force from now on."""
     changed: tuple[str, ...]
-    """The parts that were exchanged: policy, accounts, geo, keys."""
+    """The parts that were exchanged: policy, candidate, accounts, geo, keys."""
     failures: Mapping[str, CannotStartError]
     """Why a part that has changed stays as it was."""
     stamps: Mapping[Path, Stamp]
@@ -67,7 +99,7 @@ class Reloaded:
     """What came of a reload, in values that other processes can be handed."""
 
     changed: tuple[str, ...]
-    """The parts that were exchanged: policy, accounts, geo, keys, tls."""
+    """The parts that were exchanged: policy, candidate, accounts, geo, keys, tls."""
     failures: Mapping[str, str]
     """Why a part that has changed stays as it was: problems with their excerpts, or a sentence."""
     warnings: tuple[str, ...]
@@ -91,9 +123,10 @@ def read_parts(settings: Settings, files: Files | None = None) -> Parts:
     accounts, problems = _accounts(settings.accounts, files.accounts)
     _check_fit(policy, accounts, settings)
     geo = read_geo(settings.geo, files.geo)
-    warnings = (*policy_problems, *problems, *_never_known(policy, path, geo))
+    candidate = _candidate(settings, files.candidate, policy, accounts)
+    warnings = (*policy_problems, *candidate.warnings, *problems, *_never_known(policy, path, geo))
     keys = read_token_keys(settings.jwt, files.keys)
-    return Parts(policy, path, accounts, geo, keys, warnings, files)
+    return Parts(policy, path, accounts, geo, keys, warnings, files, candidate)
 
 
 def with_policy(settings: Settings, parts: Parts, read: PolicyRead, path: Path) -> Parts:
@@ -117,20 +150,26 @@ def reread_parts(settings: Settings, before: Parts, files: Files | None = None) 
     keys = attempts.read("keys", asked.keys, before.files.keys, lambda: read_token_keys(settings.jwt, asked.keys))
     policy, accounts = attempts.fitting(policy, accounts, before=before, settings=settings)
     read = {"policy": policy, "accounts": accounts, "geo": geo, "keys": keys}
-    new = {name: part for name, part in read.items() if part is not None}
+    new = {name: getattr(asked, name) for name, part in read.items() if part is not None}
     after = replace(
         before,
         policy=policy[0] if policy else before.policy,
         accounts=accounts[0] if accounts else before.accounts,
         geo=geo or before.geo,
         keys=keys or before.keys,
-        warnings=(
-            *(policy[1] if policy else ()),
-            *(accounts[1] if accounts else ()),
-            *(_never_known(policy[0] if policy else before.policy, before.policy_path, geo or before.geo)),
-        ),
-        files=replace(before.files, **{name: getattr(asked, name) for name in new}),
     )
+    after = replace(after, candidate=_candidate_again(settings, before, after, asked.candidate))
+    if after.candidate.failure is not None:
+        attempts.failures["candidate"] = after.candidate.failure
+    elif not asked.candidate.hold_what(before.files.candidate) or before.candidate.failure is not None:
+        new["candidate"] = asked.candidate
+    warnings = (
+        *(policy[1] if policy else ()),
+        *(after.candidate.warnings if "candidate" in new else ()),
+        *(accounts[1] if accounts else ()),
+        *_never_known(after.policy, after.policy_path, after.geo),
+    )
+    after = replace(after, warnings=warnings, files=replace(before.files, **new))
     return Reread(after, tuple(new), attempts.failures, asked.stamps)
 
 
@@ -206,6 +245,40 @@ def _check_fit(policy: Policy, accounts: AccountsFile | None, settings: Settings
         raise CannotStartError(
             f"nobody could ever be let in: the policy asks for accounts and there are none ({where})"
         )
+
+
+def _candidate(settings: Settings, files: SourceFiles, live: Policy, accounts: AccountsFile | None) -> CandidatePart:
+    """Return the policy to try beside the live one, or why it can't be."""
+    path = settings.candidate
+    if path is None:
+        return CandidatePart()
+    try:
+        policy, problems = compiled_policy(path, files)
+        _check_fit(policy, accounts, settings)
+        _check_acts(policy, live)
+    except CannotStartError as error:
+        return CandidatePart(failure=CannotStartError(f"the candidate {path} can't be used: {error}", error.problems))
+    if policy.exempt != live.exempt:
+        problems = (*problems, Problem(str(path), 1, 1, "other-exemptions", _EXEMPTIONS, severity=Severity.WARNING))
+    return CandidatePart(policy, Canary(settings.canary, path.name), problems)
+
+
+def _check_acts(candidate: Policy, live: Policy) -> None:
+    """Raise CannotStartError when a candidate would act on nobody for whom the live policy does."""
+    if candidate.mode is Mode.SHADOW and live.mode is Mode.ENFORCE:
+        raise CannotStartError(_IN_SHADOW)
+
+
+def _candidate_again(settings: Settings, before: Parts, after: Parts, asked: SourceFiles) -> CandidatePart:
+    """Return what the files hold; else the last good one, as long as that fits what else is in force."""
+    had = before.candidate
+    unchanged = after.policy is before.policy and after.accounts is before.accounts
+    if unchanged and had.failure is None and asked.hold_what(before.files.candidate):
+        return had
+    new = _candidate(settings, asked, after.policy, after.accounts)
+    if new.failure is None or had.policy is None:
+        return new
+    return replace(_candidate(settings, before.files.candidate, after.policy, after.accounts), failure=new.failure)
 
 
 def _never_known(policy: Policy, path: Path, geo: GeoDatabases) -> tuple[Problem, ...]:

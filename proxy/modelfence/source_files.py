@@ -7,7 +7,7 @@ ran: neither what an author has half saved meanwhile, nor what was found to be w
 import hashlib
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 MAX_BYTES = 64 * 1024 * 1024
@@ -85,6 +85,7 @@ class Files:
     """The files of all parts that can be exchanged while the fence runs."""
 
     policy: SourceFiles = field(default_factory=SourceFiles)
+    candidate: SourceFiles = field(default_factory=SourceFiles)
     accounts: SourceFiles = field(default_factory=SourceFiles)
     geo: SourceFiles = field(default_factory=SourceFiles)
     keys: SourceFiles = field(default_factory=SourceFiles)
@@ -96,9 +97,9 @@ class Files:
 
     def again(self) -> "Files":
         """Return those that are as they were, and in place of the others files still to be read."""
-        return Files(self.policy.again(), self.accounts.again(), self.geo.again(), self.keys.again())
+        return Files(**{one.name: getattr(self, one.name).again() for one in fields(self)})
 
     @property
     def stamps(self) -> Mapping[Path, Stamp]:
         """Return the stamps of all."""
-        return {**self.policy.stamps, **self.accounts.stamps, **self.geo.stamps, **self.keys.stamps}
+        return {path: seen for one in fields(self) for path, seen in getattr(self, one.name).stamps.items()}

@@ -171,7 +171,7 @@ class Gateway:
             by_destination=self._by_destination() if self._egress else None,
             accepts_at_once=ACCEPTS_AT_ONCE if settings.workers == 1 else ACCEPTS_AT_ONCE_OF_SEVERAL,
         )
-        self.metrics.in_force(self.parts.policy)
+        self.metrics.in_force(self.parts.policy, self.fence.in_force.candidate)
         if self._recorder is not None:
             self._recorder.start()
         if self._audit is not None:
@@ -226,7 +226,7 @@ class Gateway:
             if reread.changed:
                 self.fence.in_force = in_force_of(self.parts, self._accounts)
                 self._detection.exempt = self.parts.policy.exempt
-                self.metrics.in_force(self.parts.policy)
+                self.metrics.in_force(self.parts.policy, self.fence.in_force.candidate)
             if self.parts.keys is not None and isinstance(self._keys, HeldKeys):
                 self._keys.held = self.parts.keys
             if "policy" in reread.changed:
@@ -272,7 +272,8 @@ class Gateway:
             return Readiness({"fence": "it is stopping"}, {})
         refusing = any(
             throttle.on_store_failure is OnStoreFailure.DENY and not throttle.rule.shadow
-            for throttle in self.parts.policy.throttles
+            for policy in self.fence.in_force.acting
+            for throttle in policy.throttles
         )
         missing = {}
         if refusing and isinstance(self._buckets, RedisBuckets) and not await self._buckets.ready():
@@ -282,12 +283,12 @@ class Gateway:
             missing["accounts"] = f"{self.settings.accounts_shown} does not answer, or can't be read"
         if not self._evidence_is_kept():
             missing["audit"] = f"the audit log {self.settings.audit.path} can't be written"
-        circuit = self.state().circuit
-        return Readiness(missing, {} if circuit is None else {"store_circuit": circuit})
+        states = {"store_circuit": self.state().circuit, "candidate": self.parts.candidate.shown}
+        return Readiness(missing, {name: state for name, state in states.items() if state is not None})
 
     def state(self) -> State:
         """Return what is in force."""
-        policy = self.parts.policy
+        policy, candidate = self.parts.policy, self.parts.candidate
         return State(
             policy=policy.hash,
             mode=policy.mode,
@@ -296,6 +297,8 @@ class Gateway:
             circuit=self._buckets.circuit if isinstance(self._buckets, RedisBuckets) else None,
             cohorts=len(self._campaigns),
             cohort_accounts=sum(self._campaigns),
+            candidate=candidate.policy.hash if candidate.policy else None,
+            canary_ratio=None if self.settings.candidate is None else candidate.canary.percent / 100,
         )
 
     async def cohorts(self) -> Sequence[Row]:
@@ -312,6 +315,7 @@ class Gateway:
             f"modelfence listens on {scheme}://{self.listen} and protects:",
             *(f"  {upstream.prefix or '/'} -> {upstream.url} ({upstream.dialect})" for upstream in settings.upstreams),
             f"  policy    {parts.policy_path} ({parts.policy.hash}, {parts.policy.mode})",
+            *([f"  candidate {settings.candidate} ({parts.candidate.shown})"] if settings.candidate else []),
             f"  accounts  {settings.accounts_shown}{'' if parts.accounts is None else f' ({len(parts.accounts)})'}",
             *([f"  tokens    of {settings.jwt.issuer}"] if self._keys else []),
             f"  geo       {', '.join(f'{name} of {day}' for name, day in built.items())}",

@@ -3,6 +3,7 @@
 Rule: a call is judged by the same from its beginning to its end, whatever comes meanwhile.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from modelfence.core.account import STATUSES, Account
@@ -55,6 +56,12 @@ class InForce:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "live", Side(self.policy))
+
+    @property
+    def acting(self) -> Sequence[Policy]:
+        """Return the policies that act for somebody."""
+        candidate = self.candidate
+        return (self.policy, candidate.side.policy) if candidate and candidate.canary.percent else (self.policy,)
 
     def sides(self, account: Account | None) -> tuple[Side, Side | None]:
         """Return which policy acts on an account's calls, and which only watches them.

@@ -17,7 +17,7 @@ SOON_S = 0.3
 """After so long one who hangs is not waited for, if another one has answered: probes do not wait for long."""
 
 
-RELOADED = ("policy", "accounts", "geo", "keys", "tls")
+RELOADED = ("policy", "candidate", "accounts", "geo", "keys", "tls")
 """The parts that are exchanged when their files change."""
 
 

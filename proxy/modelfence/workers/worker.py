@@ -5,6 +5,7 @@ When the line to the supervisor ends, the supervisor is gone: the worker serves 
 
 import asyncio
 import gc
+import logging
 import shutil
 import signal
 import socket
@@ -20,6 +21,8 @@ from modelfence.wiring import Gateway
 from modelfence.workers.control import Answers, Orders, answer, open_line
 from modelfence.workers.handing_on import hand_on, taken
 from modelfence.workers.process import as_answer, stamps_as_answer
+
+log = logging.getLogger(__name__)
 
 COLLECT_AFTER = 10_000
 """Objects more, after which the youngest are looked through; Python's own is 2,000, which is every few calls."""
@@ -77,6 +80,9 @@ class _Worker:
             _collect_seldom()
         except CannotStartError as error:
             return {"cannot_start": str(error), "problems": [as_answer(one) for one in error.problems]}
+        failure = self._gateway.parts.candidate.failure
+        if failure is not None and orders.files is None:  # else it has been said by the worker that read the file
+            log.error("nothing is tried, the live policy acts for everybody:\n%s", failure.report())
         return {
             "banner": self._gateway.banner(),
             "problems": [as_answer(one) for one in self._gateway.parts.warnings],

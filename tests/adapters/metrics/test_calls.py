@@ -1,5 +1,7 @@
 """What is counted of the calls a fence judges. Names and labels of all metrics are held to docs/metrics.md elsewhere."""
 
+from dataclasses import replace
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.enforcement.outside import Unwary
@@ -8,10 +10,11 @@ from modelfence.adapters.memory.buckets import MemoryBuckets
 from modelfence.adapters.metrics.calls import PrometheusMetrics
 from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
+from modelfence.core.canary import Canary
 from modelfence.core.decision import Effect
 from modelfence.core.extraction import Extraction
 from modelfence.enforcement.fence import Fence
-from modelfence.enforcement.in_force import InForce
+from modelfence.enforcement.in_force import Candidate, InForce, Side
 from modelfence.enforcement.ports import Location, Passing
 from modelfence.policy import compile_text
 
@@ -223,3 +226,80 @@ def test_how_long_things_take_is_in_seconds(fence, metrics):  # noqa: ARG001 - t
     }
     assert sums == {"store": 0.002, "overhead": 1.0, "upstream": 6.0, "first_byte": 1.0}
     assert shown(metrics, "open_streams") == {(): 0}
+
+
+NEXT = """
+version: 1
+access:
+  - {id: customers, allow: kyc.tier > 0}
+  - {id: not-in-the-us, deny: client.country == "US" && request.model == "secret"}
+  - {id: trial, deny: 'true', mode: shadow}
+reshape:
+  - {id: short, cap: {choices: 1}}
+throttle:
+  - {id: calls, key: account.id, rate: 1 per day}
+"""
+
+
+def with_candidate(fence: Fence, metrics: PrometheusMetrics, percent: float) -> None:
+    policy = compile_text(NEXT).policy
+    assert policy is not None
+    candidate = Candidate(Side(policy), Canary(percent, "next.yaml"))
+    fence.in_force = replace(fence.in_force, candidate=candidate)
+    metrics.in_force(fence.in_force.policy, candidate)
+
+
+async def test_both_policies_are_counted_side_by_side_where_there_is_a_candidate(fence, metrics):
+    with_candidate(fence, metrics, 0)
+    for each in (call(), call(), call(), call("175.45.176.1"), call(key=None)):
+        await fence.judge(each)
+    assert counted(metrics, "candidate_requests_total") == {
+        ("live", "allow", "allow"): 1,
+        ("live", "throttle", "allow"): 1,
+        ("live", "throttle", "deny"): 1,
+        ("live", "throttle", "throttle"): 1,
+        ("live", "deny", "deny"): 1,
+    }
+    assert counted(metrics, "candidate_rule_matches_total") == {
+        ("allow", "live", "customers"): 4,
+        ("deny", "live", "not-from-there"): 1,
+        ("allow", "live", "no-logits"): 3,
+        ("throttle", "live", "calls"): 1,
+        ("allow", "candidate", "customers"): 4,
+        ("allow", "candidate", "short"): 4,
+        ("throttle", "candidate", "calls"): 3,
+    }
+    assert ("throttle", "enforce", "calls") in shown(metrics, "rule_matches_total")
+    assert not any(rule == "short" for *_, rule in shown(metrics, "rule_matches_total")), "it acts on nobody"
+    assert counted(metrics, "charged_total") == {("calls", "requests"): 4, ("tight", "requests"): 1}
+
+
+async def test_a_candidate_that_acts_is_counted_as_what_acted(fence, metrics):
+    with_candidate(fence, metrics, 100)
+    await fence.judge(call())
+    assert counted(metrics, "candidate_requests_total") == {("candidate", "allow", "allow"): 1}
+    assert counted(metrics, "rule_matches_total") == {
+        ("allow", "enforce", "customers"): 1,
+        ("deny", "shadow", "trial"): 1,
+        ("allow", "enforce", "short"): 1,
+    }
+
+
+async def test_the_mode_of_a_call_is_that_of_the_policy_that_acted(fence, metrics):
+    metrics.in_force(compile_text(POLICY + "mode: shadow\n").policy, None)
+    live = replace(fence.in_force, policy=compile_text(POLICY + "mode: shadow\n").policy)
+    fence.in_force = live
+    with_candidate(fence, metrics, 100)
+    await fence.judge(call())
+    await fence.judge(call(key=None))
+    assert counted(metrics, "requests_total") == {
+        ("allow", "enforce", "chat", "openai"): 1,
+        ("allow", "shadow", "chat", "openai"): 1,
+    }
+
+
+def test_what_both_may_say_begins_at_zero(fence, metrics):
+    assert shown(metrics, "candidate_requests_total") == {}
+    with_candidate(fence, metrics, 0)
+    assert len(shown(metrics, "candidate_requests_total")) == 32
+    assert ("deny", "candidate", "not-in-the-us") in shown(metrics, "candidate_rule_matches_total")

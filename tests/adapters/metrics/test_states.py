@@ -45,3 +45,14 @@ def test_several_are_told_by_each_policy_the_oldest_files_and_how_many_circuits_
 def test_without_a_store_that_has_one_there_is_no_circuit_and_without_processes_nothing():
     assert "store_circuit" not in told(replace(STATE, circuit=None))
     assert told() == {}
+
+
+def test_a_candidate_is_told_beside_the_policy_and_for_whom_it_acts():
+    tried = told(replace(STATE, candidate="xyz", canary_ratio=0.05))
+    assert tried["policy_info"] == {("abc", "enforce"): 1, ("xyz", "candidate"): 1}
+    assert tried["canary_ratio"] == {(): 0.05}
+
+
+def test_one_process_that_can_not_use_the_candidate_shows():
+    both = told(replace(STATE, candidate="xyz", canary_ratio=0.05), replace(STATE, canary_ratio=0.0))
+    assert both["canary_ratio"] == {(): 0}

@@ -11,12 +11,15 @@ that: Prometheus takes the difference of two samples, and there would be none be
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from modelfence.adapters.audit import log as audit_log
+from modelfence.adapters.metrics.comparison import Comparison
+from modelfence.adapters.metrics.counters import Counters
 from modelfence.adapters.recording import recorder
 from modelfence.adapters.tokens import published_keys
 from modelfence.core.account import Check
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode, Policy, RuleKind
+from modelfence.enforcement.in_force import Candidate
 from modelfence.enforcement.ports import Judged, Passing, Settled
 from modelfence.extraction.weights import WEIGHTS
 
@@ -39,7 +42,7 @@ class PrometheusMetrics:
     def __init__(self) -> None:
         disable_created_metrics()  # a second series beside each, which nothing here reads
         self.registry = CollectorRegistry()
-        self._mode = Mode.ENFORCE
+        self._mode = self._candidates_mode = Mode.ENFORCE
         self._requests = self._counter(
             "requests", "Calls by what became of them.", "provider", "operation", "effect", "mode"
         )
@@ -59,6 +62,7 @@ class PrometheusMetrics:
         )
         self._streams_cut = self._counter("streams_cut", "Streams ended because a budget was used up.", "throttle")
         self._connections_cut = self._counter("connections_cut", "Connections that met a limit.", "reason")
+        self._comparison = Comparison(self.registry)
         self._unknown_facts = self._counter("unknown_facts", "Facts that were unknown and mattered.", "fact")
         self._recorded = self._counter("recorded", "Judged calls by whether they are in the recording.", "outcome")
         self._audit_lines = self._counter("audit_lines", "Lines of the audit log by what became of them.", "outcome")
@@ -94,16 +98,25 @@ class PrometheusMetrics:
         """Return all counts in the text format."""
         return generate_latest(self.registry)
 
-    def in_force(self, policy: Policy) -> None:
-        """Take calls from now on for judged by this policy."""
+    def in_force(self, policy: Policy, candidate: Candidate | None = None) -> None:
+        """Take calls from now on for judged by this policy, and some perhaps by a candidate."""
         self._mode = policy.mode
         self._begin_at_zero(policy)
+        if candidate is None:
+            return
+        tried = candidate.side.policy
+        self._candidates_mode = tried.mode
+        self._comparison.begin_at_zero(policy, tried)
+        if candidate.canary.percent:
+            self._begin_at_zero(tried)
 
     def judged(self, judged: Judged) -> None:
         """Count a decision."""
         call, decision = judged.call, judged.decision
         effect = decision.effect
-        self._requests.at(call.provider, call.reading.operation, effect, self._mode).inc()
+        mode = self._candidates_mode if judged.candidate_acted else self._mode
+        self._requests.at(call.provider, call.reading.operation, effect, mode).inc()
+        self._comparison.judged(judged)
         self._countries.at(judged.country or "unknown", effect).inc()
         self._tiers.at(judged.tier, effect).inc()
         self._credentials.at(judged.found.check).inc()
@@ -215,8 +228,8 @@ class PrometheusMetrics:
             for label in labels:
                 counters.at(label)
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> "_Counters":
-        return _Counters(Counter(f"modelfence_{name}_total", help_text, labels, registry=self.registry))
+    def _counter(self, name: str, help_text: str, *labels: str) -> Counters:
+        return Counters(self.registry, name, help_text, *labels)
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
         return Histogram(f"modelfence_{name}_seconds", help_text, registry=self.registry, buckets=buckets)
@@ -227,18 +240,3 @@ def _status_class(status: int | None) -> str:
     if status is None:
         return "none"
     return f"{min(max(status // 100, 2), 5)}xx"
-
-
-class _Counters:
-    """A counter's children by their labels, remembered: `labels` takes longer than all the rest of a count."""
-
-    def __init__(self, counter: Counter) -> None:
-        self._counter = counter
-        self._children: dict[tuple[str, ...], Counter] = {}
-
-    def at(self, *labels: str) -> Counter:
-        """Return the child of these labels, in the order they were declared."""
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = self._counter.labels(*labels)
-        return child

@@ -13,6 +13,9 @@ from prometheus_client.registry import Collector
 
 from modelfence.adapters.redis.circuit_breaker import Circuit
 
+CANDIDATE = "candidate"
+"""What stands in the place of a mode for a policy that is tried beside the one in force."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -29,6 +32,10 @@ class State:
     cohorts: int
     """Those that look like campaigns; every process that shares a store sees the same."""
     cohort_accounts: int
+    candidate: str | None = None
+    """The hash of the policy that is tried beside it; None without one that can be used."""
+    canary_ratio: float | None = None
+    """The part of the accounts for which the candidate acts, 0 to 1; None where the settings name no candidate."""
 
 
 class StateMetrics(Collector):
@@ -55,8 +62,13 @@ class StateMetrics(Collector):
 
 def _families(states: Sequence[State]) -> list[GaugeMetricFamily]:
     policies = _gauge("policy_info", "The policies in force.", "hash", "mode")
-    for policy in sorted({(state.policy, state.mode) for state in states}):
+    tried = {(state.candidate, CANDIDATE) for state in states if state.candidate is not None}
+    for policy in sorted({(state.policy, state.mode) for state in states} | tried):
         policies.add_metric(policy, 1)
+    canary = _gauge("canary_ratio", "The part of the accounts for which the candidate acts, where it is the least.")
+    ratios = [state.canary_ratio for state in states if state.canary_ratio is not None]
+    if ratios:
+        canary.add_metric((), min(ratios))
     loaded = _gauge("policy_loaded_timestamp_seconds", "When the policy was loaded, where that is longest ago.")
     cohorts = _gauge("cohorts", "Cohorts that look like campaigns.")
     accounts = _gauge("cohort_accounts", "Accounts in cohorts that look like campaigns.")
@@ -73,7 +85,7 @@ def _families(states: Sequence[State]) -> list[GaugeMetricFamily]:
     in_state = Counter(state.circuit for state in states if state.circuit is not None)
     for one in Circuit if in_state else ():
         circuits.add_metric((one,), in_state[one])
-    return [policies, loaded, built, circuits, cohorts, accounts]
+    return [policies, canary, loaded, built, circuits, cohorts, accounts]
 
 
 def _gauge(name: str, help_text: str, *labels: str) -> GaugeMetricFamily:
