@@ -25,14 +25,15 @@ class ReadAgain:
     """A reader that begins with bytes that were read already."""
 
     def __init__(self, data: bytes, reader: asyncio.StreamReader) -> None:
-        self._data = data
-        self._reader = reader
+        self.ahead = data
+        """What is left of them."""
+        self.reader = reader
 
     async def read(self, n: int, /) -> bytes:
         """Return what was read already, and then what comes."""
-        if not self._data:
-            return await self._reader.read(n)
-        data, self._data = self._data[:n], self._data[n:]
+        if not self.ahead:
+            return await self.reader.read(n)
+        data, self.ahead = self.ahead[:n], self.ahead[n:]
         # A turn of the loop, as reading takes: mitmproxy starts its task eagerly, and can only close what it has named.
         await asyncio.sleep(0)
         return data

@@ -1,6 +1,6 @@
 """The guard: mitmproxy's internals, made fit to face a hostile client.
 
-Only it, `guard_stream`, `guard_http1` and `guard_http1_upstream` subclass them.
+Only it, `guard_handler`, `guard_stream`, `guard_http1` and `guard_http1_upstream` subclass them.
 
 What it changes, each because of something mitmproxy 12.2 does:
 
@@ -23,18 +23,17 @@ What it changes, each because of something mitmproxy 12.2 does:
 * A piece of an answer goes straight from its upstream to its client; mitmproxy hands it on through a dozen generators.
 * Hooks go straight to the fence, not through mitmproxy's list of addons, and run on the spot as far as they need not
   wait; what one event has to say to a connection is said in one write.
+* What comes of a connection is served in the turn of the event loop in which it comes, and so is what follows a hook;
+  mitmproxy makes a task of every wait, and has all of them wait for each other.
 """
 
-import asyncio
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any
 
 from mitmproxy import http, version
 from mitmproxy.connection import Connection, ConnectionState, Server
-from mitmproxy.master import Master
 from mitmproxy.options import Options
-from mitmproxy.proxy import commands, events, layer, mode_specs, server_hooks, tunnel
+from mitmproxy.proxy import commands, events, layer, tunnel
 from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     DropStream,
@@ -51,19 +50,16 @@ from mitmproxy.proxy.layers.http import (
 )
 from mitmproxy.proxy.layers.http._base import ReceiveHttp
 from mitmproxy.proxy.layers.tls import ServerTLSLayer
-from mitmproxy.proxy.mode_servers import ProxyConnectionHandler
-from mitmproxy.utils import asyncio_utils
 
-from modelfence.wire.first_request import Reader
 from modelfence.wire.guard_bounds import Bounds, Room
 from modelfence.wire.guard_deadline import Deadline, DeadlinePassed, FenceStops
 from modelfence.wire.guard_http1 import GuardedHttp1Server
 from modelfence.wire.guard_http1_upstream import GuardedHttp1Client
-from modelfence.wire.guard_stream import GuardedStream, Hooks, WaitForStep, WaitHook
+from modelfence.wire.guard_stream import GuardedStream, Hooks
 
 __all__ = [
     "Bounds",
-    "GuardedHandler",
+    "GuardedHttpLayer",
     "Hooks",
     "Room",
     "as_they_are",
@@ -72,10 +68,6 @@ __all__ = [
 ]
 
 TESTED_VERSIONS = ("12.2.3",)
-UNREAD_S = 30.0
-"""How long a connection that was closed may take to read what was written."""
-READ_ON_S = 1.0
-"""How long an upstream is read once its client has left in the middle of an answer."""
 
 
 def require_tested_version() -> None:
@@ -118,8 +110,6 @@ class GuardedHttpLayer(HttpLayer):
         self._bounds = bounds
         self._hooks = hooks
         self.streams: dict[int, GuardedStream] = {}  # type: ignore[assignment]
-        self.paying: set[asyncio.Task[Any]] = set()
-        """Steps of streams that are being paid."""
         # mitmproxy leaves a connection that is already there in place.
         self.client_side = GuardedHttp1Server(
             context.fork(), bounds, hooks.refuse, room=room, deadline=deadline, cut=hooks.connection_cut
@@ -179,9 +169,6 @@ class GuardedHttpLayer(HttpLayer):
             if isinstance(command, commands.CloseConnection) and held_for is not None:
                 yield commands.SendData(held_for, b"".join(held))
                 held, held_for = [], None
-            if isinstance(command, WaitForStep):
-                self.paying.add(command.running)
-                command.running.add_done_callback(self.paying.discard)
             yield command
         if held_for is not None:
             yield commands.SendData(held_for, b"".join(held))
@@ -249,107 +236,3 @@ class GuardedHttpLayer(HttpLayer):
             yield from self.event_to_child(self.client_side, event)
         else:
             yield from super()._handle_event(event)
-
-
-class GuardedHandler(ProxyConnectionHandler):
-    """One client connection."""
-
-    def __init__(  # noqa: PLR0913, PLR0917 - mitmproxy's own, and the guard's
-        self,
-        master: Master,
-        reader: Reader,
-        writer: asyncio.StreamWriter,
-        mode: mode_specs.ProxyMode,
-        bounds: Bounds,
-        hooks: Hooks,
-        room: Room,
-        options: SimpleNamespace,
-    ) -> None:
-        super().__init__(master, reader, writer, options, mode)  # type: ignore[no-untyped-call]
-        self._writer = writer
-        context = self.layer.context
-        # A place to start from; every request names its own upstream before a connection is made.
-        context.server.address = ("upstream.invalid", 80)
-        self._cut = hooks.connection_cut
-        self._deadline = Deadline(self._end_late)
-        self.layer = self._http = GuardedHttpLayer(context, bounds, hooks, room=room, deadline=self._deadline)
-
-    async def handle_hook(self, hook: commands.StartHook) -> None:
-        """Wait for a hook of the fence; leave any other to mitmproxy's list of addons."""
-        if isinstance(hook, server_hooks.ClientDisconnectedHook):
-            await self._read_on()
-        if not isinstance(hook, WaitHook):
-            await super().handle_hook(hook)
-            return
-        with self.timeout_watchdog.disarm():
-            await hook.running
-
-    async def _read_on(self) -> None:
-        """Leave time to learn what open answers cost.
-
-        Its client has left, and what mitmproxy does next is to cancel what reads from its upstreams: to their streams
-        that is the end, whether they have learned it or not.
-        """
-        answering = [stream.context.server for stream in self._http.streams.values() if stream.is_answering]
-        reading = [io.handler for server, io in self.transports.items() if server in answering and io.handler]
-        if reading:
-            # What it has not taken by now it does not get: until it had, nothing more would be read.
-            self._writer.transport.abort()
-            await asyncio.wait(reading, timeout=READ_ON_S)
-
-    async def drain_writers(self) -> None:
-        """Read on once what was read is written, and paid: what an upstream sends meanwhile stays with it."""
-        writers: list[Any] = [io.writer for io in self.transports.values() if io.writer is not None]
-        if any(writer.transport.get_write_buffer_size() or writer.is_closing() for writer in writers):
-            await super().drain_writers()  # type: ignore[no-untyped-call]
-        while self._http.paying:
-            await asyncio.wait(self._http.paying)
-
-    async def handle_connection(self, connection: Connection) -> None:
-        """Serve a connection to its end, and see that it is closed and known to be."""
-        writing: Any = self.transports[connection].writer
-        try:
-            # mitmproxy makes tasks that begin at once, and notes them after that. What was read by now, or the end of
-            # it, would be served before there is a task to be ended.
-            await asyncio.sleep(0)
-            await super().handle_connection(connection)
-        finally:
-            if connection is self.client:
-                self._deadline.end()
-                self._http.client_side.leave_room()
-                if writing is not None and self._http.client_side.left_idle:
-                    writing.transport.abort()  # over TLS it would wait for a goodbye that few pools look for
-            if writing is not None and writing.transport.get_write_buffer_size():
-                # Closed it stays open until that is taken, which may be never.
-                asyncio.get_running_loop().call_later(UNREAD_S, writing.transport.abort)
-            if connection in self.transports:
-                connection.state = ConnectionState.CLOSED
-                writer = self.transports.pop(connection).writer
-                if writer is not None:
-                    writer.close()
-                # A task of its own, because this one may be cancelled again.
-                await asyncio.shield(asyncio.create_task(self.server_event(events.ConnectionClosed(connection))))
-
-    def _end_late(self) -> None:
-        asyncio_utils.create_task(self.server_event(DeadlinePassed()), name="deadline", keep_ref=True)
-
-    async def on_timeout(self) -> None:
-        """Count a connection on which nothing has moved for too long, and end it."""
-        self._cut("idle_s")
-        await super().on_timeout()
-
-    def drain(self, idle_s: float) -> None:
-        """Close after the next answer; or when the client has asked for nothing in so many seconds."""
-        self._http.client_side.drain(idle_s)
-
-    def end_in_words(self) -> None:
-        """End what is under way: a stream with the last words of its API, what is not answered yet with a refusal."""
-        asyncio_utils.create_task(self.server_event(FenceStops()), name="fence stops", keep_ref=True)
-
-    def end(self) -> None:
-        """Close the connection as if the client had left."""
-        transport = self.transports.get(self.client)
-        if transport and transport.handler:
-            transport.handler.cancel("the fence stops")
-        else:
-            self.client.error = "the fence stops"  # looked at before the connection is served

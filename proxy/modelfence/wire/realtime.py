@@ -24,7 +24,7 @@ from modelfence.core.upstream import Upstream
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged
 from modelfence.wire.apis import FAULT, NO_UPSTREAM, Apis, new_id
-from modelfence.wire.first_request import ReadAgain, Reader, first_head
+from modelfence.wire.first_request import ReadAgain, first_head
 from modelfence.wire.grace import Grace
 from modelfence.wire.handshake import SWITCHING, Handshake, Opened, accepting, answer, open_upstream
 from modelfence.wire.hiding import hidden_in, hide_in_message
@@ -106,7 +106,7 @@ class Realtime:
 
     async def first(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, head_bytes: int, grace: Grace
-    ) -> Reader | None:
+    ) -> ReadAgain | None:
         """Serve a connection that begins with a websocket's handshake to its end; return the reader of any other.
 
         Never raises, but when it is cancelled.

@@ -23,17 +23,17 @@ from mitmproxy.proxy import mode_specs
 from modelfence.core.client_address import Network, parse_address
 from modelfence.wire.addon import FenceAddon
 from modelfence.wire.egress import Destination, Egress
-from modelfence.wire.first_request import Reader
+from modelfence.wire.first_request import ReadAgain
 from modelfence.wire.grace import Grace
 from modelfence.wire.guard import (
     Bounds,
-    GuardedHandler,
     Room,
     as_they_are,
     leave_types_unchecked,
     require_tested_version,
 )
 from modelfence.wire.guard_doors import STATUS, WORDS, Doors
+from modelfence.wire.guard_handler import GuardedHandler
 from modelfence.wire.proxy_protocol import WITHIN_S, Client, MalformedHeaderError, read_header
 from modelfence.wire.realtime import Realtime
 from modelfence.wire.tls import HANDSHAKE_S, SHUTDOWN_S, ClientWriter, ServerTls, UpstreamPins, client_certificate
@@ -339,7 +339,7 @@ class Proxy:
         else:
             await self._doors.turn_away(*await self._open(connection, client, None), refusal)
 
-    async def _serve(self, reader: Reader, writer: asyncio.StreamWriter, addon: FenceAddon) -> None:
+    async def _serve(self, reader: ReadAgain, writer: asyncio.StreamWriter, addon: FenceAddon) -> None:
         assert self._master is not None  # noqa: S101 - connections come only after start
         handler = GuardedHandler(
             self._master,

@@ -106,7 +106,7 @@ async def settle_down(fence, upstream, wire) -> None:
 async def test_nothing_is_left_of_thousands_of_mixed_requests_and_hundreds_of_aborted_streams(
     start_fence, upstream, wire, mixed, monkeypatch
 ):
-    monkeypatch.setattr("modelfence.wire.guard.READ_ON_S", 0.01)
+    monkeypatch.setattr("modelfence.wire.guard_handler.READ_ON_S", 0.01)
     fence = await start_fence()
     fence.addon._keeps_bodies = False
     tasks = len(asyncio.all_tasks())

@@ -178,7 +178,7 @@ async def narrow_connection(fence, wire):
 async def test_who_never_reads_is_cut_off_once_his_connection_has_been_closed_for_a_while(
     fence, upstream, wire, monkeypatch
 ):
-    monkeypatch.setattr("modelfence.wire.guard.UNREAD_S", SOON_S)
+    monkeypatch.setattr("modelfence.wire.guard_handler.UNREAD_S", SOON_S)
     upstream.answers.append(wire.answer(b"x" * 60_000))
     client, transport = await narrow_connection(fence, wire)
     client.writer.transport.pause_reading()
