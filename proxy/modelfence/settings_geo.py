@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from modelfence.core.countries import COUNTRY_CODE
 from modelfence.core.keys import Text
 from modelfence.document import Node
 from modelfence.settings_upstreams import credential_in, path_in
 
-COUNTRY = Text(r"[A-Z]{2}", examples=("US",))
 ACCOUNT = Text(r"[0-9]{1,20}")
 EDITION = Text(r"[A-Za-z0-9\-]{1,64}", examples=("GeoLite2-Country",))
 _HOST = r"[A-Za-z0-9.\-]+|\[[0-9a-f:]+\]"
@@ -23,7 +23,7 @@ def country_database_in(node: Node, folder: Path) -> Path | None:
 def country_code_in(node: Node, _: Path) -> str | None:
     """Return a country code."""
     value = node.text()
-    if value is None or COUNTRY.admits(value):
+    if value is None or COUNTRY_CODE.admits(value):
         return value
     node.problem("bad-country", f"a country code like US is expected here, not `{value}`")
     return None

@@ -3,16 +3,17 @@
 Rule: a key that is not here does not exist. Bounds stand here alone; defaults stand in `modelfence.settings`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelfence.core.countries import COUNTRY_CODE
 from modelfence.core.keys import Choice, Either, Flag, Key, ListOf, Record, Shape, Text, Whole
 from modelfence.document import Node
 from modelfence.settings_candidate import PERCENT, percent_in
 from modelfence.settings_geo import (
     ACCOUNT,
-    COUNTRY,
     EDITION,
     PUBLISHER,
     account_in,
@@ -37,7 +38,7 @@ from modelfence.settings_upstreams import CREDENTIAL, UPSTREAMS, path_in, upstre
 from modelfence.settings_values import (
     ADDRESS,
     CLIENT_HEADER,
-    NETWORK,
+    NETWORKS,
     PREFIX,
     SIZE,
     STORE,
@@ -54,8 +55,13 @@ type Reader = Callable[[Node, Path], object]
 """Returns a value, or None after noting a problem. Paths are relative to the folder."""
 
 _PATH = Text()
-_NETWORKS = Either((ListOf(NETWORK), Text(may_be_empty=True)))
 _DAY_S = 86_400
+_IN_CAPITALS = Text(
+    "|".join(
+        re.sub("[a-z]", lambda letter: f"[{letter[0].upper()}{letter[0]}]", name) for name in CLIENT_HEADER.options
+    )
+)
+"""A header in capitals or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,7 @@ _GEO: Mapping[str, Setting] = {
     "geo.asn": _path("path of a .mmdb file of autonomous systems"),
     "geo.anonymous": _path("path of a .mmdb file of VPNs, proxies and Tor exits"),
     "geo.private": Setting(
-        "the country that private and loopback addresses count as; null is unknown", COUNTRY, country_code_in
+        "the country that private and loopback addresses count as; null is unknown", COUNTRY_CODE, country_code_in
     ),
     "geo_update.account": Setting("the number of a MaxMind account", ACCOUNT, account_in),
     "geo_update.license_key": Setting("where the account's license key is", CREDENTIAL, license_key_in, in_yaml=True),
@@ -146,16 +152,15 @@ _GEO: Mapping[str, Setting] = {
 }
 _CONNECTIONS: Mapping[str, Setting] = {
     "trusted_proxies": Setting(
-        "networks that are believed when they say who called them", _NETWORKS, networks_in, in_yaml=True
+        "networks that are believed when they say who called them", NETWORKS, networks_in, in_yaml=True
     ),
-    # Its reader takes capitals, too.
     "client_address": Setting(
         "the header by which they say it",
-        Either((CLIENT_HEADER, Text(r"[A-Za-z\-]+"))),
+        Either((CLIENT_HEADER, _IN_CAPITALS)),
         client_header_in,
     ),
     "proxy_protocol_from": Setting(
-        "networks whose connections begin with a PROXY header, which is believed", _NETWORKS, networks_in, in_yaml=True
+        "networks whose connections begin with a PROXY header, which is believed", NETWORKS, networks_in, in_yaml=True
     ),
     "upstreams": Setting("the APIs behind the fence", UPSTREAMS, upstreams_in, in_yaml=True),
     "tls.cert": _path("file of the certificate, and of those between it and its authority"),

@@ -51,7 +51,7 @@ UPSTREAM_KEYS: tuple[Key, ...] = (
     Key("stream_usage", "usage is asked for on every stream; false for an API that refuses to say it", value=Flag()),
     Key("ca", "file of the authority its certificate must come from; null: any", value=Text(), may_be_null=True),
 )
-UPSTREAMS = Either((ListOf(Record(UPSTREAM_KEYS)), _URL))
+UPSTREAMS = Either((ListOf(Record(UPSTREAM_KEYS, title="an upstream")), _URL))
 """A single URL is one upstream."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelfence import redis_url
 from modelfence.core.client_address import FORWARDED, FORWARDED_FOR, SINGLE_HEADERS, Network
-from modelfence.core.keys import Choice, Text
+from modelfence.core.keys import Choice, Either, ListOf, Text
 from modelfence.document import Node
 from modelfence.settings import Address
 from modelfence.settings_upstreams import path_in
@@ -25,8 +25,12 @@ CLIENT_HEADER = Choice((FORWARDED_FOR, FORWARDED, *sorted(SINGLE_HEADERS)))
 STORE = Text(
     rf"memory|({'|'.join(map(re.escape, (*redis_url.SCHEMES, 'unix')))})://.*", examples=("redis://redis:6379",)
 )
-NETWORK = Text(
-    r"[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9.]+)?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(%[^/]+)?(/[0-9]+)?", examples=("10.0.0.0/8",)
+_NETWORK = r"(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}(?:/[0-9.]+)?|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^/,]+)?(?:/[0-9]+)?)"
+NETWORKS = Either(
+    (
+        ListOf(Text(_NETWORK, examples=("10.0.0.0/8",))),
+        Text(rf" *{_NETWORK}?(?: *, *{_NETWORK}?)* *", may_be_empty=True),
+    )
 )
 
 

@@ -39,6 +39,7 @@ def _add_others(commands: Any) -> None:
         geo,
         geo_update,
         policy_check,
+        policy_schema,
         policy_test,
         replay,
         studio,
@@ -52,6 +53,7 @@ def _add_others(commands: Any) -> None:
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)
     policy_test.add_to(policy_commands)
+    policy_schema.add_to(policy_commands)
     directory = commands.add_parser("accounts", help="look after accounts", description="Look after accounts.")
     directory_commands = directory.add_subparsers(title="commands", metavar="COMMAND", required=True)
     accounts_check.add_to(directory_commands)

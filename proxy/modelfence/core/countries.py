@@ -5,6 +5,8 @@ Sources: ISO 3166-1 (the Online Browsing Platform of ISO, compared on 2026-11-29
 355(1) and (4) of the Treaty on the Functioning of the European Union for their parts that have codes of their own.
 """
 
+from modelfence.core.keys import Text
+
 _CODES = (
     "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ CA "
     "CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR GA "
@@ -14,6 +16,8 @@ _CODES = (
     "RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW "
     "TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW"
 )
+COUNTRY_CODE = Text(r"[A-Z]{2}", examples=("US",))
+"""How a country is written, whether or not there is one of that code."""
 COUNTRIES = frozenset(_CODES.split())
 """ISO 3166-1 alpha-2, as officially assigned: 249 codes."""
 KOSOVO = "XK"

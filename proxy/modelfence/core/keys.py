@@ -91,6 +91,7 @@ class Record:
     """Of these keys one is there, and one alone."""
     at_least_one: tuple[str, ...] = ()
     """Of these keys one is there, or more."""
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,19 +160,19 @@ POLICY_KEYS: tuple[Key, ...] = (
     Key(
         "access",
         "rules that deny or allow; a deny always wins, otherwise one allow is needed",
-        value=ListOf(Record(ACCESS_KEYS, exactly_one=("deny", "allow"))),
+        value=ListOf(Record(ACCESS_KEYS, exactly_one=("deny", "allow"), title="a rule of `access`")),
         may_be_null=True,
     ),
     Key(
         "reshape",
         "rules for what is changed in a call that is let through",
-        value=ListOf(Record(RESHAPE_KEYS, at_least_one=("remove", "cap", "hide"))),
+        value=ListOf(Record(RESHAPE_KEYS, at_least_one=("remove", "cap", "hide"), title="a rule of `reshape`")),
         may_be_null=True,
     ),
     Key(
         "throttle",
         "rules for how much a caller may use",
-        value=ListOf(Record(THROTTLE_KEYS)),
+        value=ListOf(Record(THROTTLE_KEYS, title="a rule of `throttle`")),
         may_be_null=True,
     ),
     Key(

@@ -9,11 +9,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from modelfence.adapters.accounts.keys import ENTITY_KEYS, OWNER_KEYS, SHARE
 from modelfence.core.account import Entity, Owner
+from modelfence.core.countries import COUNTRY_CODE
+from modelfence.core.keys import names, required
 from modelfence.document import Node, did_you_mean
 
-_ENTITY_KEYS = ("id", "country", "owners")
-_OWNER_KEYS = ("entity", "country", "share")
 _ROUNDING = 1e-9
 _NAMES_SHOWN = 5
 _MOST_COMPARED = 200
@@ -55,7 +56,7 @@ def read_entities(nodes: Sequence[Node]) -> Entities:
     entities = Entities()
     owners: dict[str, list[_Named]] = {}
     for node in nodes:
-        entries = node.entries(_ENTITY_KEYS, required=("id", "country"))
+        entries = node.entries(names(ENTITY_KEYS), required=required(ENTITY_KEYS))
         name = entries["id"].filled_text() if "id" in entries else None
         home = read_country(entries["country"]) if "country" in entries else None
         named = _owners(entries["owners"]) if "owners" in entries and not entries["owners"].is_null else []
@@ -83,7 +84,7 @@ def declared_twice(kind: str, node: Node, declared: dict[str, int]) -> bool:
 def read_country(node: Node) -> str | None:
     """Return a country code."""
     value = node.text()
-    if value is None or re.fullmatch(r"[A-Z]{2}", value):
+    if value is None or COUNTRY_CODE.admits(value):
         return value
     hint = f"did you mean `{value.upper()}`?" if re.fullmatch(r"[A-Za-z]{2}", value) else None
     node.problem("bad-country", f"a country is two capital letters like US, not `{value}`", hint=hint)
@@ -99,8 +100,8 @@ def _owners(node: Node) -> list[_Named]:
 
 
 def _owner(node: Node) -> _Named | None:
-    entries = node.entries(_OWNER_KEYS, required=("share",))
-    share = entries["share"].number(minimum=0, maximum=1) if "share" in entries else None
+    entries = node.entries(names(OWNER_KEYS), required=required(OWNER_KEYS))
+    share = entries["share"].number(minimum=SHARE.minimum, maximum=SHARE.maximum) if "share" in entries else None
     if node.is_mapping and ("entity" in entries) == ("country" in entries):
         have = "both" if "entity" in entries else "neither"
         node.problem("unclear-owner", f"an owner is either an `entity` or a `country`, and this one has {have}")

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import yaml
 
+from modelfence.adapters.accounts.keys import ACCOUNT_KEYS, DIGEST, DOMAIN, FILE_KEYS, KEY_KEYS
 from modelfence.adapters.accounts.owners import Entities, declared_twice, read_country, read_entities
 from modelfence.core.account import (
     SCREENINGS,
@@ -23,21 +24,16 @@ from modelfence.core.account import (
     ownership,
     versioned,
 )
+from modelfence.core.keys import names, required
 from modelfence.core.problem import Problem, errors
 from modelfence.document import Document, Node
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-REQUIRED = ("id", "status", "tier")
-OPTIONAL = (
-    "keys", "certificates", "country", "verified", "verified_by", "expires", "owners", "screening", "screened",
-    "purpose", "labels", "payer", "contact_domain", "signup_batch",
-)  # fmt: skip
+_REQUIRED = required(ACCOUNT_KEYS)
 # What stands under these is no API key; anywhere else a text of that length may be one.
-_OPEN = frozenset({*REQUIRED, *OPTIONAL, "entity", "share"} - {"keys", "certificates", "owners", "labels"})
+_OPEN = frozenset({*names(ACCOUNT_KEYS), "entity", "share"} - {"keys", "certificates", "owners", "labels"})
 _DIGESTS = ("keys", "certificates")
-_KEY_NAMES = ("digest", "name", "expires", "revoked")
+_KEY_NAMES = names(KEY_KEYS)
 _NAMES = _OPEN | {"accounts", "entities", "keys", "certificates", "owners", "labels"}
-_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+")
 _SHORTEST_SECRET = 16
 
 
@@ -81,7 +77,7 @@ def read_records(document: Document) -> tuple[list[Record], list[Problem]]:
 
 def records_of(root: Node) -> list[Record]:
     """Return the records of a file, after noting everything that is wrong with it."""
-    entries = root.entries(("accounts", "entities"), required=("accounts",))
+    entries = root.entries(names(FILE_KEYS), required=required(FILE_KEYS))
     lists = {name: [] if node.is_null else node.items() for name, node in entries.items()}
     entities = read_entities(lists.get("entities", []))
     reading = AccountsReading(entities, {} if errors(root.document.problems) else countries_behind(entities.read))
@@ -104,9 +100,9 @@ class AccountsReading:
         """Return a record, or None after noting what is wrong."""
         problems = node.document.problems
         before = len(problems)
-        entries = node.entries((*REQUIRED, *OPTIONAL), required=REQUIRED)
+        entries = node.entries(names(ACCOUNT_KEYS), required=_REQUIRED)
         for name in [name for name, value in entries.items() if value.is_null]:
-            if name in REQUIRED:
+            if name in _REQUIRED:
                 entries[name].problem("empty-value", "a value is expected here")
             del entries[name]
         id_node, tier_node = entries.get("id"), entries.get("tier")
@@ -132,7 +128,7 @@ class AccountsReading:
         if not item.is_mapping:
             digest = self._digest(name, item, kind)
             return None if digest is None else Key(digest)
-        entries = item.entries(_KEY_NAMES, required=("digest",))
+        entries = item.entries(_KEY_NAMES, required=required(KEY_KEYS))
         digest = self._digest(name, entries["digest"], kind) if "digest" in entries else None
         expires_us, is_revoked = _read(entries, "expires", Node.date_us), _read(entries, "revoked", Node.boolean)
         called = _read(entries, "name", Node.filled_text)
@@ -142,7 +138,7 @@ class AccountsReading:
         digest = item.text()
         if digest is None:
             return None
-        if not _DIGEST.fullmatch(digest):
+        if not DIGEST.admits(digest):
             item.problem(f"bad-{kind.word}", kind.form, hint=_nearest_digest(digest))
         elif digest in self.holders:
             holder, line = self.holders[digest]
@@ -183,7 +179,7 @@ def _read[T](entries: Mapping[str, Node], key: str, read: Callable[[Node], T | N
 def _domain(node: Node) -> str | None:
     """Return a domain in lower case."""
     value = node.filled_text()
-    if value is None or _DOMAIN.fullmatch(value.lower()):
+    if value is None or DOMAIN.admits(value):
         return value and value.lower()
     node.problem("bad-domain", f"a domain like example.com is expected here, not `{value}`")
     return None
@@ -198,9 +194,9 @@ def _labels(node: Node) -> dict[str, str] | None:
 
 def _nearest_digest(key: str) -> str | None:
     """Return a hint for what is nearly a digest, without repeating it: it may be a key all the same."""
-    if _DIGEST.fullmatch(key.lower()):
+    if DIGEST.admits(key.lower()):
         return "write the digits a-f in lower case"
-    return "write `sha256:` before the digest" if _DIGEST.fullmatch(f"sha256:{key}") else None
+    return "write `sha256:` before the digest" if DIGEST.admits(f"sha256:{key}") else None
 
 
 def _tier_unknown(node: Node) -> Problem:
@@ -237,7 +233,7 @@ def _suspects(node: yaml.Node, *, under_keys: bool = False) -> Iterator[yaml.Nod
     """Yield the texts that may be API keys: what is no digest where one belongs, and long ones not explained."""
     match node:
         case yaml.ScalarNode():
-            if not _DIGEST.fullmatch(node.value) and (under_keys or len(node.value) >= _SHORTEST_SECRET):
+            if not DIGEST.admits(node.value) and (under_keys or len(node.value) >= _SHORTEST_SECRET):
                 yield node
         case yaml.SequenceNode():
             for item in node.value:

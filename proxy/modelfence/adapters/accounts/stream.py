@@ -13,16 +13,16 @@ from typing import BinaryIO
 from modelfence.adapters.accounts.csv_nodes import Columns
 from modelfence.adapters.accounts.file import unreadable
 from modelfence.adapters.accounts.json_nodes import json_node
+from modelfence.adapters.accounts.keys import ACCOUNT_KEYS
 from modelfence.adapters.accounts.owners import Entities, read_entities
 from modelfence.adapters.accounts.reader import (
-    OPTIONAL,
-    REQUIRED,
     AccountsReading,
     Record,
     read_records,
     without_secrets,
 )
 from modelfence.core.account import countries_behind
+from modelfence.core.keys import names, required
 from modelfence.core.problem import Problem, in_order
 from modelfence.document import Document, Node, did_you_mean, read
 from modelfence.yaml_nodes import uncollected
@@ -32,7 +32,7 @@ FORMATS = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".yaml": "yaml"
 _MOST_PROBLEMS = 100
 """After so many no more lines are read: they are likely all wrong in the same way."""
 _LONGEST_LINE = 1 << 20
-_COLUMNS = tuple(name for name in (*REQUIRED, *OPTIONAL) if name != "labels")
+_COLUMNS = tuple(name for name in names(ACCOUNT_KEYS) if name != "labels")
 
 type Keep = Callable[[Record], None]
 type _Read = tuple[Record | None, Sequence[Problem]]
@@ -122,7 +122,7 @@ def _csv_records(lines: Iterator[Document], tiers: Sequence[str]) -> Iterator[_R
     accounts = AccountsReading(Entities(), {})
     for document in lines:
         if columns is None:
-            columns = Columns.of(document, _COLUMNS, required=REQUIRED)
+            columns = Columns.of(document, _COLUMNS, required=required(ACCOUNT_KEYS))
             yield None, document.problems
             if columns is None:
                 return
