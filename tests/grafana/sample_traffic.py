@@ -41,6 +41,10 @@ throttle:
   - {{id: streamed-words, when: account.id == "streamer", key: account.id, unit: output_tokens, rate: 600 per day}}
   - {{id: trial-of-a-throttle, key: account.id, rate: 1 per day, mode: shadow}}
 """
+_CANDIDATE = _POLICY.replace("rate: 600 per day", "rate: 60000 per day").replace(
+    "access:\n", 'access:\n  - {id: not-from-japan, deny: client.country == "JP"}\n'
+)
+"""It lets in more of what the streamer asks for, who is not among the accounts it acts for, and nobody from Japan."""
 
 
 class Fence:
@@ -51,12 +55,15 @@ class Fence:
         self._redis = redis
         self._policy = folder / "policy.yaml"
         self._policy.write_text(_POLICY)
+        (folder / "next.yaml").write_text(_CANDIDATE)
         (folder / "accounts.yaml").write_text(accounts_yaml(_ALL))
         settings = {
             "listen": "127.0.0.1:0",
             "admin": "127.0.0.1:0",
             "workers": WORKERS,
             "policy": "policy.yaml",
+            "candidate": "next.yaml",
+            "canary": "50 %",
             "accounts": "accounts.yaml",
             "store": redis.url,
             "audit": {"path": "audit.jsonl"},

@@ -11,6 +11,7 @@ from tests.grafana.boards import BOARDS, GRAFANA, ROOT, labels_grouped_by, metri
 from tools.write_dashboards import files
 
 from modelfence.adapters.audit.log import Outcome
+from modelfence.adapters.metrics.comparison import CANDIDATE, LIVE
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode
@@ -22,7 +23,11 @@ UNITS = {"s", "suffix: days", "reqps", "percentunit", "short"}
 """Seconds, days, calls per second, shares, and numbers of things."""
 VALUES: Mapping[str, set[str]] = {
     "effect": set(Effect),
-    "mode": set(Mode),
+    "mode": {*Mode, CANDIDATE},
+    "live": set(Effect),
+    "candidate": set(Effect),
+    "acted": {LIVE, CANDIDATE},
+    "policy": {LIVE, CANDIDATE},
     "unit": set(Unit),
     "outcome": {*Outcome, "deny", "allow", "local", "late", "unsettled"},
     "status": {"2xx", "3xx", "4xx", "5xx", "none"},

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from tools.dashboards.candidate import candidate
 from tools.dashboards.frame import board
 from tools.dashboards.panels import (
     BLUE,
@@ -23,7 +24,7 @@ from tools.dashboards.panels import (
 )
 from tools.dashboards.queries import Query, increase, metric, quantile, rate
 
-_POLICY = metric("policy_info")
+_POLICY = metric("policy_info", 'mode!="candidate"')
 _AGE = f"time() - {metric('policy_loaded_timestamp_seconds')}"
 _GEO_AGE = f"(time() - {metric('geo_database_built_timestamp_seconds')}) / 86400"
 _STORE_OUTCOMES = {
@@ -45,6 +46,7 @@ def health() -> Dashboard:
     sections: Mapping[str, Sequence[AnyPanel]] = {
         "At a glance": _at_a_glance(),
         "Policy and data": _policy(),
+        "A candidate beside the policy": candidate(),
         "What could not be found out": _doubt(),
         "The store": _store(),
         "Processes, connections and files": _processes(),
@@ -155,8 +157,8 @@ def _policy() -> Sequence[AnyPanel]:
         over_time(
             About(
                 "Reloads",
-                "Reloads of the policy and of accounts, geo databases and certificates, over five minutes. Failed ones"
-                " leave what was in force before: mend the file, the log says where.",
+                "Reloads of the policy, and of candidate, accounts, geo databases and certificates, over five minutes."
+                " Failed ones leave what was in force before: mend the file, the log says where.",
                 "short", 8, 6,
             ),
             Query(_of_5_minutes("policy_reloads_total", "result"), "policy {{result}}"),
