@@ -6,6 +6,7 @@ are the bundled one, and whatever the case gives of the caller's place comes bef
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from modelfence.adapters.accounts.file import AccountsFile
@@ -32,7 +33,7 @@ class Places:
     """A `GeoDatabase` whose answers are overruled by what a case gives."""
 
     def __init__(self) -> None:
-        self._databases = GeoDatabases()
+        self._databases = _bundled()
         self.given: Given = {}
 
     @property
@@ -53,7 +54,7 @@ async def asked(case: Case, policy: Policy, accounts: AccountsFile | None) -> As
     settings = Settings(upstreams=anywhere())
     requests = requests_of(settings)
     directory = AccountsFile(()) if accounts is None else accounts
-    parts = Parts(policy, Path(), directory, GeoDatabases(), None, (), Files())
+    parts = Parts(policy, Path(), directory, _bundled(), None, (), Files())
     async with replaying(settings, parts, requests, geo=places) as replay:
         for number, (step, n, at_us) in enumerate(times(case)):
             request = step.request or Request()
@@ -65,6 +66,12 @@ async def asked(case: Case, policy: Policy, accounts: AccountsFile | None) -> As
             judged = (await replay.judge(read)).judged
             refused = frozenset(one.charge.throttle for one in judged.taken.shadow_refused)
             yield Came(step, n, at_us, _facts(judged, places, policy), judged.decision, refused)
+
+
+@cache
+def _bundled() -> GeoDatabases:
+    """Return the databases that come with the fence, opened once."""
+    return GeoDatabases()
 
 
 def _line(request: Request, step: Step, at_us: int) -> Line:
