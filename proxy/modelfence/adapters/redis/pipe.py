@@ -6,16 +6,29 @@ away when it comes. Commands given while the connection is being made wait for i
 
 Rule: whatever ends the connection, every caller is told, and told truly: NotSentError when its command was not written,
 ConnectionError when it was. A pipe that ended is not used again.
+
+Why past redis-py's own reading and writing: they take a task each and wait for every piece, which costs several times
+what is to be done. redis-py makes the connection, and its stream is left to tell when that ends.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import hiredis
+from redis._parsers.base import BaseParser
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, RedisError, ResponseError  # noqa: A004
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    ConnectionError,  # noqa: A004
+    InvalidResponse,
+    RedisError,
+    ResponseError,
+)
 from redis.typing import EncodableT
 
 type Command = tuple[EncodableT, ...]
@@ -59,9 +72,10 @@ class Pipe:
         self._look_s = max(_SILENCE_S, 2 * deadline_s) / _LOOKS
         self._unwritten: deque[_Asked] = deque()
         self._waiting: deque[asyncio.Future[object] | None] = deque()
-        self._to_write = asyncio.Event()
+        self._reading = hiredis.Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error)
         self._answers = 0
-        self._is_writing = False
+        self._writing: asyncio.Task[None] | None = None
+        """Waits until what was written has left, where that is much."""
         self._look: asyncio.TimerHandle | None = None
         self.is_connected = False
         self.is_broken = False
@@ -80,7 +94,7 @@ class Pipe:
     @property
     def is_gathering(self) -> bool:
         """Say whether commands are about to leave, so that one more would leave with them."""
-        return bool(self._unwritten) and not self._is_writing
+        return bool(self._unwritten) and self._writing is None
 
     @property
     def has_ended(self) -> bool:
@@ -97,9 +111,11 @@ class Pipe:
         if not self.has_room:
             raise TooManyError("too many calls are waiting for answers")
         packed = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]  # one item
-        answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        if not self._unwritten and self.is_connected and self._writing is None:
+            loop.call_soon(self._write)
         self._unwritten.append(_Asked(packed, len(commands), answer))
-        self._to_write.set()
         return await answer
 
     async def close(self, *, patience_s: float = 0) -> None:
@@ -113,56 +129,55 @@ class Pipe:
         self._fail("it was closed")  # a task that is cancelled before it began does nothing of its own
 
     async def _live(self) -> None:
-        writing: asyncio.Task[None] | None = None
         reason = "it was closed"
         try:
             async with asyncio.timeout(self._connect_s):
                 await self._connection.connect()  # type: ignore[no-untyped-call]  # redis-py annotates in part
+            stream = self._connection._reader  # noqa: SLF001  # redis-py has no other way to it
+            assert stream is not None  # noqa: S101 - it is connected
+            stream.feed_data = partial(self._arrived, stream)  # type: ignore[method-assign]
             self.is_connected = True
-            writing = asyncio.create_task(self._write())
-            while True:
-                self._answer(await self._read())
+            self._write()
+            reason = "it has sent what nobody had asked for" if await stream.read(1) else "the server has closed it"
         except TimeoutError:
             reason = f"connecting took longer than {self._connect_s} s"
         except (RedisError, OSError) as error:
             reason = str(error)
         finally:
             self._fail(reason)
-            if writing is not None:
-                writing.cancel()
+            if self._writing is not None:
+                self._writing.cancel()
             await end(self._connection)
-            if writing is not None:
-                await asyncio.wait([writing])
 
-    async def _write(self) -> None:
-        while True:
-            await self._to_write.wait()
-            self._to_write.clear()
-            asked = [one for one in self._unwritten if not one.answer.done()]
-            self._unwritten.clear()
-            if not asked:
-                continue
-            for one in asked:
-                self._waiting.extend([None] * (one.answers - 1))
-                self._waiting.append(one.answer)
-            if self._look is None:
-                self._look_later(_LOOKS)
-            self._is_writing = True
-            try:
-                await self._connection.send_packed_command(b"".join(one.packed for one in asked), check_health=False)
-            except (RedisError, OSError):
-                return  # it is closed now, which ends the reading
-            self._is_writing = False
+    def _write(self) -> None:
+        """Write what was asked for since the last time."""
+        asked = [one for one in self._unwritten if not one.answer.done()]
+        self._unwritten.clear()
+        writer = self._connection._writer  # noqa: SLF001  # redis-py has no other way to it
+        if not asked or writer is None:
+            return
+        for one in asked:
+            self._waiting.extend([None] * (one.answers - 1))
+            self._waiting.append(one.answer)
+        if self._look is None:
+            self._look_later(_LOOKS)
+        writer.write(b"".join([one.packed for one in asked]))
+        if writer.transport.get_write_buffer_size():
+            self._writing = asyncio.create_task(self._written(writer))
 
-    async def _read(self) -> object:
-        """Return the next answer; an error that the server answers with is one."""
+    async def _written(self, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):  # it is closed now, of which its stream tells
+            await writer.drain()
+        self._writing = None
+        self._write()
+
+    def _arrived(self, stream: asyncio.StreamReader, data: bytes) -> None:
+        self._reading.feed(data)
         try:
-            return await self._connection.read_response(disconnect_on_error=False)
-        except ResponseError as error:
-            return error
-        except (AuthenticationError, BusyLoadingError) as error:
-            # Answers, though redis-py counts them among the errors of a connection.
-            return NotSentError(f"{error.status_code or ''} {error}".strip())
+            while (answer := self._reading.gets()) is not False:
+                self._answer(_read(answer))
+        except RedisError as error:
+            stream.set_exception(error)
 
     def _answer(self, answer: object) -> None:
         self._answers += 1
@@ -203,6 +218,16 @@ class Pipe:
             self._look_later(left)
         else:
             self._life.cancel()
+
+
+def _read(answer: object) -> object:
+    """Return an answer; an error that the server answers with is one. Raises any other of redis-py's errors."""
+    if isinstance(answer, AuthenticationError | BusyLoadingError):
+        # Answers, though redis-py counts them among the errors of a connection.
+        return NotSentError(f"{answer.status_code or ''} {answer}".strip())
+    if isinstance(answer, RedisError) and not isinstance(answer, ResponseError):
+        raise answer
+    return answer
 
 
 async def end(connection: AbstractConnection) -> None:
