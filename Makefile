@@ -29,8 +29,9 @@ bench: $(READY)         ## measure the fence beside mitmproxy alone into docs/pe
 bench-peers: $(READY)   ## the same with LiteLLM and Portkey, installed into .bench
 	@$(VENV)/bin/python -m bench.proxy --peers $(BENCH)
 
-bench-parts: $(READY)   ## measure decisions, metrics, the store, evidence, detection, replay, overshoot and faults (quarter of an hour)
+bench-parts: $(READY)   ## measure decisions, candidates, metrics, the store, evidence, detection, replay, overshoot and faults (quarter of an hour)
 	@$(VENV)/bin/python -m bench.decision
+	@$(VENV)/bin/python -m bench.candidate
 	@$(VENV)/bin/python -m bench.metrics
 	@$(VENV)/bin/python -m bench.store
 	@$(VENV)/bin/python -m bench.evidence

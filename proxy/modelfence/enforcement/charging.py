@@ -17,6 +17,7 @@ from modelfence.core.bucket import SECOND_US, Rate
 from modelfence.core.call import Call
 from modelfence.core.charge import Adjustment, Charge, Demand, Lease, OnStoreFailure, Refused, Taken
 from modelfence.core.decision import Decision, Effect
+from modelfence.core.quick import quick
 from modelfence.enforcement.ports import BucketStore, Observer, UnavailableError
 from modelfence.enforcement.reservation import Reservation, lease_id, taken_back
 
@@ -34,6 +35,7 @@ _RENEWALS_PER_LEASE = 3
 _HOLDS_AT_ONCE = 500
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Admission:
     """What came of a call's charges. What a refusal of the store makes of the decision is for `charged`."""
@@ -101,10 +103,10 @@ class Charging:
         if not taken.allowed:
             return Admission(decision, taken, Reservation(call.id), await self.watch(watching))
         charges, watching = _fitting(decision.charges, taken.shadow_refused), _fitting(watching, watched.refused)
-        if watched.allowed:
-            reservation = self._reserved(call, decision, demand, [*charges, *watching])
-        else:
+        if watched.refused:
             reservation = self._reserved(call, decision, demand, charges, undone=watching)
+        else:
+            reservation = self._reserved(call, decision, demand, charges, watching=watching)
         await self._owe_known_debt(reservation)
         return Admission(decision, taken, reservation, watched)
 
@@ -243,6 +245,7 @@ class Charging:
         demand: Demand,
         charges: Sequence[Charge],
         *,
+        watching: Sequence[Charge] = (),
         undone: Sequence[Charge] = (),
         locally: bool = False,
     ) -> Reservation:
@@ -251,6 +254,7 @@ class Charging:
         reservation = Reservation(
             call.id,
             charges,
+            watching=watching,
             undone=undone,
             input_tokens=demand.input_tokens,
             output_tokens=min((demand.output_tokens, *limits)),
@@ -335,5 +339,7 @@ class Charging:
 
 def _fitting(charges: Sequence[Charge], refused: Sequence[Refused]) -> Sequence[Charge]:
     """Return the charges of one policy without those that were refused."""
+    if not refused:
+        return charges
     names = {one.charge.throttle for one in refused}
-    return [charge for charge in charges if charge.throttle not in names] if names else charges
+    return [charge for charge in charges if charge.throttle not in names]

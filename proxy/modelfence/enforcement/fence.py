@@ -14,7 +14,7 @@ from typing import Any
 
 from modelfence.core.account import Account, Check, Found, both
 from modelfence.core.call import Call, CredentialState, Usage
-from modelfence.core.charge import Demand, Taken
+from modelfence.core.charge import Charge, Demand, Taken
 from modelfence.core.decision import Decision, Effect, charged, decide
 from modelfence.core.dialect import Refusal
 from modelfence.core.extraction import Extraction
@@ -140,7 +140,11 @@ class Fence:
         watched = None
         if watching is not None:
             watched = self._look_beside(watching.policy, call, found, facts=facts, demand=demand)
-        admission = await self._charge(call, decision, demand, watched)
+        watching_charges = watched.charges if watched else ()
+        if decision.admitted and (decision.charges or watching_charges):
+            admission = await self.charging.admit(call, decision, demand, watching_charges)
+        else:
+            admission = await self._refused(call, decision, watching_charges)
         decision = charged(admission.decision, admission.taken, policy)
         self._note(call, found.check, decision)
         return Judged(
@@ -180,11 +184,8 @@ class Fence:
 
         return self._watching.look(policy, decided)
 
-    async def _charge(self, call: Call, decision: Decision, demand: Demand, watched: Watched | None) -> Admission:
-        """Take the charges of both policies, as far as each lets the call in."""
-        watching = watched.charges if watched else ()
-        if decision.admitted and (decision.charges or watching):
-            return await self.charging.admit(call, decision, demand, watching)
+    async def _refused(self, call: Call, decision: Decision, watching: Sequence[Charge]) -> Admission:
+        """Return what comes of a call that is refused, or takes nothing: the policy that only watches may charge it."""
         taken = await self.charging.watch(watching) if watching else Taken()
         return Admission(decision, Taken(), Reservation(call.id), taken)
 

@@ -45,8 +45,8 @@ class _Part:
 class Reservation:
     """The holds of one call. `charges` are those that were taken when it was admitted.
 
-    `undone` were taken for a policy that only watches, and which would have refused the call for another one: they are
-    given back in the end. `input_tokens` and `output_tokens` were reserved; `limit` is the most tokens the upstream was
+    `watching` were taken for a policy that only watches. Where that would have refused the call for another one, they
+    are `undone`: given back in the end. `input_tokens` and `output_tokens` were reserved; `limit` is the most tokens the upstream was
     told to answer with, None where it was not told.
     """
 
@@ -55,14 +55,14 @@ class Reservation:
         call_id: str,
         charges: Sequence[Charge] = (),
         *,
+        watching: Sequence[Charge] = (),
         undone: Sequence[Charge] = (),
         input_tokens: int = 0,
         output_tokens: int = 0,
         limit: int | None = None,
         locally: bool = False,
     ) -> None:
-        self.charges = tuple([charge for charge in charges if not charge.watching])
-        """Those of the policy that acts."""
+        self.charges = tuple(charges)
         self.locally = locally
         """Taken from this process, because the store did not answer."""
         self.on_credit = False
@@ -73,7 +73,7 @@ class Reservation:
         lease = lease_id(call_id, 0)
         self._parts = [
             _Part(charge, [(Hold(charge, lease, charge.cost_us), charge.cost_us)])
-            for charge in charges
+            for charge in (*charges, *watching)
             if charge.is_reserved
         ]
         self._undone = [taken_back(charge, lease) for charge in undone]
@@ -183,7 +183,7 @@ class Reservation:
 
     def settlement(self, used: Demand) -> Sequence[Adjustment]:
         """Return what ends all holds once it is known what was used."""
-        return [*self._undone, *(one for part in self._parts for one in part.ends(part.charge.used_us(used)))]
+        return self._undone + [one for part in self._parts for one in part.ends(part.charge.used_us(used))]
 
     def _step(self, tokens: int) -> Sequence[Charge]:
         return [
