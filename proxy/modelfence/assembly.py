@@ -16,7 +16,7 @@ from modelfence.adapters.redis.buckets import RedisBuckets
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.adapters.redis.replay import ReplayBuckets
 from modelfence.core.dialect import Headers
-from modelfence.core.policy import Policy
+from modelfence.core.policy import Policy, ThrottleRule
 from modelfence.core.upstream import Upstream
 from modelfence.dialects.known import DIALECTS
 from modelfence.dialects.prompt_parts import parts_of
@@ -52,6 +52,19 @@ OPERATORS_DEADLINE_S = 5.0
 def read_policy(settings: Settings) -> Policy:
     """Read the policy. Raises CannotStartError."""
     return compiled_policy(settings.policy or shipped_policy(), SourceFiles())[0]
+
+
+def read_throttles(settings: Settings) -> Mapping[str, ThrottleRule]:
+    """Return the throttles that act on somebody by their ids, the new ones of a candidate too. Raises CannotStartError.
+
+    One that both have is the live policy's: they share its buckets. A candidate that can't be used acts on nobody.
+    """
+    throttles = {throttle.rule.id: throttle for throttle in read_policy(settings).throttles}
+    if settings.candidate is not None and settings.canary:
+        with suppress(CannotStartError):
+            candidate, _ = compiled_policy(settings.candidate, SourceFiles())
+            throttles = {throttle.rule.id: throttle for throttle in candidate.throttles} | throttles
+    return throttles
 
 
 def redis_buckets(settings: Settings, *, deadline_s: float) -> RedisBuckets:

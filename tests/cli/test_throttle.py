@@ -98,3 +98,14 @@ def test_what_can_not_be_done_is_said_in_a_sentence(modelfence, folder, argument
         assert ended.returncode == 2
         assert words in ended.stderr
         assert "Traceback" not in ended.stderr
+
+
+def test_a_throttle_that_only_the_candidate_has_is_shown_once_it_acts(modelfence, folder):
+    (folder / "next.yaml").write_text(POLICY + "  - {id: trial, key: account.id, rate: 5 per day}\n")
+    settings = json.loads((folder / "modelfence.yaml").read_text()) | {"candidate": "next.yaml"}
+    for canary, expected in (("0 %", ["requests", "tokens"]), ("5 %", ["requests", "tokens", "trial"])):
+        (folder / "modelfence.yaml").write_text(json.dumps(settings | {"canary": canary}))
+        shown = modelfence("throttle", "show", "acme")
+        assert sorted(row[0] for row in rows(shown.stdout)[1:]) == expected, shown.stderr
+    (folder / "next.yaml").write_text("acess: []\n")
+    assert modelfence("throttle", "show", "acme").returncode == 0

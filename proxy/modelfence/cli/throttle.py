@@ -6,14 +6,14 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from modelfence.cli.run import complain, settings_of
 from modelfence.core.bucket import SECOND_US
 from modelfence.core.charge import Balance, Charge
-from modelfence.core.policy import Policy
+from modelfence.core.policy import ThrottleRule
 from modelfence.settings import CannotStartError, Settings
 
 _HEAD = ("throttle", "unit", "left", "of", "debt", "full in")
@@ -67,9 +67,9 @@ def _run(options: argparse.Namespace, work: Callable[[Settings, argparse.Namespa
 
 
 async def _show(settings: Settings, options: argparse.Namespace) -> None:
-    from modelfence.assembly import operators_buckets, read_policy  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.assembly import operators_buckets, read_throttles  # noqa: PLC0415 - loads what help need not wait for
 
-    charges = _charges(read_policy(settings), options)
+    charges = _charges(read_throttles(settings), options)
     async with operators_buckets(settings) as buckets:
         balances = (await buckets.take(charges)).balances
     if options.format == "json":
@@ -84,17 +84,16 @@ async def _show(settings: Settings, options: argparse.Namespace) -> None:
 
 
 async def _reset(settings: Settings, options: argparse.Namespace) -> None:
-    from modelfence.assembly import operators_buckets, read_policy  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.assembly import operators_buckets, read_throttles  # noqa: PLC0415 - loads what help need not wait for
 
-    charges = _charges(read_policy(settings), options)
+    charges = _charges(read_throttles(settings), options)
     async with operators_buckets(settings) as buckets:
         await buckets.reset(charges)
     print(f"full again for `{options.key}`: {', '.join(charge.throttle for charge in charges)}")
 
 
-def _charges(policy: Policy, options: argparse.Namespace) -> Sequence[Charge]:
+def _charges(throttles: Mapping[str, ThrottleRule], options: argparse.Namespace) -> Sequence[Charge]:
     """Return charges of nothing to each bucket of the key, in shadow: they change nothing."""
-    throttles = {throttle.rule.id: throttle for throttle in policy.throttles}
     for name in options.throttle or ():
         if name not in throttles:
             known = ", ".join(throttles) or "none"

@@ -46,8 +46,8 @@ class Reservation:
     """The holds of one call. `charges` are those that were taken when it was admitted.
 
     `watching` were taken for a policy that only watches. Where that would have refused the call for another one, they
-    are `undone`: given back in the end. `input_tokens` and `output_tokens` were reserved; `limit` is the most tokens the upstream was
-    told to answer with, None where it was not told.
+    are `undone`: given back in the end. `input_tokens` and `output_tokens` were reserved; `limit` is the most tokens
+    the upstream was told to answer with, None where it was not told.
     """
 
     def __init__(  # noqa: PLR0913 - what was reserved, by keyword
