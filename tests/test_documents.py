@@ -71,6 +71,21 @@ def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
             assert re.search(rf"^ *{key.rpartition('.')[2]}:", shown, re.MULTILINE), f"{key} is not shown"
 
 
+def test_the_page_on_candidates_shows_settings_that_are_read_and_commands_that_are_understood(tmp_path):
+    [shown] = fenced("docs/candidate.md", "yaml")
+    (tmp_path / "modelfence.yaml").write_text(shown)
+    settings, problems = load(tmp_path / "modelfence.yaml", {}, {})
+    assert (problems, settings.canary) == ((), 5.0)
+    page = (ROOT / "docs/candidate.md").read_text()
+    commands = re.findall(r"^modelfence (audit report .*|policy check .*)$", page, re.MULTILINE)
+    assert len(commands) == 2
+    for command in commands:
+        parser().parse_args(command.split())
+    assert set(re.findall(r"modelfence_\w+", page)) <= set(
+        re.findall(r"^\| `(modelfence_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
+    )
+
+
 async def test_the_accounts_shown_are_read(tmp_path):
     shown, *_ = fenced("docs/accounts.md", "yaml")
     (tmp_path / "accounts.yaml").write_text(shown)

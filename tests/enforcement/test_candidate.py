@@ -212,6 +212,16 @@ async def test_a_campaign_on_both_sides_of_the_canary_has_one_budget(fence, watc
     assert said == {(Effect.ALLOW,) * 2, (Effect.THROTTLE,) * 2}
 
 
+@pytest.mark.parametrize(("live", "candidate"), [(10, 4), (4, 10)])
+async def test_with_two_rates_both_sides_together_get_no_more_than_the_higher_one(fence, live, candidate):
+    accounts = [Account(f"account-{number}", "active", "basic") for number in range(40)]
+    key = "request.provider"
+    policies = (calls(live, key=key), calls(candidate, key=key))
+    made = fence(policies[0], candidate=policies[1], canary=50.0, accounts=Directory(*accounts))
+    judged = [await made.judge(call(f"sk-{account.id}")) for account in accounts]
+    assert 4 <= sum(one.decision.admitted for one in judged) <= 10
+
+
 async def test_what_is_watched_of_both_sides_is_one_budget_too(fence):
     """Its bucket sees the calls of all accounts, as the real one does: else a canary of equal policies would differ."""
     accounts = [Account(f"account-{number}", "active", "basic") for number in range(10)]
