@@ -54,7 +54,7 @@ MAY_IMPORT = {
     "workers": {"adapters", "core", "listening", "logs", "settings", "source_files", "wiring"},
     "workbench": {
         "adapters", "assembly", "audit", "core", "document", "enforcement", "parts", "policy", "recording", "replay",
-        "settings", "settings_keys", "settings_reading", "source_files",
+        "settings", "settings_keys", "settings_reading", "settings_upstreams", "source_files",
     },
     "demo": {"core", "enforcement", "listening", "settings", "wiring"},
     "cli": {

@@ -39,6 +39,7 @@ def _add_others(commands: Any) -> None:
         geo,
         geo_update,
         policy_check,
+        policy_explain,
         policy_schema,
         policy_test,
         replay,
@@ -52,6 +53,7 @@ def _add_others(commands: Any) -> None:
     policy = commands.add_parser("policy", help="work with policies", description="Work with policies.")
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)
+    policy_explain.add_to(policy_commands)
     policy_test.add_to(policy_commands)
     policy_schema.add_to(policy_commands)
     directory = commands.add_parser("accounts", help="look after accounts", description="Look after accounts.")

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from modelfence.core.explanation import RuleExplained
 from modelfence.core.policy import Evaluated, RuleKind, Unknown
-from modelfence.workbench.explaining.values import cut, of_fact
+from modelfence.workbench.explaining.values import NOT_LOGGED, UNKNOWN, cut, of_fact
 
 WIDTH = 80
-_OPERATORS = {"and": ("", "&&"), "or": ("", "||"), "choice": ("", "?", ":")}
+OPERATORS = {"and": ("", "&&"), "or": ("", "||"), "choice": ("", "?", ":")}
+"""What stands before the first part of a compound condition, before the second, and before those after it."""
 _INDENT = "  "
 _GAP = "    "
 _NESTED = 5
@@ -56,13 +57,18 @@ def state_of(explained: RuleExplained) -> str:
     return "applies" if explained.applies else "does not apply"
 
 
-def doubt_of(explained: RuleExplained, width: int) -> list[str]:
-    """Return in lines what the rule did not know and why that mattered; nothing where it knew what it needed."""
+def doubt_words(explained: RuleExplained) -> str:
+    """Return what the rule did not know and why that mattered; empty where it knew what it needed."""
     if explained.unknown is None:
-        return []
+        return ""
     is_allow = explained.rule.kind is RuleKind.ALLOW
     doubt = "an allow has to be sure" if is_allow else "doubt counts against the caller"
-    words = f"{explained.unknown.reason}, and {doubt}"
+    return f"{explained.unknown.reason}, and {doubt}"
+
+
+def doubt_of(explained: RuleExplained, width: int) -> list[str]:
+    """Return in lines what the rule did not know and why that mattered; nothing where it knew what it needed."""
+    words = doubt_words(explained)
     return textwrap.wrap(words, width, initial_indent=_INDENT, subsequent_indent=_INDENT, break_on_hyphens=False)
 
 
@@ -87,16 +93,16 @@ class _Drawing:
         head = f"{_INDENT}{key}"
         yield Row(head + rows[0].text[len(head) :], rows[0].verdict)
         yield from rows[1:]
-        if evaluated.kind in _OPERATORS:
+        if evaluated.kind in OPERATORS:
             yield Row(" " * (len(head) + 2) + "together", _verdict(evaluated, self.tiers))
 
     def _part(self, part: Evaluated, column: int, operator: str) -> Iterator[Row]:
         """Yield the lines of a part that begins in a column; its operator stands before it."""
-        if part.kind not in _OPERATORS:
+        if part.kind not in OPERATORS:
             yield from self._leaf(part, column, operator)
             return
         for one, before in zip(part.parts, _operators(part), strict=True):
-            if one.kind in _OPERATORS:
+            if one.kind in OPERATORS:
                 yield Row(_before(column, before) + "(")
                 yield from self._part(one, column + _NESTED, "")
                 yield Row(" " * column + ")", _verdict(one, self.tiers))
@@ -124,7 +130,7 @@ class _Drawing:
         while level:
             line = ""
             for one in level:
-                if _is_plain(one):
+                if is_plain(one):
                     continue
                 start = column + one.start - part.start
                 room = self.width + _VERDICT - max(start, len(line) + 2)
@@ -135,13 +141,13 @@ class _Drawing:
             level = [deeper for one in level for deeper in one.parts]
 
 
-def _is_plain(part: Evaluated) -> bool:
+def is_plain(part: Evaluated) -> bool:
     """Say whether a part shows its value itself: a literal, or a list or a map of some."""
     return part.kind == "literal" or (not part.parts and part.source.startswith(("[", "{")))
 
 
 def _operators(part: Evaluated) -> list[str]:
-    first, *others = _OPERATORS[part.kind]
+    first, *others = OPERATORS[part.kind]
     return [first, *(others[min(at, len(others) - 1)] for at in range(len(part.parts) - 1))]
 
 
@@ -151,7 +157,7 @@ def _before(column: int, operator: str) -> str:
 
 def _verdict(part: Evaluated, tiers: Sequence[str]) -> str:
     if isinstance(part.value, Unknown):
-        return "unknown"
+        return "untold" if part.value.reason == NOT_LOGGED else UNKNOWN
     return of_fact(part.source, part.value, tiers, longest=_VERDICT * 2)
 
 
@@ -159,7 +165,7 @@ def _values(part: Evaluated, tiers: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Yield the names in a part with their values, each once."""
     seen = set()
     for one in part.all():
-        if one is not part and not _is_plain(one) and not one.parts and one.source not in seen:
+        if one is not part and not is_plain(one) and not one.parts and one.source not in seen:
             seen.add(one.source)
             yield one.source, of_fact(one.source, one.value, tiers)
 

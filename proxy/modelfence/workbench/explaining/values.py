@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from modelfence.core.policy import Unknown
 
 UNKNOWN = "unknown"
+NOT_LOGGED = "not in the log"
+"""The reason of an `Unknown` of which an audit log does not even say that it was unknown."""
 ITEMS_SHOWN = 8
 TIER = "kyc.tier"
 
@@ -32,7 +34,7 @@ def cut(text: str, longest: int) -> str:
 def _words(value: object) -> str:  # noqa: PLR0911 - one for each type
     match value:
         case Unknown() | None:
-            return UNKNOWN
+            return NOT_LOGGED if isinstance(value, Unknown) and value.reason == NOT_LOGGED else UNKNOWN
         case bool():
             return "true" if value else "false"
         case float():
