@@ -249,14 +249,30 @@ async def test_what_was_watched_is_settled_to_what_was_used(fence, clock, usage,
     assert await left(store, "tokens") == 100
 
 
-async def test_a_stream_takes_no_steps_for_a_policy_that_only_watches(fence, clock):
-    store = Store(clock)
+class Counting(Store):
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    async def take(self, charges, *, lease=None, after=()):
+        self.asked += 1
+        return await super().take(charges, lease=lease, after=after)
+
+    async def settle(self, adjustments):
+        self.asked += 1
+        return await super().settle(adjustments)
+
+
+@pytest.mark.parametrize("input_tokens", [25, 250])
+async def test_a_policy_that_only_watches_asks_the_store_as_a_call_begins_and_as_it_ends(fence, clock, input_tokens):
+    """Neither for the steps of a stream nor for what its input owes beyond a burst."""
+    store = Counting(clock)
     made = fence(OPEN, candidate=tokens(100), buckets=store)
-    judged = await made.judge(call(reading=STREAM))
-    store.away = True
+    judged = await made.judge(call(reading=Reading("chat", stream=True, input_tokens=input_tokens)))
     assert await made.extend(judged, 5_000)
-    store.away = False
-    await made.settle(judged, Usage(25, 5_000), status=200)
+    assert store.asked == 1
+    await made.settle(judged, Usage(input_tokens, 5_000), status=200)
+    assert store.asked == 2
     assert (await made.judge(call())).watched.effect is Effect.THROTTLE
 
 
