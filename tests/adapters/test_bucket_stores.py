@@ -177,6 +177,15 @@ async def test_shadow_charges_are_left_alone_when_the_call_is_refused(buckets):
     assert left(taken) == [5, 0, 0]
 
 
+async def test_what_is_only_watched_has_a_bucket_beside_the_real_one_and_stays_taken_without_a_lease(buckets):
+    real, watched = tokens(3, 9), tokens(3, 9).as_watched
+    elsewhere = tokens(3, 9, key="other").as_watched
+    assert left(await buckets.take([real, watched, elsewhere], lease=lease("c1"))) == [6, 6, 6]
+    assert left(await buckets.take([watched, elsewhere])) == [3, 3]
+    await buckets.settle([Adjustment(Hold(watched, "c1", watched.cost_us), -watched.cost_us, 0)])
+    assert [await level(buckets, one) for one in (real, watched, elsewhere)] == [6, 6, 3]
+
+
 async def test_an_enforced_charge_goes_before_a_shadow_charge_to_the_same_bucket(buckets):
     taken = await buckets.take([charge("same", 1, shadow=True), charge("same", 1)])
     assert taken.allowed

@@ -20,9 +20,9 @@ from modelfence.source_files import Files
 from modelfence.wiring import Gateway
 from modelfence.workers.control import Answers, Orders, answer, open_line
 from modelfence.workers.handing_on import hand_on, taken
-from modelfence.workers.process import as_answer, stamps_as_answer
+from modelfence.workers.process import MODULE, as_answer, stamps_as_answer
 
-log = logging.getLogger(__name__)
+log = logging.getLogger(MODULE)  # run as a program, it is called something else
 
 COLLECT_AFTER = 10_000
 """Objects more, after which the youngest are looked through; Python's own is 2,000, which is every few calls."""
