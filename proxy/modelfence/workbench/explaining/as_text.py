@@ -110,8 +110,11 @@ class _Page:
         explained = rule.explained
         name = f"{_INDENT}{explained.rule.id} ({kind_of(explained)})"
         place = rule.place or ""
-        gap = max(2, self._width - len(name) - len(place))
-        yield f"{name}{' ' * gap}{self._paint(place, Style.FAINT)}".rstrip() if place else name
+        gap = self._width - len(name) - len(place)
+        faint = self._paint(place, Style.FAINT) if place else ""
+        yield f"{name}{' ' * gap}{faint}" if place and gap > 1 else name
+        if place and gap <= 1:
+            yield f"{_INDENT * 2}{faint}"
         if explained.rule.description and rule.role is not Role.NOT:
             description = " ".join(explained.rule.description.split())
             yield from (self._paint(line, Style.FAINT) for line in self._wrapped(description, first=_INDENT * 2))

@@ -33,6 +33,11 @@ class Desk:
         path = self.parts.policy_path
         return "the policy that comes with modelfence" if path == shipped_policy() else _near(str(path))
 
+    @property
+    def accounts_shown(self) -> str:
+        """Return where the accounts are, as one would write it here, without what may be a password."""
+        return _near(self.settings.accounts_shown)
+
     def place_of_rule(self, rule: str) -> str | None:
         """Return file and line of a rule."""
         written = self.written.get(rule)
@@ -42,7 +47,7 @@ class Desk:
         """Return where an account's record stands, or one entry of it: file and line, or the address of a Redis."""
         document = self._accounts
         if document is None or account.id not in document.nodes:
-            return _near(self.settings.accounts_shown)
+            return self.accounts_shown
         node = document.nodes[account.id]
         if entry is not None:
             node = stated(node).get(entry, node)

@@ -140,7 +140,7 @@ class _Judging:
         if inquiry.account is not None and judged.account is None:
             known = [account.id for account in self.desk.parts.accounts] if self.desk.parts.accounts else []
             near = did_you_mean(inquiry.account, known)
-            where = self.desk.settings.accounts_shown
+            where = self.desk.accounts_shown
             raise InquiryError(f"there is no account `{inquiry.account}` in {where}{f'; {near}' if near else ''}")
 
     def _facts(self, judged: Judged) -> Facts:

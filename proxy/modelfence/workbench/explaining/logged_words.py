@@ -139,12 +139,12 @@ def _today(line: LoggedLine, rules: Sequence[RuleRole], policy: Policy) -> str:
     for kind, words in ((RuleKind.DENY, "refuse it"), (RuleKind.ALLOW, "let it in, if no throttle is against it")):
         of_kind = [one for one in enforced if one.rule.kind is kind]
         if sure := [one.rule.id for one in of_kind if one.applies]:
-            too = " too" if was_refused == (kind is RuleKind.DENY) else ""
-            return f"Today's policy would {words.replace('it', f'it{too}', 1)} ({named(sure)})."
+            also = "also " if was_refused == (kind is RuleKind.DENY) else ""
+            return f"Today's policy would {also}{words} ({named(sure)})."
         if untold := [one.rule.id for one in of_kind if is_untold(one)]:
             reads = "reads" if len(untold) == 1 else "read"
             return f"What today's policy would do can't be told: {named(untold)} {reads} what is not in the log."
-    return f"Today's policy would refuse it{' too' if was_refused else ''}: no allow applies."
+    return f"Today's policy would {'also ' if was_refused else ''}refuse it: no allow applies."
 
 
 def _versions(line: LoggedLine, today: Account | None) -> str:
