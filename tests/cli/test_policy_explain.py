@@ -2,13 +2,16 @@
 
 import json
 import re
+import shlex
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from tests.workbench.explaining.explained_calls import ASKED, AT, KEYS, SECRET, make, request
 
+from modelfence.cli import parser
 from modelfence.cli.policy_explain import _has_colours
+from modelfence.workbench.explaining.explanation import Origin, Role
 
 GOLDEN = Path(__file__).parent / "explain_output"
 
@@ -147,3 +150,19 @@ def test_colours_are_for_terminals_that_want_them(monkeypatch):
     assert not _has_colours({"TERM": "dumb"})
     monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
     assert not _has_colours({})
+
+
+def test_the_page_on_explaining_shows_commands_that_are_understood_and_every_name_of_the_json(ask):
+    page = (Path(__file__).parents[2] / "docs" / "explaining.md").read_text()
+    shown = re.findall(r"^modelfence (policy explain .*)$", page, re.MULTILINE)
+    assert len(shown) >= 5
+    for command in shown:
+        parser().parse_args(shlex.split(command))
+    explanation = json.loads(ask("request.json", "--format", "json").stdout)
+    table = page.partition("## JSON")[2]
+    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(explanation)
+    for name in ("rules", "throttles", "facts"):
+        for field in explanation[name][0]:
+            assert f"`{field}`" in table, (name, field)
+    for value in (*Role, *Origin):
+        assert f"`{value}`" in table, value

@@ -191,8 +191,9 @@ def throttle_words(one: ThrottleExplained) -> str:
     shadow = "; it is in shadow" if one.shadow else ""
     match one.state:
         case "refused":
-            wait = "" if one.wait_us is None else f"; they will be there in {seconds(one.wait_us)}"
-            return f"{bucket} has no {amount}{wait}{refills}{shadow}"
+            wait = "" if one.wait_us is None else f"; enough is there in {seconds(one.wait_us)}"
+            holds = "" if one.burst is None else f"; it holds {one.burst:g} when full"
+            return f"{bucket} lacks {one.amount:g} {one.unit}{wait}{holds}{refills}{shadow}"
         case "untouched":
             return f"{bucket} has {amount}, which are not taken because another throttle refuses{shadow}"
         case _:
