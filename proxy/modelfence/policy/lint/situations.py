@@ -65,26 +65,32 @@ class Outcome:
 
 
 _ANYTHING = Outcome(frozenset((0,)), frozenset((0,)), frozenset((0,)))
+"""Of what can't be understood: it may be true and false."""
 
 
 class Situations:
-    """The samples of every term that some relations ask for."""
+    """The samples of every term that some relations ask for, and what each relation comes to."""
 
     def __init__(self, relations: Iterable[Relation], tiers: Sequence[str]) -> None:
+        relations = set(relations)
         constants: dict[str, set[Constant]] = {}
         for relation in relations:
             constants.setdefault(relation.term, set()).update(relation.constants)
-        self._samples = {term: _samples(term, found, tiers) for term, found in constants.items()}
+        samples = {term: _samples(term, found, tiers) for term, found in constants.items()}
+        self._outcomes = {relation: _outcome(relation, samples[relation.term]) for relation in relations}
 
     def outcome(self, relation: Relation) -> Outcome:
-        """Return where a relation holds; what can't be understood may be anything."""
-        samples = self._samples[relation.term]
-        if not samples:
-            return _ANYTHING
-        every = frozenset(range(len(samples)))
-        known = frozenset(at for at in every if samples[at] is not UNKNOWN)
-        true = frozenset(at for at in known if relation.holds(samples[at]))
-        return Outcome(true, known - true, every)
+        """Return where one of these relations holds."""
+        return self._outcomes[relation]
+
+
+def _outcome(relation: Relation, samples: Sequence[object]) -> Outcome:
+    if not samples:
+        return _ANYTHING
+    every = frozenset(range(len(samples)))
+    known = frozenset(at for at in every if samples[at] is not UNKNOWN)
+    true = frozenset(at for at in known if relation.holds(samples[at]))
+    return Outcome(true, known - true, every)
 
 
 def fact_of(term: str) -> Fact | None:

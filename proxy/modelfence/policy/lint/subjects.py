@@ -85,6 +85,8 @@ class Subjects:
     files: tuple[PolicyFile, ...]
     rules: tuple[Subject, ...]
     reasoning: Reasoning
+    reach: Mapping[Path, frozenset[Path]]
+    """Of each file itself and all it includes, directly or through others."""
 
     def of(self, kind: RuleKind) -> Sequence[Subject]:
         """Return the rules of a kind."""
@@ -92,14 +94,7 @@ class Subjects:
 
     def reaches(self, file: PolicyFile, other: PolicyFile) -> bool:
         """Say whether a file is another, or includes it: on what he includes, and nothing else, an author can rely."""
-        real = {os.path.realpath(one.path): one for one in self.files}
-        waiting, seen = [os.path.realpath(file.path)], set[str]()
-        while waiting:
-            path = waiting.pop()
-            if path not in seen and path in real:
-                seen.add(path)
-                waiting += [os.path.realpath(included) for included in _included_by(real[path])]
-        return os.path.realpath(other.path) in seen
+        return other.path in self.reach[file.path]
 
 
 def subjects_of(compiled: Compiled, policy: Policy) -> Subjects:
@@ -117,7 +112,9 @@ def subjects_of(compiled: Compiled, policy: Policy) -> Subjects:
         for written in (compiled.written[entry.rule.id],)
     )
     relations = (one for subject in rules if subject.condition for one in subject.condition.meaning.relations())
-    return Subjects(policy, compiled.documents, rules, Reasoning(Situations(relations, policy.tiers)))
+    return Subjects(
+        policy, compiled.documents, rules, Reasoning(Situations(relations, policy.tiers)), _reach(compiled.documents)
+    )
 
 
 def _names(policy: Policy) -> dict[str, Constant | tuple[Constant, ...]]:
@@ -138,6 +135,27 @@ def _condition(
 
 def _file_of(written: Written, files: Sequence[PolicyFile]) -> PolicyFile:
     return next(file for file in files if file.document is written.node.document)
+
+
+def _reach(files: Sequence[PolicyFile]) -> dict[Path, frozenset[Path]]:
+    by_real_path = {os.path.realpath(file.path): file for file in files}
+    direct = {
+        file.path: {
+            by_real_path[real].path for real in map(os.path.realpath, _included_by(file)) if real in by_real_path
+        }
+        for file in files
+    }
+
+    def reached(path: Path) -> frozenset[Path]:
+        seen, waiting = set[Path](), [path]
+        while waiting:
+            one = waiting.pop()
+            if one not in seen:
+                seen.add(one)
+                waiting += direct[one]
+        return frozenset(seen)
+
+    return {path: reached(path) for path in direct}
 
 
 def _included_by(file: PolicyFile) -> Iterator[Path]:
