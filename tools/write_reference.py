@@ -96,6 +96,7 @@ def page() -> str:
         _MORE_FACTS,
         f"Operations: {', '.join(OPERATIONS)}.\n",
         "## Problems\n",
+        "Each with examples: [problems.md](problems.md), or `modelfence policy explain-problem CODE`.\n",
         _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items())),
     ]
     return "\n".join(parts)

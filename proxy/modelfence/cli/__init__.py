@@ -40,6 +40,7 @@ def _add_others(commands: Any) -> None:
         geo_update,
         policy_check,
         policy_explain,
+        policy_problem,
         policy_schema,
         policy_test,
         replay,
@@ -54,6 +55,7 @@ def _add_others(commands: Any) -> None:
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)
     policy_explain.add_to(policy_commands)
+    policy_problem.add_to(policy_commands)
     policy_test.add_to(policy_commands)
     policy_schema.add_to(policy_commands)
     directory = commands.add_parser("accounts", help="look after accounts", description="Look after accounts.")

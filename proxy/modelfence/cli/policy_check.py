@@ -3,14 +3,30 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from modelfence.cli.problems import as_json
-from modelfence.core.problem import Problem, errors
-from modelfence.policy.compile import compile_policy
+from modelfence.cli.tables import count
+from modelfence.core.problem import Problem, errors, in_order
+from modelfence.policy.compile import Compiled, compile_policy
 
-_EXAMPLE = "example:\n  modelfence policy check policies/default.yaml"
+_EXAMPLE = """\
+examples:
+  modelfence policy check policies/default.yaml
+  modelfence policy check --strict --format github policies/*.yaml
+  modelfence policy check --format sarif policies/default.yaml > modelfence.sarif"""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A policy, and everything that was found in it."""
+
+    compiled: Compiled
+    problems: Sequence[Problem]
 
 
 def add_to(commands: Any) -> None:
@@ -18,31 +34,74 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="find every problem of a policy",
-        description="Compile policies with everything they include and print every problem with its place.",
+        description="Compile policies with everything they include and print every problem with its place: what stops "
+        "them, and, as warnings, what is hardly meant and which rules no case looks at. For code scanning there is "
+        "SARIF, for GitHub Actions their workflow commands.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a policy")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="how to print (default: text)")
+    parser.add_argument("--format", choices=tuple(_FORMATS), default="text", help="how to print (default: text)")
     parser.add_argument("--strict", action="store_true", help="warnings count as problems")
     parser.set_defaults(command=check)
 
 
 def check(options: argparse.Namespace) -> int:
     """Return 0 when every file is fine, 1 when one has problems, 2 when one can't be read."""
-    found: list[Problem] = []
+    checked = []
     for file in options.files:
         try:
             compiled = compile_policy(file)
         except OSError as error:
             print(f"{file} can't be read: {error.strerror}", file=sys.stderr)
             return 2
-        found += compiled.problems
-        if options.format == "text":
-            for problem in compiled.problems:
-                print(problem.render(), end="\n\n")
-            if compiled.policy is not None:
-                print(f"{file}: fine, {len(compiled.policy.rules())} rules, hash {compiled.policy.hash}")
-    if options.format == "json":
-        print(json.dumps([as_json(problem) for problem in found], indent=2))
+        checked.append(Checked(compiled, _problems_of(compiled)))
+    found = in_order(problem for one in checked for problem in one.problems)  # what several include is told once
+    _FORMATS[options.format](checked, found)
     return 1 if errors(found) or (options.strict and found) else 0
+
+
+def _problems_of(compiled: Compiled) -> Sequence[Problem]:
+    from modelfence.workbench.checking import case_files_near, problems_of  # noqa: PLC0415 - help need not wait for it
+
+    return problems_of(compiled, today=datetime.now(UTC).date(), cases=case_files_near(compiled))
+
+
+def _print_text(checked: Sequence[Checked], found: Sequence[Problem]) -> None:
+    for problem in found:
+        print(problem.render(), end="\n\n")
+    for one in checked:
+        policy = one.compiled.policy
+        if policy is not None:
+            fine = "" if one.problems else "fine, "
+            print(f"{one.compiled.files[0]}: {fine}{count(len(policy.rules()), 'rule')}, hash {policy.hash}")
+    if found:
+        wrong = len(errors(found))
+        counts = ", ".join(count(n, noun) for n, noun in ((wrong, "error"), (len(found) - wrong, "warning")) if n)
+        print(f"{counts} in {count(len({problem.file for problem in found}), 'file')}")
+        print("`modelfence policy explain-problem CODE` says more of each, by the code in brackets")
+
+
+def _print_json(_checked: Sequence[Checked], found: Sequence[Problem]) -> None:
+    print(json.dumps([as_json(problem) for problem in found], indent=2))
+
+
+def _print_sarif(_checked: Sequence[Checked], found: Sequence[Problem]) -> None:
+    from modelfence.workbench.problems import PAGES, sarif  # noqa: PLC0415 - the others need not wait for it
+
+    print(json.dumps(sarif(found, PAGES, Path.cwd()), indent=2))
+
+
+def _print_github(_checked: Sequence[Checked], found: Sequence[Problem]) -> None:
+    from modelfence.workbench.problems import annotations  # noqa: PLC0415 - the others need not wait for it
+
+    for line in annotations(found):
+        print(line)
+
+
+_FORMATS: Mapping[str, Callable[[Sequence[Checked], Sequence[Problem]], None]] = {
+    "text": _print_text,
+    "json": _print_json,
+    "sarif": _print_sarif,
+    "github": _print_github,
+}

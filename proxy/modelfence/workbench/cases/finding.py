@@ -34,18 +34,21 @@ def _meant(path: Path) -> Iterator[Path]:
     if path.name.endswith(SUFFIX):
         yield path
     elif path.is_dir():
-        yield from _below(path)
+        yield from case_files_below(path)
     else:
         path.stat()  # raises for what is not there
         beside = path.with_name(path.stem + SUFFIX)
         policy = os.path.realpath(path)
-        for one in _below(path.parent):
+        for one in case_files_below(path.parent):
             if one == beside or os.path.realpath(policy_of(one)) == policy:
                 yield one
 
 
-def _below(folder: Path) -> Iterator[Path]:
-    """Yield the case files of a folder and of those in it, but for hidden ones."""
+def case_files_below(folder: Path) -> Iterator[Path]:
+    """Yield the case files of a folder and of those in it, but for hidden ones.
+
+    Raises NoCasesError where there are too many files to look at.
+    """
     count = 0
     for parent, folders, names in folder.walk():
         folders[:] = sorted(name for name in folders if not name.startswith("."))
