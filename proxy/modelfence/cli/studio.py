@@ -38,6 +38,12 @@ def add_to(commands: Any) -> None:
     parser.add_argument("--accounts", metavar="FILE", help="who is let in: accounts file")
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings that name upstreams and databases")
     parser.add_argument("--recording", type=Path, metavar="FILE", help="recorded traffic, to compare policies on")
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="POLICY",
+        help="policy to compare with (default: the one that is edited, as saved)",
+    )
     parser.add_argument("--port", type=int, default=0, metavar="PORT", help="where to listen (default: a free port)")
     parser.set_defaults(command=studio, store=None)
 
@@ -56,7 +62,7 @@ async def _serve(options: argparse.Namespace) -> int:
     from modelfence.listening import address_of, bind  # noqa: PLC0415 - loads what help need not wait for
     from modelfence.parts import shipped_policy  # noqa: PLC0415 - likewise, as the next three
     from modelfence.workbench.studio.protection import Identity  # noqa: PLC0415
-    from modelfence.workbench.studio.questions import questions  # noqa: PLC0415
+    from modelfence.workbench.studio.questions import Named, Questions  # noqa: PLC0415
     from modelfence.workbench.studio.server import Studio  # noqa: PLC0415
     from modelfence.workbench.studio.workspace import Workspace  # noqa: PLC0415
 
@@ -66,9 +72,13 @@ async def _serve(options: argparse.Namespace) -> int:
         workspace = Workspace(policy, may_save=settings.policy is not None)
     except OSError as error:
         raise CannotStartError(f"the policy {policy} can't be read: {error.strerror}") from None
+    for named in (options.recording, options.against):
+        if named is not None and not named.is_file():
+            raise CannotStartError(f"{named} is no file that can be read")
     listening = bind("--port", Address(_HOST, options.port))
     identity = Identity.at(address_of(listening).port)
-    server = Studio(listening, identity, questions(workspace, settings))
+    questions = Questions(Named(workspace, settings, options.recording, options.against))
+    server = Studio(listening, identity, questions)
     ended = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -76,6 +86,7 @@ async def _serve(options: argparse.Namespace) -> int:
     print(f"The studio for {policy} is at\n\n  {identity.address}\n", flush=True)
     print("Only this machine reaches it, and only with the whole address. Ctrl-C ends it.", flush=True)
     await ended.wait()
+    questions.stop()
     await server.stop()
     return 0
 

@@ -11,7 +11,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest, HTTPResponse
 from modelfence.listening import listen
 from modelfence.settings import Settings
 from modelfence.workbench.studio.protection import Identity
-from modelfence.workbench.studio.questions import questions
+from modelfence.workbench.studio.questions import Named, Questions
 from modelfence.workbench.studio.server import Studio
 from modelfence.workbench.studio.workspace import Workspace
 
@@ -75,7 +75,9 @@ async def studio(policy) -> AsyncIterator[Asking]:
     listening = listen("127.0.0.1", 0)
     identity = Identity.at(listening.getsockname()[1])
     workspace = Workspace(policy)
-    server = Studio(listening, identity, questions(workspace, Settings()))
+    questions = Questions(Named(workspace, Settings()))
+    server = Studio(listening, identity, questions)
     server.start()
     yield Asking(identity, workspace)
+    questions.stop()
     await server.stop()

@@ -1,12 +1,16 @@
 """The problems of a policy as a page has it, with their places in the editor's own measure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
-from modelfence.core.problem import Problem
+from modelfence.core.problem import Problem, in_order
 from modelfence.document import LINE_END
 from modelfence.policy.compile import Compiled
+from modelfence.policy.lint import lint
+from modelfence.workbench.cases import read_cases
 from modelfence.workbench.studio.protection import BadRequestError
 from modelfence.workbench.studio.workspace import EditedFiles, Workspace, as_edited
 
@@ -14,24 +18,42 @@ from modelfence.workbench.studio.workspace import EditedFiles, Workspace, as_edi
 class Checking:
     """Says what is wrong with the texts of a page."""
 
-    def __init__(self, workspace: Workspace) -> None:
+    def __init__(self, workspace: Workspace, today: Callable[[], date]) -> None:
         self._workspace = workspace
+        self._today = today
 
     async def check(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
-        """Return every problem, what the policy defines when it has no errors, and all its files."""
+        """Return every problem, what the policy defines when it has no errors, and all its files.
+
+        Of cases, the problems of those that are edited: those of all are found when they are run.
+        """
         texts = self._workspace.texts_of(asked)
         compiled = compiled_of(self._workspace, texts)
         sources = self._workspace.sources(texts)
+        problems = [*compiled.problems, *lint(compiled, today=self._today())]
+        for path in self._workspace.cases:
+            if self._workspace.id_of(str(path)) in texts:
+                problems += read_cases(path, sources).problems
+        places = Places(self._workspace, sources)
         return {
-            "problems": [self._problem(problem, sources) for problem in compiled.problems],
+            "problems": [places.problem(problem) for problem in in_order(problems)],
             "policy": None if compiled.policy is None else outline(compiled),
             "files": [opened.as_json() for opened in self._workspace.files(texts)],
         }
 
-    def _problem(self, problem: Problem, sources: EditedFiles) -> dict[str, object]:
-        start, end = _range(problem, sources)
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Tells a page where problems are."""
+
+    workspace: Workspace
+    sources: EditedFiles
+
+    def problem(self, problem: Problem) -> dict[str, object]:
+        """Return a problem with its place."""
+        start, end = _range(problem, self.sources)
         return {
-            "id": self._workspace.id_of(problem.file),
+            "id": self.workspace.id_of(problem.file),
             "file": problem.file,
             "line": problem.line,
             "column": problem.column,

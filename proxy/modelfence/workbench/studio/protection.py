@@ -9,15 +9,18 @@ Why no cookie: cookies know no ports, so every server on this machine that the a
 The token comes to the page in the fragment of the address that is printed, which browsers send to nobody.
 """
 
+import asyncio
 import hmac
 import json
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError, RequestHandler
 
 TOKEN_HEADER = "X-Studio-Token"  # noqa: S105 - where the token stands
@@ -29,6 +32,8 @@ log = logging.getLogger(__name__)
 type Answer = Mapping[str, object]
 type Ask = Callable[[Mapping[str, Any]], Awaitable[Answer]]
 """Answers what a page asks. Raises BadRequestError."""
+type AskLong = Callable[[Mapping[str, Any]], AsyncIterator[Answer]]
+"""Answers bit by bit what takes long, until it is done or the page no longer listens. Raises BadRequestError."""
 
 
 class BadRequestError(Exception):
@@ -83,6 +88,11 @@ class Guarded(RequestHandler):
         """Refuse who calls this machine by a name that is not its own."""
         if self.request.host.lower() not in self.identity.hosts:
             raise HTTPError(HTTPStatus.MISDIRECTED_REQUEST, reason="The studio does not go by this name")
+
+    def log_exception(self, *about: Any) -> None:
+        """Tell the terminal of what is a bug of ours; a refusal is none."""
+        if not isinstance(about[1], HTTPError):
+            log.error("%s failed", self.request.path, exc_info=about)
 
     def write_error(self, status_code: int, **_: object) -> None:  # noqa: ARG002 - tornado passes it
         """Say what is wrong in one sentence, and never how the code failed."""
@@ -141,9 +151,34 @@ class Question(Api):
             self.set_status(HTTPStatus.BAD_REQUEST)
             answer = {"error": str(error)}
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(answer, default=str))
+        self.finish(json.dumps(answer))
 
-    def log_exception(self, *about: Any) -> None:
-        """Tell the terminal of what is a bug of ours; a refusal is none."""
-        if not isinstance(about[1], HTTPError):
-            log.error("%s failed", self.request.path, exc_info=about)
+
+class LongQuestion(Api):
+    """A question whose answer takes long: lines of JSON as they come, ended when the page hangs up."""
+
+    def initialize(self, identity: Identity, *, ask: AskLong, **_: object) -> None:  # type: ignore[override]
+        """Take what answers it."""
+        super().initialize(identity)
+        self._ask = ask
+        self._answering: asyncio.Task[None] | None = None
+
+    async def post(self) -> None:
+        """Answer."""
+        asked = self.asked()
+        self.set_header("Content-Type", "application/x-ndjson")
+        self._answering = asyncio.current_task()
+        try:
+            async with aclosing(self._ask(asked)) as answers:
+                async for answer in answers:
+                    self.write(json.dumps(answer) + "\n")
+                    await self.flush()
+        except BadRequestError as error:
+            self.write(json.dumps({"error": str(error)}) + "\n")
+        except StreamClosedError:
+            return
+
+    def on_connection_close(self) -> None:
+        """Stop working for a page that is gone."""
+        if self._answering is not None:
+            self._answering.cancel()

@@ -6,13 +6,13 @@ start and served from memory, so that no path that is asked for is ever looked u
 
 import secrets
 import socket
-from collections.abc import Mapping
 from importlib.resources import files as resources
 
 from tornado.web import Application
 
 from modelfence.adapters.bounded_server import BoundedServer
-from modelfence.workbench.studio.protection import Ask, Guarded, Identity, Nothing, Question
+from modelfence.workbench.studio.protection import Guarded, Identity, LongQuestion, Nothing, Question
+from modelfence.workbench.studio.questions import Questions
 
 MAX_HEAD_BYTES = 16 << 10
 MAX_BODY_BYTES = 16 << 20
@@ -31,9 +31,9 @@ _POLICY = (
 
 
 class Studio:
-    """Serves the page, and what it asks by the names of `questions`, on a listening socket."""
+    """Serves the page, and answers it, on a listening socket."""
 
-    def __init__(self, listening: socket.socket, identity: Identity, questions: Mapping[str, Ask]) -> None:
+    def __init__(self, listening: socket.socket, identity: Identity, questions: Questions) -> None:
         static = resources("modelfence.workbench.studio") / "static"
         page = (static / "index.html").read_text()
         own = {"identity": identity}
@@ -44,7 +44,8 @@ class Studio:
                     (f"/{name}", _Part, {**own, "data": (static / name).read_bytes(), "content_type": content_type})
                     for name, content_type in _TYPES.items()
                 ),
-                *((f"/api/{name}", Question, {**own, "ask": ask}) for name, ask in questions.items()),
+                *((f"/api/{name}", Question, {**own, "ask": ask}) for name, ask in questions.short.items()),
+                *((f"/api/{name}", LongQuestion, {**own, "ask": ask}) for name, ask in questions.long.items()),
             ],
             default_handler_class=Nothing,
             default_handler_args=own,

@@ -6,7 +6,7 @@ include is opened only where it is a YAML file in the policy's folder, or includ
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,8 @@ from typing import Any
 
 from modelfence.policy.compile import Compiled, compile_policy
 from modelfence.source_files import SourceFiles
+from modelfence.workbench.cases import read_cases
+from modelfence.workbench.cases.finding import NoCasesError, find_cases
 from modelfence.workbench.studio.protection import BadRequestError
 
 MAX_FILES = 500
@@ -85,29 +87,33 @@ class EditedFiles(SourceFiles):
 
 
 class Workspace:
-    """The policy at `root`, its includes and its cases. Raises OSError when the policy can't be read."""
+    """The policy at `root`, its includes and their cases. Raises OSError when the policy can't be read."""
 
-    def __init__(self, root: Path, *, cases: Iterable[Path] = (), may_save: bool = True) -> None:
+    def __init__(self, root: Path, *, may_save: bool = True) -> None:
         self.root = root
         self.may_save = may_save
-        self._cases = tuple(cases)
+        self.cases: tuple[Path, ...] = ()
         self._ids: dict[str, str] = {}
         self._paths: dict[str, Path] = {}
         self._allowed: frozenset[str] = frozenset()
         self.look()
 
     def look(self) -> None:
-        """Take note of what the policy includes as it is on the disk now. Raises OSError."""
-        found = compile_policy(self.root).files
-        self._allowed = frozenset(os.path.realpath(path) for path in (*found, *self._cases))
-        for path in (*found, *self._cases):
+        """Take note of the policy's files as they are on the disk now. Raises OSError."""
+        read = SourceFiles()
+        policies = compile_policy(self.root, read).files
+        self.cases = _cases_of(policies)
+        for path in self.cases:
+            read_cases(path, read)
+        self._allowed = frozenset(os.path.realpath(path) for path in read.texts)
+        for path in (*policies, *self.cases):
             self._number(path)
 
     def files(self, edited: Mapping[str, str] | None = None) -> tuple[Opened, ...]:
         """Return the files of the policy as the page has it, the root first, then its cases. Raises OSError."""
         compiled = self.compile(edited or {})
         included = [(path, Kind.INCLUDED) for path in compiled.files[1:]]
-        paths = [(self.root, Kind.POLICY), *included, *((path, Kind.CASES) for path in self._cases)]
+        paths = [(self.root, Kind.POLICY), *included, *((path, Kind.CASES) for path in self.cases)]
         return tuple(opened for path, kind in paths[:MAX_FILES] if (opened := self._open(path, kind)))
 
     def compile(self, edited: Mapping[str, str]) -> Compiled:
@@ -159,3 +165,15 @@ class Workspace:
             return None if id_ is None else Opened(id_, path, kind, as_edited(data), digest_of(data))
         except (OSError, ValueError):
             return None
+
+
+def _cases_of(policies: Sequence[Path]) -> tuple[Path, ...]:
+    """Return the case files about any of these policies, those of the first before the others. Raises OSError."""
+    found: dict[str, Path] = {}
+    for policy in policies:
+        try:
+            for path in find_cases([policy]):
+                found.setdefault(os.path.realpath(path), path)
+        except NoCasesError:
+            continue
+    return tuple(found.values())

@@ -1,0 +1,161 @@
+"""The cases of the policy and of what it includes, run on the texts of a page, with what they leave untested.
+
+They are run in a thread of their own, one case after the other, so that the page is served meanwhile. A run ends early
+when another one is asked for, when the studio ends, or when its time is over.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from modelfence.core.problem import errors
+from modelfence.policy.compile import Compiled
+from modelfence.policy.explain import explain
+from modelfence.workbench.cases import Case, CaseFile, CaseResult, Results, read_cases, run
+from modelfence.workbench.cases.coverage import Coverage, Exercised, coverage
+from modelfence.workbench.studio.checking import Places
+from modelfence.workbench.studio.deciding import as_json
+from modelfence.workbench.studio.protection import BadRequestError
+from modelfence.workbench.studio.tracing import traced
+from modelfence.workbench.studio.workspace import EditedFiles, Workspace
+
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which cases to run: those of one file, or one of them, or all, or none."""
+
+    run: bool
+    file: str | None = None
+    n: int | None = None
+
+    @classmethod
+    def of(cls, asked: Mapping[str, Any]) -> "_Wanted":
+        n = asked.get("n")
+        return cls(asked.get("run") is True, asked.get("file"), n if isinstance(n, int) else None)
+
+    def means(self, file: str | None, n: int) -> bool:
+        return self.run and self.file in (None, file) and self.n in (None, n)
+
+    @property
+    def is_all(self) -> bool:
+        return self.run and self.file is None and self.n is None
+
+
+@dataclass(slots=True)
+class CaseRuns:
+    """Runs cases for a page."""
+
+    workspace: Workspace
+    clock_s: Callable[[], float] = time.monotonic
+    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "cases"))
+    _turn: int = 0
+
+    async def cases(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
+        """Return the cases of all files, with what came of those that are run, and the coverage when all are."""
+        texts = self.workspace.texts_of(asked)
+        self._turn += 1
+        turn = self._turn
+        until_s = self.clock_s() + DEADLINE_S
+        job = _Job(self.workspace, _Wanted.of(asked), lambda: turn != self._turn or self.clock_s() > until_s)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, job.done, texts)
+
+    def stop(self) -> None:
+        """End a run that is under way, after the case it is at."""
+        self._turn += 1
+        self._thread.shutdown(wait=True, cancel_futures=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    workspace: Workspace
+    wanted: _Wanted
+    is_over: Callable[[], bool]
+
+    def done(self, texts: Mapping[str, str]) -> Mapping[str, object]:
+        sources = self.workspace.sources(texts)
+        read = self._read(sources)
+        every = [self._run(case_file) for case_file in read]
+        finished = not self.is_over()
+        whole = self.wanted.is_all and finished and not any(errors(one.problems) for one in read)
+        return {
+            "files": [self._file(results, Places(self.workspace, sources)) for results in every],
+            "coverage": self._coverage(coverage(every)) if whole else None,
+            "finished": finished,
+        }
+
+    def _read(self, sources: EditedFiles) -> list[CaseFile]:
+        try:
+            return [read_cases(path, sources) for path in self.workspace.cases]
+        except OSError as error:
+            raise BadRequestError(f"The cases can't be read: {error.strerror}.") from None
+
+    def _run(self, case_file: CaseFile) -> Results:
+        id_ = self.workspace.id_of(str(case_file.path))
+        found: list[CaseResult] = []
+        for n, case in enumerate(case_file.cases):
+            if self.wanted.means(id_, n) and not self.is_over():
+                found += run(case_file, only=_only(case)).results
+        return Results(case_file, tuple(found))
+
+    def _file(self, results: Results, places: Places) -> dict[str, object]:
+        case_file = results.case_file
+        came = {id(one.case): one for one in results.results}
+        broken = case_file.compiled is None or case_file.compiled.policy is None
+        return {
+            "id": self.workspace.id_of(str(case_file.path)),
+            "name": str(case_file.path),
+            "policy": str(case_file.policy_path),
+            "problems": [places.problem(problem) for problem in case_file.problems],
+            "broken": broken,
+            "cases": [self._case(case, came.get(id(case)), case_file.compiled) for case in case_file.cases],
+        }
+
+    def _case(self, case: Case, result: CaseResult | None, compiled: Compiled | None) -> dict[str, object]:
+        shown: dict[str, object] = {"title": case.title, "line": case.place.line, "passed": None}
+        if result is None or compiled is None or compiled.policy is None:
+            return shown
+        shown |= {"passed": result.passed, "calls": result.calls}
+        if result.failure is not None:
+            came = result.failure.came
+            shown["failure"] = {
+                "line": came.step.place.line,
+                "call": came.n,
+                "calls": came.step.times,
+                "after_s": (came.at_us - case.start_us) / 1_000_000,
+                "differences": [
+                    {"aspect": one.aspect, "expected": one.expected, "came": one.came}
+                    for one in result.failure.differences
+                ],
+                "decision": as_json(came.decision),
+                "trace": traced(explain(compiled.policy, came.facts), compiled, self.workspace) if came.facts else [],
+            }
+        return shown
+
+    def _coverage(self, found: Coverage) -> dict[str, object]:
+        return {
+            "percent": found.percent,
+            "seen": found.seen,
+            "total": found.total,
+            "rules": [self._covered(one) for one in found.rules.values()],
+        }
+
+    def _covered(self, one: Exercised) -> dict[str, object]:
+        total, seen = one.counts
+        state = "full" if seen == total else "part" if seen else "none"
+        gaps = [{"line": place.line, "words": words} for place, words in one.gaps()]
+        return {
+            "file": self.workspace.id_of(one.place.file),
+            "line": one.place.line,
+            "id": one.rule.id,
+            "state": state,
+            "gaps": gaps,
+        }
+
+
+def _only(case: Case) -> Callable[[Case], bool]:
+    return lambda other: other is case
