@@ -1,7 +1,7 @@
 """The policy as a page has it beside the one it would replace, on the recording that was named at the start."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -30,7 +30,7 @@ class CompareRuns:
     """The policy to compare with; None is the one that is edited, as it is on the disk."""
     _running: asyncio.Task[Comparison] | None = field(default=None, init=False)
 
-    async def compare(self, asked: Mapping[str, Any]) -> AsyncIterator[Answer]:
+    async def compare(self, asked: Mapping[str, Any]) -> AsyncGenerator[Answer]:
         """Yield how far it is, again and again, and in the end what changes. Raises BadRequestError."""
         if self.recording is None:
             raise BadRequestError("No recording was named: start the studio with --recording FILE.")

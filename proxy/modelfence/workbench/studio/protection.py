@@ -14,7 +14,7 @@ import hmac
 import json
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 type Answer = Mapping[str, object]
 type Ask = Callable[[Mapping[str, Any]], Awaitable[Answer]]
 """Answers what a page asks. Raises BadRequestError."""
-type AskLong = Callable[[Mapping[str, Any]], AsyncIterator[Answer]]
+type AskLong = Callable[[Mapping[str, Any]], AsyncGenerator[Answer]]
 """Answers bit by bit what takes long, until it is done or the page no longer listens. Raises BadRequestError."""
 
 

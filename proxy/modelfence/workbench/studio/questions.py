@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modelfence.settings import Settings
 from modelfence.workbench.studio.case_runs import CaseRuns
@@ -13,10 +13,12 @@ from modelfence.workbench.studio.compare_runs import CompareRuns
 from modelfence.workbench.studio.deciding import Deciding
 from modelfence.workbench.studio.form import fields
 from modelfence.workbench.studio.mapping import Mapped
-from modelfence.workbench.studio.protection import Ask, AskLong
 from modelfence.workbench.studio.saving import Saving
 from modelfence.workbench.studio.vocabulary import vocabulary
 from modelfence.workbench.studio.workspace import Workspace
+
+if TYPE_CHECKING:
+    from modelfence.workbench.studio.protection import Ask, AskLong
 
 
 @dataclass(frozen=True, slots=True)
