@@ -96,9 +96,18 @@ def test_a_contradiction_of_facts_that_may_be_unknown_may_still_act():
     assert impossible(not_false=condition.replace("client.country", "kyc.status"))
 
 
-def test_a_share_that_is_no_number_is_neither_more_nor_less():
-    assert not impossible(not_true="request.bytes / 2 > 1 || request.bytes / 2 <= 1")
+def test_what_may_be_no_number_is_neither_more_nor_less():
+    """Zero divided by zero is not unknown: every comparison with it is false."""
+    assert not impossible(false="0.0 / extraction.score > 1.0 || 0.0 / extraction.score <= 1.0")
     assert impossible(not_true="extraction.score > 0.5 || extraction.score <= 0.5")
+
+
+def test_the_opposite_of_what_is_unknown_is_unknown():
+    assert impossible(true="!client.tor && client.tor")
+    assert not impossible(not_true="!client.tor", true="client.tor")
+    assert not impossible(not_true="!client.tor && client.vpn", not_false="client.tor", true="client.vpn")
+    assert not impossible(not_false="!client.tor", false="client.tor")
+    assert not impossible(not_false="!client.tor", not_true="!client.tor")
 
 
 def test_a_question_with_too_many_answers_is_given_up():

@@ -22,8 +22,9 @@ _USUAL = {"UK": "GB", "EL": "GR", "BU": "MM", "TP": "TL", "ZR": "CD"}
 """Codes that are written for those of ISO 3166-1: reserved, withdrawn, or the European Union's own."""
 _REGION_CODE = re.compile(r"([A-Z]{2})-[A-Z0-9]{1,3}")
 _OWNED_BY = "kyc.owned_by."
-# What makes another value of the name or text it stands before or behind.
+# Behind a name or a text these make another value of it; before it a sum alone does.
 _GOES_ON = frozenset((".", "[", "(", "+"))
+_SUM = "+"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +96,15 @@ def _beside_facts(source: str) -> Iterator[tuple[str, Token]]:
     parts = tokens(source)
     for fact, at, end in _facts(parts):
         before, after = _text(parts, at - 1), _text(parts, end)
-        if after in ("==", "!=") and before not in _GOES_ON and _text(parts, end + 2) not in _GOES_ON:
+        if after in ("==", "!=") and before != _SUM and _text(parts, end + 2) not in _GOES_ON:
             yield from ((fact, one) for one in parts[end + 1 : end + 2] if one.kind == "string")
-        if before in ("==", "!=") and after not in _GOES_ON and _text(parts, at - 3) not in _GOES_ON:
+        if before in ("==", "!=") and after not in _GOES_ON and _text(parts, at - 3) != _SUM:
             yield from ((fact, one) for one in parts[max(0, at - 2) : at - 1] if one.kind == "string")
-        if before == "in" and fact in _LISTS and after not in _GOES_ON and _text(parts, at - 3) not in _GOES_ON:
+        if before == "in" and fact in _LISTS and after not in _GOES_ON and _text(parts, at - 3) != _SUM:
             yield from ((fact, one) for one in parts[max(0, at - 2) : at - 1] if one.kind == "string")
         if after == "[" and fact in _LISTS and _text(parts, end + 2) == "]":
             yield from ((fact, one) for one in parts[end + 1 : end + 2] if one.kind == "string")
-        if after == "in" and before not in _GOES_ON and _text(parts, end + 1) == "[":
+        if after == "in" and before != _SUM and _text(parts, end + 1) == "[":
             yield from ((fact, one) for one in _items(parts, end + 1))
 
 
@@ -122,7 +123,7 @@ def _compared_lists(parts: Sequence[Token]) -> Iterator[tuple[str, str]]:
         if path.startswith(_OWNED_BY):
             yield path.removeprefix(_OWNED_BY), "kyc.country"
         listed = next((name for name, start, _ in _paths(parts) if start == end + 1), "")
-        if _text(parts, end) == "in" and listed.startswith("lists.") and _text(parts, at - 1) not in _GOES_ON:
+        if _text(parts, end) == "in" and listed.startswith("lists.") and _text(parts, at - 1) != _SUM:
             yield listed.removeprefix("lists."), path
 
 
