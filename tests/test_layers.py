@@ -59,7 +59,7 @@ MAY_IMPORT = {
     "demo": {"core", "enforcement", "listening", "settings", "wiring"},
     "cli": {
         "core", "document", "policy", "settings", "settings_reading", "settings_upstreams", "wiring", "workers", "demo",
-        "adapters", "assembly", "audit", "listening", "logs", "parts", "replay", "workbench",
+        "adapters", "assembly", "audit", "listening", "logs", "parts", "replay", "source_files", "workbench",
     },
 }  # fmt: skip
 

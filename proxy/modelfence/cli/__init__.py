@@ -39,6 +39,7 @@ def _add_others(commands: Any) -> None:
         geo,
         geo_update,
         policy_check,
+        policy_diff,
         policy_explain,
         policy_problem,
         policy_schema,
@@ -57,6 +58,7 @@ def _add_others(commands: Any) -> None:
     policy_explain.add_to(policy_commands)
     policy_problem.add_to(policy_commands)
     policy_test.add_to(policy_commands)
+    policy_diff.add_to(policy_commands)
     policy_schema.add_to(policy_commands)
     directory = commands.add_parser("accounts", help="look after accounts", description="Look after accounts.")
     directory_commands = directory.add_subparsers(title="commands", metavar="COMMAND", required=True)

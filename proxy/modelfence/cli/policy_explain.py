@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelfence.adapters.recording.lines import MAX_LINE_BYTES, RecordingLines, UnreadableError
-from modelfence.cli.replay import STANDARD, settings_of
+from modelfence.cli.recordings import STANDARD, settings_of
 from modelfence.cli.run import complain
 from modelfence.settings import CannotStartError
 

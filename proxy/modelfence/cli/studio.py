@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from modelfence.cli.replay import settings_of
+from modelfence.cli.recordings import settings_of
 from modelfence.cli.run import complain
 from modelfence.settings import Address, CannotStartError
 

@@ -9,7 +9,7 @@ Rule: nothing here opens a file or prints.
 from modelfence.workbench.comparing.changes import NEWLY_REFUSED, Change, Pair
 from modelfence.workbench.comparing.comparison import Comparison, Dimension
 from modelfence.workbench.comparing.edits import PolicyEdits, edits
-from modelfence.workbench.comparing.report import as_json, policy_changes
+from modelfence.workbench.comparing.report import as_json, line_of, policy_changes
 from modelfence.workbench.comparing.run import Compared, compare
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "as_json",
     "compare",
     "edits",
+    "line_of",
     "policy_changes",
 ]
