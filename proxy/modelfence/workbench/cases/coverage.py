@@ -82,10 +82,14 @@ class Exercised:
             yield self.place, f"no case makes {name} apply"
         elif self.rule.kind is RuleKind.THROTTLE and not self.refused:
             yield self.place, f"no case uses {name} up"
+        whole = {id(sides[0]) for key, sides in self.sides.items() if key in _CONDITIONS and sides}
         for one in self.all_sides():
-            if missing := one.missing:
+            # That the whole condition is never true was said: the rule never applies.
+            is_said = not self.applied and id(one) in whole and one.missing == ("true",)
+            if one.missing and not is_said:
                 text = " ".join(one.source.split())
-                yield one.place, f"in {name}, `{text}` is never {' and never '.join(missing)}"
+                words = "unknown in every case" if one.unknown and len(one.missing) > 1 else _never(one.missing)
+                yield one.place, f"in {name}, `{text}` is {words}"
 
 
 @dataclass(slots=True)
@@ -114,6 +118,10 @@ class Coverage:
         """Return what was not seen, by file and line."""
         found = [gap for one in self.rules.values() for gap in one.gaps()]
         return sorted(found, key=lambda gap: (gap[0].file, gap[0].line, gap[0].column))
+
+
+def _never(sides: tuple[str, ...]) -> str:
+    return " and ".join(f"never {side}" for side in sides)
 
 
 def coverage(every: Iterable[Results]) -> Coverage:

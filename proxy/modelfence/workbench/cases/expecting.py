@@ -43,7 +43,7 @@ class Difference:
 def read_expectation(node: Node) -> Expectation:
     """Return what a mapping expects; what is wrong with it is noted."""
     entries = node.entries(ASPECTS)
-    if node.is_mapping and not entries:
+    if node.is_mapping and not node.yaml.value:
         node.problem("nothing-expected", "nothing is expected here: give `effect` and `rules`")
     return Expectation(Place.of(node), {name: ASPECTS[name].read(entry) for name, entry in entries.items()})
 

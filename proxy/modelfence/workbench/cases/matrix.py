@@ -10,7 +10,7 @@ from modelfence.document import Node, did_you_mean
 from modelfence.workbench.cases.expecting import read_expectation
 from modelfence.workbench.cases.keys import EXCEPTION_KEYS
 from modelfence.workbench.cases.model import Expectation
-from modelfence.workbench.cases.reachable import Reach
+from modelfence.workbench.cases.reachable import FACT_NAMES, Reach
 
 MOST_COMBINATIONS = 10_000
 
@@ -94,7 +94,7 @@ def _exception(item: Node, every: Sequence[Combination], reach: Reach) -> _Excep
     wanted: dict[str, frozenset[str]] = {}
     for name, node in _entries(when).items():
         if name not in known:
-            hint = did_you_mean(name, known)
+            hint = None if name in FACT_NAMES else did_you_mean(name, known)
             when.key_node(name).problem("unreachable", f"the matrix does not vary `{name}`", hint=hint)
             return None
         values = node.items() if node.is_list else [node]

@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from modelfence.core.decision import Effect
-from modelfence.core.policy import Mode, Policy, Reshaping, Rule, RuleKind
+from modelfence.core.facts import FACTS
+from modelfence.core.policy import CAPPABLE, HIDABLE, REMOVABLE, Mode, Policy, Reshaping, Rule, RuleKind
 from modelfence.document import Node, did_you_mean
 from modelfence.workbench.cases.model import Expectation
 
+FACT_NAMES = frozenset(fact.name for fact in FACTS)
 _CAUSES = {Effect.ALLOW: RuleKind.ALLOW, Effect.DENY: RuleKind.DENY, Effect.THROTTLE: RuleKind.THROTTLE}
 _DOES = {
     RuleKind.DENY: "denies",
@@ -101,13 +103,16 @@ class Reach:
                 _unreachable(item, f"`{rule.id}` is in shadow, so it causes nothing", hint="expect `shadow_rules`")
 
     def _check_reshaping(self, nodes: Mapping[str, Node], effect: Effect | None) -> None:
-        for name, possible in (("remove", self.reshaping.remove), ("hide", self.reshaping.hide)):
+        for name, words, possible in (
+            ("remove", REMOVABLE, self.reshaping.remove),
+            ("hide", HIDABLE, self.reshaping.hide),
+        ):
             for item in _items(nodes.get(name)):
-                if item.text() not in possible:
+                if item.text() in words and item.text() not in possible:
                     _unreachable(item, f"no rule of the policy has `{name}: {item.text()}`")
         cap = nodes.get("cap")
         for name, value in _entries(cap).items():
-            if value.text() not in {str(most) for most in self.caps.get(name, ())}:
+            if name in CAPPABLE and value.text() not in {str(most) for most in self.caps.get(name, ())}:
                 _unreachable(value, f"no rule of the policy caps `{name}` at {value.text()}")
         if effect in (Effect.DENY, Effect.REJECT):
             for name in ("remove", "hide", "cap", "charges", "keys"):
@@ -139,7 +144,7 @@ class Reach:
             name = item.text()
             if name is not None and name not in self.reads:
                 words = f"no condition reads `{name}`, so it never matters that it is unknown"
-                _unreachable(item, words, hint=did_you_mean(name, self.reads))
+                _unreachable(item, words, hint=None if name in FACT_NAMES else did_you_mean(name, self.reads))
 
     def _rule(self, node: Node) -> Rule | None:
         id_ = node.text()

@@ -100,7 +100,9 @@ class _Reading:
             return None
         if count := len(errors(compiled.problems)):
             words = f"the policy `{path}` has {'a problem' if count == 1 else f'{count} problems'}"
-            at.problem("bad-policy", words)
+            at.problem(
+                "bad-policy", words, hint=f"`modelfence policy check {path}` shows {'it' if count == 1 else 'them'}"
+            )
         return compiled
 
     def _accounts(self, node: Node | None) -> tuple[AccountsFile | None, frozenset[str] | None]:

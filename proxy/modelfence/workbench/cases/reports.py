@@ -110,7 +110,7 @@ def _suite(results: Results) -> ET.Element:
     suite = ET.Element(
         "testsuite",
         name=path,
-        tests=str(len(results.results) or bool(wrong)),
+        tests=str(len(results.results) + bool(wrong)),
         failures=str(len(results.failed)),
         errors=str(int(bool(wrong))),
         skipped="0",

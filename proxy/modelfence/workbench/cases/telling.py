@@ -8,7 +8,7 @@ from modelfence.core.explanation import RuleExplained
 from modelfence.core.policy import Policy, RuleKind
 from modelfence.policy.explain import explain
 from modelfence.workbench.cases.coverage import Coverage
-from modelfence.workbench.cases.results import CaseResult, Failure, Results
+from modelfence.workbench.cases.results import Came, CaseResult, Failure, Results
 from modelfence.workbench.explaining.tree import lines_of
 
 WIDTH = 100
@@ -53,7 +53,7 @@ def coverage_lines(coverage: Coverage) -> Iterator[str]:
     for place, words in coverage.gaps():
         yield f"{place}: {words}"
     rules = _count(len(coverage.rules), "rule")
-    yield f"coverage: {coverage.percent:g} %, {coverage.seen} of {coverage.total} sides of {rules}"
+    yield f"coverage: {coverage.percent:g} %, {coverage.seen} of {coverage.total} points of {rules}"
 
 
 def _differences(failure: Failure) -> Iterator[str]:
@@ -82,8 +82,15 @@ def _why(failure: Failure, policy: Policy) -> Iterator[str]:
     yield "No rule lets it in:" if wanting else "Why:"
     for one in shown:
         yield from lines_of(one, WIDTH, tiers=policy.tiers)
+        if one.rule.id in came.refused:
+            yield f"  its bucket has not enough left{_wait(came)}"
     if others := len(everything) - len(shown):
         yield f"({_count(others, 'other rule')} had no part in it)"
+
+
+def _wait(came: Came) -> str:
+    wait_s = came.decision.retry_after
+    return "" if wait_s is None else f"; there is enough in {wait_s:.15g} s"
 
 
 def _is_concerned(one: RuleExplained, failure: Failure) -> bool:
