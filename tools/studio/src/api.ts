@@ -18,7 +18,43 @@ export type Key = { name: string; what: string; required: boolean; options: stri
 export type Vocabulary = {
   keys: Key[]; facts: { name: string; type: string; what: string }[]; functions: { name: string; what: string }[];
 };
-export type Start = { name: string; may_save: boolean; fields: Field[]; vocabulary: Vocabulary };
+export type CaseShown = {
+  title: string; line: number; passed: boolean | null; calls?: number;
+  failure?: {
+    line: number; call: number; calls: number; after_s: number; decision: Decision; trace: TracedRule[];
+    differences: { aspect: string; expected: string; came: string }[];
+  };
+};
+export type CaseFile = { id: string | null; name: string; policy: string; problems: Problem[]; broken: boolean; cases: CaseShown[] };
+export type Coverage = {
+  percent: number; seen: number; total: number;
+  rules: { file: string | null; line: number; id: string; state: "full" | "part" | "none"; gaps: { line: number; words: string }[] }[];
+};
+export type CaseAnswer = { files: CaseFile[]; coverage: Coverage | null; finished: boolean };
+export type Pasted = {
+  answer: string; about: [string, string][]; notes: string[]; facts: Facts;
+  told: { status: number; headers: string[]; body: string } | null;
+  sources: { name: string; value: string | null; source: string; read_by: string[] }[];
+};
+export type Row = { value: string; requests: number; newly_denied: number; newly_throttled: number; newly_allowed: number };
+type Side = { effects: Record<string, number> };
+type Grounds = { effect: string; because: string[]; unknown: string[] };
+type KeyEdit = { key: string; old: string | null; new: string | null };
+export type Comparison = {
+  old: Side; new: Side; newly_refused: number; changes: Record<string, number>;
+  recording: { lines: number; broken: number; rejected: number; redacted: number };
+  policy_changes: {
+    keys: KeyEdit[]; lists: { name: string; edit: string; added: string[]; removed: string[] }[];
+    rules: { id: string; kind: string; edit: string; old_id: string | null; keys: KeyEdit[] }[];
+  };
+  reasons: {
+    change: string; old: Grounds; new: Grounds; requests: number; accounts: number; more_accounts: boolean;
+    examples: { n: number; ts: number; account: string | null; tier: string; country: string | null; model: string | null }[];
+  }[];
+  by: Record<string, { rows: Row[] }>;
+  over_time: { step_s: number; steps: (Omit<Row, "value"> & { ts: number })[] };
+};
+export type Start = { name: string; may_save: boolean; recording: string | null; against: string | null; fields: Field[]; vocabulary: Vocabulary };
 export type Charge = {
   throttle: string; key: string; amount: number; unit: string; burst: number; rate: number; period_s: number; shadow: boolean;
 };

@@ -28,7 +28,7 @@ function expression(context: CompletionContext, before: string, store: Store): C
   const word = /[\w.]*$/.exec(before)?.[0] ?? "";
   if (!word && !context.explicit) return null;
   const { facts, functions } = store.start.vocabulary;
-  const policy = store.checked?.policy;
+  const policy = store.outline;
   const options: Completion[] = [
     ...facts.map((fact) => ({ label: fact.name, type: "variable", detail: fact.type, info: fact.what })),
     ...Object.entries(policy?.lists ?? {}).flatMap(([name, items]) => [

@@ -66,10 +66,10 @@ export function traceView(decision: Decision, trace: TracedRule[], jump: Jump): 
   const rest = trace.filter((rule) => !causes.includes(rule) && !consequences.includes(rule));
   const title = !refused ? "Why it is allowed" : decision.rules.length ? "Why it is refused" : "No rule allows it";
   return [
-    h("h3", {}, title),
+    h("h2", {}, title),
     ...causes.map((rule) => ruleView(rule, jump, true)),
-    ...(consequences.length ? [h("h3", {}, "What then applies"), ...consequences.map((rule) => ruleView(rule, jump, true))] : []),
-    h("h3", {}, count(rest.length, "other rule")),
+    ...(consequences.length ? [h("h2", {}, "What then applies"), ...consequences.map((rule) => ruleView(rule, jump, true))] : []),
+    h("h2", {}, count(rest.length, "other rule")),
     ...rest.map((rule) => ruleView(rule, jump, false)),
   ];
 }

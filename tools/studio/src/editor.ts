@@ -139,7 +139,7 @@ export class Editor {
   private meaning(name: string): string | null {
     const fact = this.store.start.vocabulary.facts.find((one) => name === one.name || name.startsWith(`${one.name}.`));
     if (fact) return `${fact.what} (${fact.type})`;
-    const policy = this.store.checked?.policy;
+    const policy = this.store.outline;
     const items = policy?.lists[name.replace(/^lists\./, "").split(".")[0] ?? ""];
     if (name.startsWith("lists.") && items) return `${items.length} items: ${items.slice(0, 20).join(", ")}${items.length > 20 ? " …" : ""}`;
     const tier = name.startsWith("tier.") ? policy?.tiers.indexOf(name.slice(5)) : undefined;

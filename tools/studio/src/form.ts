@@ -26,12 +26,16 @@ export class Form {
 
   constructor(private store: Store) {
     store.on("checked", () => this.show());
+    store.on("filled", () => {
+      this.shown = "";
+      this.show();
+    });
     this.show();
   }
 
   /** Makes the fields anew where others are read, or there are other tiers, than before. */
   show(): void {
-    const policy = this.store.checked?.policy;
+    const policy = this.store.outline;
     const shown = JSON.stringify([policy?.reads, policy?.tiers]);
     if (shown === this.shown) return;
     this.shown = shown;
@@ -101,7 +105,7 @@ export class Form {
 
   private options(field: Field): [string, string][] | null {
     const unknown: [string, string][] = field.always ? [] : [["", "unknown"]];
-    if (field.name === "kyc.tier") return (this.store.checked?.policy?.tiers ?? ["none"]).map((name) => [name, name]);
+    if (field.name === "kyc.tier") return (this.store.outline?.tiers ?? ["none"]).map((name) => [name, name]);
     if (field.type === "bool") return [...unknown, ["true", "yes"], ["false", "no"]];
     if (!field.choices.length) return null;
     const named = field.name.endsWith("country") ? (code: string) => `${code} · ${countryName(code)}` : (word: string) => word;

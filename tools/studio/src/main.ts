@@ -1,12 +1,15 @@
 // The studio's page: the editor on one side, what the policy does on the other.
 
 import { ask, AskError, Latest, type Decided, type Start } from "./api";
+import { Cases } from "./cases";
+import { Compare } from "./compare";
 import { answerView, decisionView } from "./decision";
 import { fill, h, settled } from "./dom";
 import { Editor } from "./editor";
 import { Form } from "./form";
 import { alt, control, keyboard } from "./keys";
 import { WorldMap } from "./map";
+import { Paste } from "./paste";
 import { Problems, verdict } from "./problems";
 import { SaveDialog } from "./save";
 import { Store } from "./store";
@@ -39,10 +42,13 @@ function page(app: HTMLElement, store: Store): void {
   const answer = h("div", { class: "answering", "aria-live": "polite" });
   const decision = h("div", { class: "decision" });
   const form = new Form(store);
+  const cases = new Cases(store, editor, fault);
   const map = new WorldMap(store, fault);
   const tabs = new Tabs("What the policy does", [
-    { id: "request", title: "Request", panel: h("div", { class: "request" }, answer, form.element, decision), onShow: () => refresh() },
+    { id: "request", title: "Request", panel: h("div", { class: "request" }, answer, new Paste(store).element, form.element, decision), onShow: () => refresh() },
+    { id: "cases", title: "Cases", panel: h("div", {}, cases.element) },
     { id: "map", title: "Map", panel: h("div", {}, map.element), onShow: () => refresh() },
+    { id: "compare", title: "Compare", panel: h("div", {}, new Compare(store).element) },
   ]);
   const latest = new Latest();
   const decide = async () => {
@@ -65,7 +71,10 @@ function page(app: HTMLElement, store: Store): void {
   const keys = keyboard([
     { keys: "Ctrl S", does: "Save: show what would be written", matches: (event) => control(event, "s"), run: () => void save.open() },
     { keys: "Alt 1", does: "Request", matches: (event) => alt(event, "Digit1"), run: () => tabs.focus("request") },
-    { keys: "Alt 2", does: "Map", matches: (event) => alt(event, "Digit2"), run: () => tabs.focus("map") },
+    { keys: "Alt 2", does: "Cases", matches: (event) => alt(event, "Digit2"), run: () => tabs.focus("cases") },
+    { keys: "Alt 3", does: "Map", matches: (event) => alt(event, "Digit3"), run: () => tabs.focus("map") },
+    { keys: "Alt 4", does: "Compare", matches: (event) => alt(event, "Digit4"), run: () => tabs.focus("compare") },
+    { keys: "Ctrl Enter", does: "Run all cases", matches: (event) => control(event, "enter"), run: () => { tabs.focus("cases"); void cases.runAll(); } },
     { keys: "Alt E", does: "Editor", matches: (event) => alt(event, "KeyE"), run: () => editor.view.focus() },
   ]);
   const files = h("select", { id: "file", onchange: () => editor.open(files.value) });
@@ -116,6 +125,7 @@ function page(app: HTMLElement, store: Store): void {
     keys,
   );
   checked();
+  void cases.runAll();
   store.on("checked", () => fill(notice));
   window.addEventListener("beforeunload", (event) => {
     if (Object.keys(store.edited).length) event.preventDefault();

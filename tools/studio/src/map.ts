@@ -20,6 +20,8 @@ export class WorldMap {
   private filter: Outcome | null = null;
   private search = "";
   private chosen = "";
+  private tier = h("select", { id: "map-tier", onchange: () => this.store.fill({ "kyc.tier": this.tier.value }) });
+  private model = h("input", { id: "map-model", spellcheck: "false", oninput: () => this.store.fill({ "request.model": this.model.value }) });
   private drawing = h("div", { class: "drawing" });
   private legend = h("div", { class: "legend", role: "group", "aria-label": "Show in the table only" });
   private details = h("p", { class: "details", role: "status" });
@@ -31,7 +33,7 @@ export class WorldMap {
     fill(
       this.element,
       h("p", { class: "note" }, "The call of the Request tab, as if it came from each country in turn. Everything else stays as it is there."),
-      h("p", { class: "call" }),
+      h("div", { class: "bar call" }, h("label", { for: "map-tier" }, "Tier"), this.tier, h("label", { for: "map-model" }, "Model"), this.model),
       this.drawing,
       this.legend,
       h("div", { class: "bar" }, h("label", { for: "map-country" }, "Country"), this.select),
@@ -56,8 +58,9 @@ export class WorldMap {
 
   private draw(faulty: boolean): void {
     const { facts } = this.store;
-    const call = ["kyc.tier", "kyc.status", "request.model", "request.operation"].map((name) => `${name} ${facts[name] ?? "unknown"}`).join(" · ");
-    fill(this.element.querySelector(".call")!, call);
+    fill(this.tier, (this.store.outline?.tiers ?? []).map((name) => h("option", { value: name }, name)));
+    this.tier.value = String(facts["kyc.tier"] ?? "");
+    if (document.activeElement !== this.model) this.model.value = String(facts["request.model"] ?? "");
     if (faulty || !this.world) {
       fill(this.drawing, h("p", { class: "note" }, "The policy has errors. Mend them to see the map."));
       fill(this.legend);

@@ -18,22 +18,23 @@ export class Problems {
     const problems = this.store.checked?.problems ?? [];
     fill(
       this.element,
-      problems.length > 0 && h("ol", {}, problems.slice(0, MOST).map((problem) => h("li", {}, this.entry(problem)))),
+      problems.length > 0 && h("ol", {}, problems.slice(0, MOST).map((problem) => h("li", {}, problemEntry(problem, this.editor)))),
       problems.length > MOST && h("p", { class: "note" }, `… and ${problems.length - MOST} more.`),
     );
   }
+}
 
-  private entry(problem: Problem): HTMLElement {
-    const { id } = problem;
-    return h(
-      "button",
-      { type: "button", class: problem.severity, disabled: id === null, onclick: () => id !== null && this.editor.jump(id, problem.from, problem.to) },
-      h("span", { class: "severity" }, problem.severity),
-      h("span", { class: "message" }, problem.message, problem.hint && h("span", { class: "hint" }, ` — ${problem.hint}`)),
-      h("span", { class: "at" }, `${problem.file.split("/").pop()}:${problem.line}:${problem.column}`),
-      h("code", {}, problem.code),
-    );
-  }
+/** Returns one problem, which leads to its place in the editor. */
+export function problemEntry(problem: Problem, editor: Editor): HTMLElement {
+  const { id } = problem;
+  return h(
+    "button",
+    { type: "button", class: problem.severity, disabled: id === null, onclick: () => id !== null && editor.jump(id, problem.from, problem.to) },
+    h("span", { class: "severity" }, problem.severity),
+    h("span", { class: "message" }, problem.message, problem.hint && h("span", { class: "hint" }, ` — ${problem.hint}`)),
+    h("span", { class: "at" }, `${problem.file.split("/").pop()}:${problem.line}:${problem.column}`),
+    h("code", {}, problem.code),
+  );
 }
 
 /** Returns in a few words how many problems there are. */

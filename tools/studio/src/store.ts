@@ -1,8 +1,9 @@
 // What the page knows, and who wants to be told when it changes.
 
-import { Latest, type Checked, type Fact, type Facts, type OpenedFile, type Start } from "./api";
+import { Latest, type Checked, type Fact, type Facts, type OpenedFile, type Outline, type Start } from "./api";
 
 type Listener = () => void;
+type What = "checked" | "facts" | "edited" | "filled";
 
 export class Store {
   /** The files of the policy, as the server last said; their `text` is what is on the disk. */
@@ -10,15 +11,17 @@ export class Store {
   /** Texts that differ from those on the disk, by the numbers of files. */
   edited: Record<string, string> = {};
   checked: Checked | null = null;
+  /** What the policy defines; while it has errors, what it defined before. */
+  outline: Outline | null = null;
   facts: Facts = {};
-  private listeners: Record<"checked" | "facts" | "edited", Listener[]> = { checked: [], facts: [], edited: [] };
+  private listeners: Record<What, Listener[]> = { checked: [], facts: [], edited: [], filled: [] };
   private checking = new Latest();
 
   constructor(readonly start: Start) {
     for (const field of start.fields) this.facts[field.name] = field.value;
   }
 
-  on(what: "checked" | "facts" | "edited", listener: Listener): void {
+  on(what: What, listener: Listener): void {
     this.listeners[what].push(listener);
   }
 
@@ -42,6 +45,13 @@ export class Store {
     this.tell("facts");
   }
 
+  /** States facts elsewhere than in the form, which has to show them. */
+  fill(facts: Facts): void {
+    Object.assign(this.facts, facts);
+    this.tell("filled");
+    this.tell("facts");
+  }
+
   /** What a question about the policy as it is edited is sent. */
   asking(): { texts: Record<string, string>; facts: Facts } {
     return { texts: this.edited, facts: this.facts };
@@ -55,10 +65,11 @@ export class Store {
     const known = new Map(this.files.map((file) => [file.id, file]));
     this.files = checked.files.map((file) => known.get(file.id) ?? file);
     this.checked = checked;
+    this.outline = checked.policy ?? this.outline;
     this.tell("checked");
   }
 
-  private tell(what: "checked" | "facts" | "edited"): void {
+  private tell(what: What): void {
     for (const listener of this.listeners[what]) listener();
   }
 }

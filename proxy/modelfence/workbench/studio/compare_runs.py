@@ -13,6 +13,7 @@ from modelfence.parts import Parts, read_parts, with_policy
 from modelfence.settings import CannotStartError, Settings
 from modelfence.workbench.comparing import Compared, Comparison, as_json, compare
 from modelfence.workbench.studio.checking import compiled_of
+from modelfence.workbench.studio.pasting import sentence
 from modelfence.workbench.studio.protection import Answer, BadRequestError
 from modelfence.workbench.studio.workspace import Workspace
 
@@ -40,7 +41,7 @@ class CompareRuns:
             old, new = self._parts(texts)
             lines = RecordingLines.of(self.recording)
         except CannotStartError as error:
-            raise BadRequestError(_sentence(error)) from None
+            raise BadRequestError(sentence(error)) from None
         except UnreadableError as error:
             raise BadRequestError(f"{self.recording} can't be read: {error}.") from None
         counted = _Counted()
@@ -90,11 +91,3 @@ class _Counted:
 
     def see(self, _: Compared) -> None:
         self.lines += 1
-
-
-def _sentence(error: CannotStartError) -> str:
-    first = (
-        f" ({error.problems[0].file}:{error.problems[0].line}: {error.problems[0].message})" if error.problems else ""
-    )
-    words = f"{error}{first}."
-    return words[0].upper() + words[1:]

@@ -13,6 +13,7 @@ from modelfence.workbench.studio.compare_runs import CompareRuns
 from modelfence.workbench.studio.deciding import Deciding
 from modelfence.workbench.studio.form import fields
 from modelfence.workbench.studio.mapping import Mapped
+from modelfence.workbench.studio.pasting import Pasting
 from modelfence.workbench.studio.saving import Saving
 from modelfence.workbench.studio.vocabulary import vocabulary
 from modelfence.workbench.studio.workspace import Workspace
@@ -55,6 +56,7 @@ class Questions:
             "start": named.start,
             "check": Checking(workspace, date.today).check,
             "decide": Deciding(workspace, named.settings.limits).decide,
+            "paste": Pasting(workspace, named.settings).read,
             "map": Mapped(workspace).countries,
             "cases": self._cases.cases,
             "changes": saving.changes,
