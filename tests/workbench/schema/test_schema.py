@@ -54,7 +54,8 @@ SHIPPED += [("settings", path) for path in SETTINGS]
 def shown(kind: str) -> list[str]:
     """Return the whole files of a kind that the documents show."""
     begins = {"policy": r"version: 1", "accounts": r"accounts:\n", "settings": r"listen: "}[kind]
-    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    # What each problem looks like is shown by files that have it.
+    pages = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").glob("*.md")) if page.stem != "problems")]
     blocks = [
         block
         for page in pages
