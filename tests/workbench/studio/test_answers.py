@@ -1,5 +1,6 @@
 """What the studio answers its page: problems, decisions, the map, changes and saves."""
 
+import json
 import stat
 
 import pytest
@@ -223,3 +224,93 @@ async def test_a_policy_that_is_gone_is_told_of(studio, policy):
     policy.unlink()
     code, answer = await studio.ask("check")
     assert (code, answer["error"]) == (400, f"{policy} can't be read: No such file or directory.")
+
+
+CASES = """\
+policy: policy.yaml
+given: {client.country: NO, kyc.tier: basic, account.id: acme}
+cases:
+  - name: a customer is let in
+    expect: {effect: allow, rules: [customers]}
+  - name: not from everywhere
+    given: {client.country: KP}
+    expect: {effect: deny, rules: [blocked-region]}
+"""
+
+
+@pytest.fixture
+def with_cases(policy, studio):
+    """A studio whose policy has cases."""
+    policy.with_name("policy.cases.yaml").write_text(CASES)
+    studio.workspace.look()
+    return studio
+
+
+async def test_cases_are_run_on_what_is_edited(with_cases):
+    _, answer = await with_cases.ask("cases", {"run": True})
+    [file] = answer["files"]
+    assert [(one["title"], one["passed"]) for one in file["cases"]] == [
+        ("a customer is let in", True),
+        ("not from everywhere", True),
+    ]
+    texts = {"0": POLICY.replace("kyc.tier >= tier.basic", "false")}
+    _, answer = await with_cases.ask("cases", {"run": True, "texts": texts})
+    first, second = answer["files"][0]["cases"]
+    assert (first["passed"], second["passed"]) == (False, True)
+    assert first["failure"]["differences"][0] == {"aspect": "effect", "expected": "allow", "came": "deny"}
+    assert first["failure"]["trace"]
+
+
+async def test_one_case_is_run_by_itself_without_coverage(with_cases):
+    _, answer = await with_cases.ask("cases", {"run": True, "file": "2", "n": 1})
+    assert [one["passed"] for one in answer["files"][0]["cases"]] == [None, True]
+    assert answer["coverage"] is None
+
+
+async def test_coverage_says_what_no_case_exercises_and_where(with_cases):
+    _, answer = await with_cases.ask("cases", {"run": True})
+    states = {rule["id"]: (rule["file"], rule["line"], rule["state"]) for rule in answer["coverage"]["rules"]}
+    assert states["blocked-region"] == ("0", 5, "full")
+    assert states["customers"] == ("0", 8, "part")
+    [gap] = next(rule["gaps"] for rule in answer["coverage"]["rules"] if rule["id"] == "customers")
+    assert "is never false" in gap["words"]
+
+
+async def test_problems_of_edited_cases_are_told_with_those_of_the_policy(with_cases):
+    _, answer = await with_cases.ask("check", {"texts": {"2": CASES.replace("[customers]", "[custommers]")}})
+    assert [(one["id"], one["code"]) for one in answer["problems"]] == [("2", "unknown-rule")]
+
+
+CURL = """curl https://api.openai.com/v1/chat/completions -H 'Content-Type: application/json' -d '{"model": "gpt-5",
+"messages": [{"role": "user", "content": "Hi"}]}'"""
+
+
+async def test_a_pasted_request_is_read_and_judged(studio):
+    code, answer = await studio.ask("paste", {"request": CURL, "country": "KP"})
+    assert code == 200, answer
+    assert answer["facts"]["request.model"] == "gpt-5"
+    assert answer["facts"]["client.country"] == "KP"
+    assert answer["facts"]["kyc.tier"] == "none"
+    assert answer["told"]["status"] in (401, 403)
+    assert "Not available in your region." in answer["told"]["body"] or answer["told"]["status"] == 401
+    [source] = [one["source"] for one in answer["sources"] if one["name"] == "request.model"]
+    assert source
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{}, {"request": 7}, {"request": " "}, {"request": "nonsense"}, {"request": CURL, "account": 7}],
+    ids=range(5),
+)
+async def test_what_is_no_request_is_refused_in_words(studio, asked):
+    code, answer = await studio.ask("paste", asked)
+    assert code == 400
+    assert answer["error"].endswith(".")
+
+
+async def test_there_is_nothing_to_compare_on_without_a_recording(studio):
+    response = await studio.fetch(
+        "/api/compare", method="POST", body=b"{}",
+        X_Studio_Token=studio.identity.token, Content_Type="application/json",
+    )  # fmt: skip
+    assert json.loads(response.body) == {"error": "No recording was named: start the studio with --recording FILE."}

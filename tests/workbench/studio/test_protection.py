@@ -10,7 +10,7 @@ from tornado.simple_httpclient import HTTPStreamClosedError
 from modelfence.workbench.studio.server import MAX_BODY_BYTES, MAX_HEAD_BYTES
 
 PARTS = ("/", "/studio.js", "/studio.css", "/world.json", "/licences.txt", "/icon.svg")
-QUESTIONS = ("start", "check", "decide", "map", "changes", "save")
+QUESTIONS = ("start", "check", "decide", "paste", "map", "cases", "compare", "changes", "save")
 
 
 @pytest.mark.parametrize("question", QUESTIONS)

@@ -36,9 +36,9 @@ export function timeline({ step_s, steps }: Comparison["over_time"]): HTMLElemen
       ...[[most, MIDDLE - REACH + 5], [0, MIDDLE + 4], [most, MIDDLE + REACH + 5]].map(([n, y]) => svg("text", { x: LEFT - 6, y: y ?? 0, "text-anchor": "end" }, (n ?? 0).toLocaleString("en"))),
       svg("text", { x: LEFT, y: 14 }, "newly refused"),
       svg("text", { x: LEFT, y: HEIGHT - 6 }, "newly allowed"),
-      svg("text", { x: WIDTH, y: HEIGHT - 6, "text-anchor": "end" }, `${moment(first)} – ${moment(steps.at(-1)?.ts ?? first)} UTC, by ${period(step_s)}`),
       bars,
     ),
+    h("figcaption", { class: "note" }, `${moment(first)} – ${moment(steps.at(-1)?.ts ?? first)} UTC, by ${period(step_s)}`),
   );
 }
 

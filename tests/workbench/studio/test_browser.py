@@ -1,0 +1,358 @@
+"""The studio as people see it: in a real Chromium, by mouse and by keyboard, light and dark, narrow and wide.
+
+Debian's browser is used; where there is none, these tests are skipped and say so.
+"""
+
+import hashlib
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
+from tests.workbench.studio.conftest import PACK, POLICY
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="there is no chromium here: install it (apt-get install chromium) to test the page"
+)
+DEADLINE_S = 20.0
+CASES = """\
+policy: policy.yaml
+given: {client.country: NO, kyc.tier: basic, account.id: acme}
+cases:
+  - name: a customer is let in
+    expect: {effect: allow, rules: [customers]}
+  - name: not from everywhere
+    matrix: {client.country: [KP, IR]}
+    expect: {effect: deny, rules: [blocked-region]}
+"""
+HOSTILE = "<img src=x onerror=document.title=1>"
+COUNTRIES = ("8.8.4.4", "24.48.0.1", "88.198.1.1")  # US, CA and DE, as the bundled database has them
+CURL = """curl https://api.openai.com/v1/chat/completions -H 'Content-Type: application/json' \
+-H 'Authorization: Bearer sk-acme' -d '{"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}'"""
+
+
+class Running:
+    """A studio as `modelfence studio` starts it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        words = ["studio", "policy.yaml", "--accounts", "accounts.yaml", "--recording", "day.jsonl"]
+        start = "import sys; from modelfence.cli import main; sys.exit(main())"
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
+            [sys.executable, "-c", start, *words], cwd=folder, stdout=subprocess.PIPE, text=True
+        )
+        assert self._process.stdout is not None
+        lines = iter(self._process.stdout.readline, "")
+        self.address = next(line.strip() for line in lines if line.startswith("  http"))
+
+    def end(self) -> int:
+        """End it as Ctrl-C does, and return its exit status."""
+        self._process.send_signal(signal.SIGINT)
+        try:
+            return self._process.wait(DEADLINE_S)
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._process.stdout.close()
+
+
+def write_files(folder: Path) -> Path:
+    """Write a policy with an include, its cases, an account and a small recording."""
+    (folder / "packs").mkdir(parents=True)
+    (folder / "policy.yaml").write_text(POLICY)
+    (folder / "packs" / "regions.yaml").write_text(PACK)
+    (folder / "policy.cases.yaml").write_text(CASES)
+    digest = hashlib.sha256(b"sk-acme").hexdigest()
+    account = {"id": "acme", "keys": [f"sha256:{digest}"], "status": "active", "tier": "basic", "country": "US"}
+    (folder / "accounts.yaml").write_text(json.dumps({"accounts": [account]}))
+    with (folder / "day.jsonl").open("w") as recording:
+        for n in range(90):
+            line = {
+                "ts": 1_772_409_600 + 60 * n,
+                "client_ip": COUNTRIES[n % 3],
+                "method": "POST",
+                "path": "/v1/chat/completions",
+                "headers": {"authorization": "Bearer sk-acme"},
+                "body": {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]},
+            }
+            recording.write(json.dumps(line) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory) -> Iterator[Running]:
+    """One for all tests that save nothing."""
+    running = Running(write_files(tmp_path_factory.mktemp("studio") / "policies"))
+    yield running
+    assert running.end() == 0
+
+
+@pytest.fixture
+def own_studio(tmp_path) -> Iterator[Running]:
+    running = Running(write_files(tmp_path / "policies"))
+    yield running
+    assert running.end() == 0
+
+
+@pytest.fixture
+def open_page(browser) -> Iterator[Callable[..., Page]]:
+    """A function that opens a studio's page. In the end nothing on any of them has gone wrong."""
+    faults: list[str] = []
+    with ExitStack() as ending:
+
+        def open_at(address: str, *, width: int = 1600, theme: str = "light") -> Page:
+            page = browser.new_page(
+                viewport={"width": width, "height": 900}, color_scheme=theme, reduced_motion="reduce"
+            )
+            ending.callback(page.close)
+            page.set_default_timeout(1000 * DEADLINE_S)
+            page.on("console", lambda message: faults.append(message.text) if message.type != "log" else None)
+            page.on("pageerror", lambda error: faults.append(str(error)))
+            page.on("requestfailed", lambda request: faults.extend(failure_of(request)))
+            page.on("response", lambda answer: faults.append(answer.url) if answer.status >= 400 else None)
+            page.goto(address)
+            return page
+
+        yield open_at
+    assert faults == []
+
+
+@pytest.fixture
+def page(open_page, studio) -> Page:
+    page = open_page(studio.address)
+    expect(page.locator(".verdict")).to_be_visible()
+    return page
+
+
+def failure_of(request: Request) -> list[str]:
+    """The browser calls a body aborted that a script reads bit by bit, also one that was read to its end."""
+    return [] if request.url.endswith("/api/compare") else [f"{request.url}: {request.failure}"]
+
+
+def replace_text(page: Page, old: str, new: str) -> None:
+    """Type something in the place of what stands once in the editor."""
+    page.locator(".cm-content").focus()
+    page.keyboard.press("Control+f")
+    expect(page.locator(".cm-search [name=search]")).to_be_focused()
+    page.keyboard.type(old)
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")
+    page.keyboard.insert_text(new)
+
+
+def text_of(page: Page) -> str:
+    return "\n".join(page.locator(".cm-line").all_inner_texts())
+
+
+def assert_usable(page: Page, view: str) -> None:
+    results = Axe().run(page)
+    assert results.violations_count == 0, f"{view}: {results.generate_report()}"
+    width, room = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert width <= room, f"{view} is {width} pixels wide, and the window {room}"
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [400, 1600])
+def test_every_view_fits_and_keeps_nobody_from_using_it(open_page, studio, width, theme):
+    page = open_page(studio.address, width=width, theme=theme)
+    expect(page.locator(".verdict")).to_contain_text("Allowed")
+    page.locator(".more > summary").click()
+    assert_usable(page, "request")
+    replace_text(page, "kyc.tier >= tier.basic", "kyc.tier >= tier.verified")
+    page.locator("#tab-cases").click()
+    page.locator(".failure summary").first.click()
+    assert_usable(page, "cases")
+    page.locator("#tab-map").click()
+    expect(page.locator(".land.refused").first).to_be_visible()
+    assert_usable(page, "map")
+    page.locator("#tab-compare").click()
+    page.locator("#panel-compare .primary").click()
+    expect(page.locator(".timeline")).to_be_visible()
+    assert_usable(page, "compare")
+    replace_text(page, "client.country", "client.contry")
+    expect(page.locator(".write .problems button")).to_be_visible()
+    assert_usable(page, "problems")
+    page.keyboard.press("Control+s")
+    expect(page.locator(".dialog .diff")).to_be_visible()
+    assert_usable(page, "save")
+
+
+def test_a_mistake_is_underlined_listed_and_explained(page):
+    replace_text(page, "client.country", "client.contry")
+    entry = page.locator(".write .problems button")
+    expect(entry).to_contain_text("did you mean `client.country`?")
+    expect(page.locator(".cm-lintRange-error")).to_have_text("client.contry")
+    expect(page.locator(".status")).to_contain_text("1 error")
+    expect(page.locator(".answering")).to_contain_text("has errors")
+    page.locator("#file").focus()
+    entry.click()
+    expect(page.locator(".cm-content")).to_be_focused()
+    page.keyboard.insert_text("client.country")
+    expect(page.locator(".status")).to_contain_text("No problems")
+    expect(page.locator(".verdict")).to_contain_text("Allowed")
+
+
+def test_facts_lists_and_keys_are_completed(page):
+    replace_text(page, "client.country in lists.blocked", "")
+    page.keyboard.type("client.cou", delay=20)
+    expect(page.locator(".cm-tooltip-autocomplete")).to_contain_text("client.country")
+    page.wait_for_timeout(100)  # the list takes no key in its first moment, so that nobody picks by accident
+    page.keyboard.press("Enter")
+    page.keyboard.type(" in lists.bl", delay=20)
+    expect(page.locator(".cm-tooltip-autocomplete")).to_contain_text("lists.blocked")
+    page.wait_for_timeout(100)
+    page.keyboard.press("Enter")
+    expect(page.locator(".status")).to_contain_text("No problems")
+    assert "deny: client.country in lists.blocked" in text_of(page)
+
+
+def test_another_country_another_decision_with_the_reason(page):
+    page.locator("#fact-client-country").select_option("KP")
+    expect(page.locator(".verdict")).to_contain_text("Refused (403)")
+    expect(page.locator(".decision")).to_contain_text("“Not available in your region.”")
+    expect(page.locator(".rule[open]").first).to_contain_text('client.country = "KP"')
+    page.locator("#fact-client-country").select_option("")
+    expect(page.locator(".decision")).to_contain_text("counted against the caller")
+
+
+def test_a_pasted_request_fills_the_form(page):
+    page.locator(".paste > summary").click()
+    page.locator("#paste").fill(CURL)
+    page.locator("#paste-country").fill("no")
+    page.get_by_role("button", name="Read it into the form").click()
+    expect(page.locator(".said")).to_contain_text("Let in")
+    expect(page.locator("#fact-request-model")).to_have_value("gpt-5")
+    expect(page.locator("#fact-account-id")).to_have_value("acme")
+    expect(page.locator("#fact-client-country")).to_have_value("NO")
+
+
+def test_what_is_no_request_is_said_to_be_none(browser, studio):
+    page = browser.new_page()  # its console says that the server refused it
+    page.goto(studio.address)
+    page.locator(".paste > summary").click()
+    page.locator("#paste").fill("nonsense")
+    page.get_by_role("button", name="Read it into the form").click()
+    expect(page.locator(".said .fault")).to_contain_text("It is no request")
+    page.close()
+
+
+def test_cases_run_as_one_types_and_show_why_they_fail(page):
+    page.locator("#tab-cases").click()
+    expect(page.locator(".summary")).to_contain_text("3 cases passed")
+    expect(page.locator(".cm-coverage .cover").first).to_be_visible()
+    replace_text(page, "kyc.tier >= tier.basic", "kyc.tier >= tier.verified")
+    expect(page.locator(".summary")).to_contain_text("2 cases passed, 1 failed")
+    expect(page.locator(".failure")).to_contain_text("allow")
+    page.locator(".failure summary").first.click()
+    expect(page.locator(".failure .part.false").first).to_be_visible()
+    page.locator(".case .small").first.click()
+    expect(page.locator(".case").first).to_contain_text("failed: a customer is let in")
+    page.locator(".case .name").first.click()
+    expect(page.locator("#file option:checked")).to_have_text("policy.cases.yaml")
+
+
+def test_the_map_and_its_table_say_who_is_refused(page):
+    page.locator("#tab-map").click()
+    expect(page.locator('[data-code="KP"]')).to_have_class("land refused")
+    expect(page.locator('[data-code="NO"]')).to_have_class("land changed")
+    page.locator("#map-country").select_option("IR")
+    expect(page.locator(".details")).to_contain_text("Iran (IR): Refused, by blocked-region.")
+    page.get_by_role("button", name="Refused 2").click()
+    expect(page.locator(".rows tbody tr")).to_have_count(2)
+    page.locator("#map-tier").select_option("verified")
+    expect(page.locator('[data-code="NO"]')).to_have_class("land allowed")
+
+
+def test_a_comparison_shows_what_the_change_would_have_done(page):
+    replace_text(page, "client.country in lists.blocked", 'client.country == "DE"')
+    page.locator("#tab-compare").click()
+    page.locator("#panel-compare .primary").click()
+    expect(page.locator(".compare .answer")).to_contain_text("30 requests of 90 (33.33 %) would no longer be let in")
+    expect(page.locator(".compare")).to_contain_text("Germany (DE)")
+    expect(page.locator(".reasons")).to_contain_text("blocked-region")
+    assert "30 newly refused" in page.locator(".timeline svg").get_attribute("aria-label")
+
+
+def test_a_save_takes_a_click_that_says_so(own_studio, open_page):
+    page, policy = open_page(own_studio.address), own_studio.folder / "policy.yaml"
+    replace_text(page, "60 per minute", "30 per minute")
+    page.keyboard.press("Control+s")
+    expect(page.locator(".dialog .added")).to_contain_text("30 per minute")
+    assert policy.read_text() == POLICY
+    page.get_by_role("button", name="Save to policy.yaml").click()
+    expect(page.locator(".dialog[open]")).to_have_count(0)
+    assert policy.read_text() == POLICY.replace("60 per minute", "30 per minute")
+    expect(page.locator(".top .primary")).to_be_disabled()
+
+
+def test_what_others_saved_is_not_written_over(own_studio, open_page):
+    page, policy = open_page(own_studio.address), own_studio.folder / "policy.yaml"
+    replace_text(page, "60 per minute", "30 per minute")
+    policy.write_text(f"{POLICY}# theirs\n")
+    page.keyboard.press("Control+s")
+    expect(page.locator(".dialog .fault")).to_contain_text("changed on the disk")
+    expect(page.get_by_role("button", name="Save to policy.yaml")).to_be_disabled()
+    page.get_by_role("button", name="Load it from the disk").click()
+    expect(page.locator(".cm-content")).to_contain_text("# theirs")
+    page.locator(".cm-content").focus()
+    page.keyboard.press("Control+z")
+    expect(page.locator(".cm-content")).to_contain_text("30 per minute")
+    assert policy.read_text() == f"{POLICY}# theirs\n"
+
+
+def test_hostile_text_stays_text(own_studio, open_page):
+    folder = own_studio.folder
+    hostile = POLICY.replace("Not available in your region.", f"'{HOSTILE}'")
+    (folder / "policy.yaml").write_text(hostile)
+    (folder / "policy.cases.yaml").write_text(CASES.replace("a customer is let in", f"'{HOSTILE}'"))
+    page = open_page(own_studio.address)
+    page.locator("#fact-client-country").select_option("KP")
+    expect(page.locator(".decision")).to_contain_text(HOSTILE)
+    page.locator("#tab-cases").click()
+    expect(page.locator(".case").first).to_contain_text(HOSTILE)
+    replace_text(page, "client.country", f'"{HOSTILE}"')
+    expect(page.locator(".write .problems button").first).to_be_visible()
+    assert page.locator("img").count() == 0
+    assert page.title().endswith("modelfence studio")
+
+
+def test_tabs_and_views_are_reached_by_the_keyboard(page):
+    page.keyboard.press("Alt+3")
+    expect(page.locator("#tab-map")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#panel-compare")).to_be_visible()
+    page.keyboard.press("Home")
+    expect(page.locator("#tab-request")).to_have_attribute("aria-selected", "true")
+    page.keyboard.press("Alt+e")
+    expect(page.locator(".cm-content")).to_be_focused()
+    page.keyboard.press("Tab")
+    expect(page.locator(".cm-content")).not_to_be_focused()
+
+
+def test_a_page_without_the_token_says_where_to_find_it(browser, studio):
+    page = browser.new_page()
+    page.goto(studio.address.partition("#")[0])
+    expect(page.get_by_role("alert")).to_have_text("Open the address that modelfence studio has printed.")
+    page.close()
+
+
+def test_the_token_leaves_the_address_and_survives_a_reload(page):
+    assert "#" not in page.url
+    page.reload()
+    expect(page.locator(".verdict")).to_be_visible()
