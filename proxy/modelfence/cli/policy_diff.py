@@ -1,7 +1,6 @@
 """`modelfence policy diff`: what changes for recorded requests when one policy takes the place of another."""
 
 import argparse
-import asyncio
 import gc
 import json
 import os
@@ -13,7 +12,6 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelfence.adapters.recording.lines import UnreadableError
 from modelfence.cli.progress import Progress
 from modelfence.cli.recordings import (
     STANDARD,
@@ -21,11 +19,11 @@ from modelfence.cli.recordings import (
     add_reading_to,
     open_out,
     open_recording,
+    over_recording,
     settings_of,
     with_upstreams,
 )
 from modelfence.cli.run import complain
-from modelfence.settings import CannotStartError
 
 if TYPE_CHECKING:
     from modelfence.workbench.comparing import Compared, Comparison
@@ -92,17 +90,7 @@ def add_to(commands: Any) -> None:
 
 def diff(options: argparse.Namespace) -> int:
     """Return 0, 1 for too many newly refused or for broken lines, 2 when it could not be done to the end."""
-    try:
-        with ExitStack() as ending:
-            return asyncio.run(_diff(options, ending))
-    except CannotStartError as error:
-        complain(error.problems)
-        print(f"modelfence policy diff: {error}", file=sys.stderr)
-    except UnreadableError as error:
-        print(f"modelfence policy diff: the recording {options.on} can't be read: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("modelfence policy diff: interrupted", file=sys.stderr)
-    return 2
+    return over_recording("policy diff", options.on, lambda ending: _diff(options, ending))
 
 
 async def _diff(options: argparse.Namespace, ending: ExitStack) -> int:

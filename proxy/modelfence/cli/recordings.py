@@ -1,14 +1,15 @@
 """What the commands that run a recording through fences have in common: how it is opened, read and complained of."""
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from modelfence.adapters.recording.lines import RecordingLines
+from modelfence.adapters.recording.lines import RecordingLines, UnreadableError
 from modelfence.cli.progress import Progress
 from modelfence.cli.run import complain
 from modelfence.replay.outcomes import Broken, Decided, Rejected
@@ -29,6 +30,24 @@ def add_reading_to(parser: Any) -> None:
         "--dialect", choices=DIALECT.options, help="the API that was called (default: told by each path)"
     )
     whose.add_argument("--config", type=Path, metavar="FILE", help="settings that name the upstreams that were called")
+
+
+def over_recording(name: str, recording: str, work: Callable[[ExitStack], Coroutine[Any, Any, int]]) -> int:
+    """Return the exit status of what a command does over a recording, 2 when it could not be done to the end.
+
+    `work` gets what is to be closed at its end.
+    """
+    try:
+        with ExitStack() as ending:
+            return asyncio.run(work(ending))
+    except CannotStartError as error:
+        complain(error.problems)
+        print(f"modelfence {name}: {error}", file=sys.stderr)
+    except UnreadableError as error:
+        print(f"modelfence {name}: the recording {recording} can't be read: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"modelfence {name}: interrupted", file=sys.stderr)
+    return 2
 
 
 def settings_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Settings:

@@ -1,7 +1,6 @@
 """`modelfence replay`: a recording through the same loop, on its own clock: what a policy would have done to it."""
 
 import argparse
-import asyncio
 import gc
 import json
 import os
@@ -9,7 +8,6 @@ import sys
 from contextlib import ExitStack
 from typing import Any
 
-from modelfence.adapters.recording.lines import UnreadableError
 from modelfence.cli.progress import Progress
 from modelfence.cli.recordings import (
     STANDARD,
@@ -17,13 +15,13 @@ from modelfence.cli.recordings import (
     add_reading_to,
     open_out,
     open_recording,
+    over_recording,
     settings_of,
     with_upstreams,
 )
 from modelfence.cli.replay_tables import lines_of
 from modelfence.cli.run import complain
 from modelfence.replay.summary import Summary, as_json
-from modelfence.settings import CannotStartError
 
 _EXAMPLE = "example:\n  modelfence replay day.jsonl --policy new.yaml --accounts accounts.yaml --out decisions.jsonl"
 
@@ -52,17 +50,7 @@ def add_to(commands: Any) -> None:
 
 def replay(options: argparse.Namespace) -> int:
     """Return 0, 1 when the recording has broken lines, 2 when it could not be replayed to its end."""
-    try:
-        with ExitStack() as ending:
-            return asyncio.run(_replay(options, ending))
-    except CannotStartError as error:
-        complain(error.problems)
-        print(f"modelfence replay: {error}", file=sys.stderr)
-    except UnreadableError as error:
-        print(f"modelfence replay: the recording {options.recording} can't be read: {error}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print("modelfence replay: interrupted", file=sys.stderr)
-    return 2
+    return over_recording("replay", options.recording, lambda ending: _replay(options, ending))
 
 
 async def _replay(options: argparse.Namespace, ending: ExitStack) -> int:
