@@ -3,10 +3,12 @@
 import asyncio
 
 import pytest
+from mitmproxy.proxy.events import DataReceived
 
 from modelfence.core.decision import Effect
 from modelfence.dialects.openai.api import OpenAI
 from modelfence.dialects.shared.sse import EventFraming
+from modelfence.wire.guard import GuardedHttpLayer
 
 BUG = RuntimeError("a bug")
 
@@ -150,3 +152,23 @@ async def test_a_reader_that_fails_loses_no_byte_and_the_answer_is_counted_by_it
     assert answer.body == b"".join(pieces)
     usage = (await fence.watcher.settlement()).usage
     assert (usage.output_tokens, usage.estimated) == (-(-len(answer.body) // 4), True)
+
+
+async def test_a_bug_in_serving_a_connection_closes_it_and_nothing_more_of_it_is_passed_on(
+    fence, upstream, wire, monkeypatch
+):
+    served = GuardedHttpLayer.handle_event
+
+    def fail_at_the_second(self, event):
+        if isinstance(event, DataReceived) and b"second" in event.data:
+            raise BUG
+        yield from served(self, event)
+
+    client = await fence.connect()
+    await client.send(wire.post())
+    assert (await client.answer()).status == 200
+    monkeypatch.setattr(GuardedHttpLayer, "handle_event", fail_at_the_second)
+    await client.send(wire.post(path="/v1/chat/completions?second"))
+    async with asyncio.timeout(5):
+        assert await client.rest() == b""
+    assert len(upstream.received) == 1

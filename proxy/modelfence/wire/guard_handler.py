@@ -89,7 +89,9 @@ class GuardedHandler(ProxyConnectionHandler):
             for command in self._http.handle_event(event):
                 self._follow(command)
         except Exception:
-            log.exception("serving a connection of %s failed", self.client.peername[0])
+            # Nobody knows how far it came, so nothing more of the connection is passed on.
+            log.exception("serving a connection of %s failed, so it is closed", self.client.peername[0])
+            self.end()
 
     def _follow(self, command: commands.Command) -> None:
         """Do what mitmproxy's own `server_event` does with a command, without a task for each wait and each turn."""
@@ -231,6 +233,6 @@ class GuardedHandler(ProxyConnectionHandler):
         """Close the connection as if the client had left."""
         transport = self.transports.get(self.client)
         if transport and transport.handler:
-            transport.handler.cancel("the fence stops")
+            transport.handler.cancel("the fence ends it")
         else:
-            self.client.error = "the fence stops"  # looked at before the connection is served
+            self.client.error = "the fence ends it"  # looked at before the connection is served
