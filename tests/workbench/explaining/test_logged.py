@@ -159,6 +159,31 @@ async def test_rules_that_are_no_more_are_named():
     assert any("has no tier `verified`" in note for note in explanation.notes)
 
 
+@pytest.mark.parametrize(
+    ("acted", "note"),
+    [
+        (
+            True,
+            "the candidate decided, and the live policy watched: its answer was deny (`old-rule`), by the policy of hash aa",
+        ),
+        (
+            False,
+            "the live policy decided, and the candidate watched: its answer was allow, by the policy of hash bb",
+        ),
+    ],
+)
+async def test_of_two_policies_it_is_told_which_one_decided_and_what_the_other_said(acted, note):
+    line = dict(find_decision("long", [Path("log")]).values)
+    live = {"policy": "aa", "effect": "deny", "rules": ["old-rule"], "unknown": [], "reshape": []}
+    candidate = {"policy": "bb", "effect": "allow", "rules": [], "unknown": [], "reshape": []}
+    line |= {"id": "both", "candidate": {"acted": acted, **candidate, "live": live}}
+    put("both.jsonl", json.dumps(line, separators=(",", ":")).encode() + b"\n")
+    explanation = await explained_decision(
+        find_decision("both", [Path("both.jsonl")]), desk_of(SETTINGS, parts_for_logs(SETTINGS))
+    )
+    assert explanation.notes[0] == note
+
+
 def test_what_is_in_no_log_is_complained_of():
     with pytest.raises(InquiryError, match="no decision `absent` is in the 2 files"):
         find_decision("absent", [Path("log")])

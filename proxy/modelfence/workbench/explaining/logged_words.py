@@ -70,6 +70,8 @@ def notes_of_line(line: LoggedLine, today: Account | None, desk: Desk) -> tuple[
 
 def _notes(line: LoggedLine, today: Account | None, desk: Desk) -> Iterator[str]:
     policy, account, tier = desk.parts.policy, line.text("account"), line.text("tier")
+    if line.inner("candidate").values:
+        yield _beside(line.inner("candidate"))
     if line.text("policy") != policy.hash:
         yield (
             f"the policy is another today: its hash was {line.text('policy')} and is {policy.hash}; "
@@ -90,6 +92,19 @@ def _notes(line: LoggedLine, today: Account | None, desk: Desk) -> Iterator[str]
     if line.values.get("settled") is False:
         yield "the end of the call was not seen, nor what it used"
     yield "the log was not verified on the way; `modelfence audit verify` does that"
+
+
+def _beside(candidate: LoggedLine) -> str:
+    """Say which of two policies decided then, and what the other one would have done."""
+    acted = candidate.values.get("acted") is True
+    decided, other = ("the candidate", "the live policy") if acted else ("the live policy", "the candidate")
+    watched = candidate.inner("live") if acted else candidate
+    rules = [cut(rule, _SHOWN) for rule in watched.texts("rules")]
+    why = f" ({named(rules)})" if rules else ""
+    return (
+        f"{decided} decided, and {other} watched: its answer was {watched.text('effect')}{why}, "
+        f"by the policy of hash {watched.text('policy')}"
+    )
 
 
 def _on_record(account: str, line: LoggedLine, today: Account | None, desk: Desk) -> Iterator[str]:
