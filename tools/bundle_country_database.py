@@ -21,7 +21,7 @@ import maxminddb
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from modelfence.workbench.studio.continents import CONTINENT_OF
+from modelfence.core.continents import CONTINENT_OF
 
 SOURCE_VERSION = "2.3.2026061719"
 SOURCE_SHA256 = "c5f7c0e9bd6a6ccb5a2e9634764544a0d08bd0bd8788b8aedfac87bea184c652"

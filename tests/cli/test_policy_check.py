@@ -43,6 +43,19 @@ def test_a_policy_without_problems_is_fine(modelfence, tmp_path):
     assert ended.stdout.count("\n") == 1
 
 
+def test_cases_among_the_files_are_checked_as_cases(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.yaml").write_text(FINE)
+    (tmp_path / "p.cases.yaml").write_text(CASES)
+    assert main(["policy", "check", "--strict", "p.cases.yaml", "p.yaml"]) == 0
+    assert capsys.readouterr().out.startswith("p.cases.yaml: fine, 1 case\n")
+    (tmp_path / "p.cases.yaml").write_text(CASES.replace("allow", "alow"))
+    assert main(["policy", "check", "p.cases.yaml"]) == 1
+    said = capsys.readouterr().out
+    assert "p.cases.yaml:2:" in said
+    assert "fine" not in said
+
+
 def test_problems_can_be_had_as_json(modelfence, tmp_path):
     (tmp_path / "p.yaml").write_text(BAD)
     ended = modelfence("policy", "check", "--format", "json", "p.yaml")

@@ -12,7 +12,7 @@ from typing import Any
 from modelfence.cli.problems import as_json
 from modelfence.cli.tables import count
 from modelfence.core.problem import Problem, errors, in_order
-from modelfence.policy.compile import Compiled, compile_policy
+from modelfence.policy.compile import compile_policy
 
 _EXAMPLE = """\
 examples:
@@ -23,9 +23,11 @@ examples:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A policy, and everything that was found in it."""
+    """A file, and everything that was found in it."""
 
-    compiled: Compiled
+    file: Path
+    what: str | None
+    """What it holds, in words; None of one that can't be used."""
     problems: Sequence[Problem]
 
 
@@ -34,13 +36,13 @@ def add_to(commands: Any) -> None:
     parser = commands.add_parser(
         "check",
         help="find every problem of a policy",
-        description="Compile policies with everything they include and print every problem with its place: what stops "
-        "them, and, as warnings, what is hardly meant and which rules no case looks at. For code scanning there is "
-        "SARIF, for GitHub Actions their workflow commands.",
+        description="Compile policies with everything they include, read cases, and print every problem with its "
+        "place: what stops them, and, as warnings, what is hardly meant and which rules no case looks at. For code "
+        "scanning there is SARIF, for GitHub Actions their workflow commands.",
         epilog=_EXAMPLE,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a policy")
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a policy, or its cases (*.cases.yaml)")
     parser.add_argument("--format", choices=tuple(_FORMATS), default="text", help="how to print (default: text)")
     parser.add_argument("--strict", action="store_true", help="warnings count as problems")
     parser.set_defaults(command=check)
@@ -51,30 +53,36 @@ def check(options: argparse.Namespace) -> int:
     checked = []
     for file in options.files:
         try:
-            compiled = compile_policy(file)
+            checked.append(_checked(file))
         except OSError as error:
             print(f"{file} can't be read: {error.strerror}", file=sys.stderr)
             return 2
-        checked.append(Checked(compiled, _problems_of(compiled)))
     found = in_order(problem for one in checked for problem in one.problems)  # what several include is told once
     _FORMATS[options.format](checked, found)
     return 1 if errors(found) or (options.strict and found) else 0
 
 
-def _problems_of(compiled: Compiled) -> Sequence[Problem]:
-    from modelfence.workbench.checking import case_files_near, problems_of  # noqa: PLC0415 - help need not wait for it
+def _checked(file: Path) -> Checked:
+    """Check a file. Raises OSError when it can't be read."""
+    from modelfence.workbench.cases import is_case_file, read_cases  # noqa: PLC0415 - help need not wait for it
+    from modelfence.workbench.checking import case_files_near, problems_of  # noqa: PLC0415 - likewise
 
-    return problems_of(compiled, today=datetime.now(UTC).date(), cases=case_files_near(compiled))
+    if is_case_file(file):
+        cases = read_cases(file)
+        return Checked(file, None if errors(cases.problems) else count(len(cases.cases), "case"), cases.problems)
+    compiled = compile_policy(file)
+    policy = compiled.policy
+    what = None if policy is None else f"{count(len(policy.rules()), 'rule')}, hash {policy.hash}"
+    problems = problems_of(compiled, today=datetime.now(UTC).date(), cases=case_files_near(compiled))
+    return Checked(file, what, problems)
 
 
 def _print_text(checked: Sequence[Checked], found: Sequence[Problem]) -> None:
     for problem in found:
         print(problem.render(), end="\n\n")
     for one in checked:
-        policy = one.compiled.policy
-        if policy is not None:
-            fine = "" if one.problems else "fine, "
-            print(f"{one.compiled.files[0]}: {fine}{count(len(policy.rules()), 'rule')}, hash {policy.hash}")
+        if one.what is not None:
+            print(f"{one.file}: {'' if one.problems else 'fine, '}{one.what}")
     if found:
         wrong = len(errors(found))
         counts = ", ".join(count(n, noun) for n, noun in ((wrong, "error"), (len(found) - wrong, "warning")) if n)

@@ -6,10 +6,10 @@ import stat
 import pytest
 from tests.workbench.studio.conftest import PACK, POLICY
 
+from modelfence.core.continents import CONTINENT_OF
 from modelfence.core.countries import COUNTRIES
 from modelfence.core.facts import FACTS
 from modelfence.workbench.studio.checking import place
-from modelfence.workbench.studio.continents import CONTINENT_OF
 
 
 async def decided(studio, facts, **texts):

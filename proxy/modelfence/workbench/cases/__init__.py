@@ -13,10 +13,19 @@ Keys stand in `keys`, codes of problems in `codes`, facts that need not be given
 
 from modelfence.workbench.cases.codes import CODES
 from modelfence.workbench.cases.model import Case, CaseFile
-from modelfence.workbench.cases.reading import read_case_text, read_cases
+from modelfence.workbench.cases.reading import is_case_file, read_case_text, read_cases
 from modelfence.workbench.cases.results import CaseResult, Results, rules_exercised
 from modelfence.workbench.cases.running import run
 
 __all__ = [
-    "CODES", "Case", "CaseFile", "CaseResult", "Results", "read_case_text", "read_cases", "rules_exercised", "run",
-]  # fmt: skip
+    "CODES",
+    "Case",
+    "CaseFile",
+    "CaseResult",
+    "Results",
+    "is_case_file",
+    "read_case_text",
+    "read_cases",
+    "rules_exercised",
+    "run",
+]

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from modelfence.workbench.cases.reading import SUFFIX, policy_of
+from modelfence.workbench.cases.reading import SUFFIX, is_case_file, policy_of
 
 MOST_FILES = 10_000
 """So many are looked at below a folder."""
@@ -31,7 +31,7 @@ def find_cases(named: Sequence[Path]) -> list[Path]:
 
 
 def _meant(path: Path) -> Iterator[Path]:
-    if path.name.endswith(SUFFIX):
+    if is_case_file(path):
         yield path
     elif path.is_dir():
         yield from case_files_below(path)

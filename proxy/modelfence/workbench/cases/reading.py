@@ -42,6 +42,11 @@ def read_case_text(text: str, compiled: Compiled, *, path: str = "policy.cases.y
     return _Reading(Document(path, text), SourceFiles()).case_file(compiled)
 
 
+def is_case_file(path: Path) -> bool:
+    """Say whether a file holds cases, by its name."""
+    return path.name.endswith(SUFFIX)
+
+
 def policy_of(path: Path) -> Path:
     """Return the policy that a case file is about, whatever is wrong with the cases. Raises OSError."""
     try:

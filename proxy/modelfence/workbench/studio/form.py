@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modelfence.core.account import SCREENINGS, STATUSES, owned_from
+from modelfence.core.continents import CONTINENTS
 from modelfence.core.countries import COUNTRIES, KOSOVO
 from modelfence.core.facts import FACTS, OPERATIONS, Fact, Facts, FactType, FactValue
 from modelfence.core.policy import Policy
-from modelfence.workbench.studio.continents import CONTINENTS
 from modelfence.workbench.studio.protection import BadRequestError
 
 TIER = "kyc.tier"

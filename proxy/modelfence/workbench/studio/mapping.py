@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from modelfence.core.continents import CONTINENT_OF
 from modelfence.core.countries import EU
 from modelfence.core.decision import Decision, Effect
 from modelfence.core.facts import Facts, FactValue
 from modelfence.core.policy import Policy
 from modelfence.workbench.studio.checking import compiled_of
-from modelfence.workbench.studio.continents import CONTINENT_OF
 from modelfence.workbench.studio.deciding import effect_of
 from modelfence.workbench.studio.form import CODES, facts_of
 from modelfence.workbench.studio.workspace import Workspace
