@@ -37,6 +37,23 @@ async def silent():
     listener.close()
 
 
+@pytest.fixture
+async def odd():
+    """The port of a server that greets like Redis, and answers what it is asked as no Redis does."""
+    connections = []
+
+    async def serve(reader, writer):
+        connections.append(writer)
+        while asked := await reader.read(65_536):
+            writer.write(b"?what\r\n" if b"ECHO" in asked else b"+OK\r\n" * asked.count(b"*"))
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield listener.sockets[0].getsockname()[1]
+    for writer in connections:
+        writer.transport.abort()
+    listener.close()
+
+
 def stat(server, name: str) -> int:
     return server.command("INFO")[name]
 
@@ -145,6 +162,16 @@ async def test_a_lost_connection_fails_all_who_wait_and_is_replaced(server, serv
     assert await servers.ask("", "PING") == b"PONG"
 
 
+async def test_what_waits_behind_more_than_the_server_takes_was_surely_not_sent(server, servers):
+    await servers.ask("", "PING")
+    server.pause()
+    much = await asking([servers.ask("", "ECHO", "x" * 20_000_000)])
+    behind = await asking([servers.ask("", "INCR", "counter") for _ in range(4)])
+    server.kill()
+    answers = await asyncio.gather(*much, *behind, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [ConnectionError] + [NotSentError] * 4
+
+
 async def test_a_connection_that_was_closed_while_idle_fails_nobody(server, servers):
     await servers.ask("", "PING")
     server.command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -157,6 +184,14 @@ async def test_commands_on_a_connection_that_never_came_about_were_surely_not_se
     server.kill()
     answers = await asyncio.gather(*(servers.ask("", "PING") for _ in range(4)), return_exceptions=True)
     assert [type(answer) for answer in answers] == [NotSentError] * 4
+
+
+async def test_what_is_no_answer_ends_the_connection_at_once_and_is_no_proof_that_nothing_ran(odd):
+    servers = RedisServers(f"redis://127.0.0.1:{odd}", deadline_s=WITHIN_S)
+    async with asyncio.timeout(WITHIN_S / 2):  # a server that is silent is waited for twice the deadline
+        with pytest.raises(ConnectionError):
+            await servers.ask("", "ECHO", 1)
+    await servers.close()
 
 
 async def test_a_server_that_is_silent_to_a_newcomer_is_given_up(silent):
