@@ -91,6 +91,8 @@ class Record:
     """Of these keys one is there, and one alone."""
     at_least_one: tuple[str, ...] = ()
     """Of these keys one is there, or more."""
+    others: MapOf | None = None
+    """What there may be besides."""
     title: str = ""
 
 
@@ -102,11 +104,18 @@ class Either:
 
 
 @dataclass(frozen=True, slots=True)
+class OrNull:
+    """A shape, or null, which means something."""
+
+    shape: "Shape"
+
+
+@dataclass(frozen=True, slots=True)
 class Anything:
     """Whatever is written: only its reader can tell."""
 
 
-type Shape = Text | Choice | Whole | Number | Flag | Date | ListOf | MapOf | Record | Either | Anything
+type Shape = Text | Choice | Whole | Number | Flag | Date | ListOf | MapOf | Record | Either | OrNull | Anything
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from modelfence.core.keys import names, required
 from modelfence.core.location import LOCATED
 from modelfence.core.policy import Policy
 from modelfence.document import Node, did_you_mean
+from modelfence.workbench.cases.facts import VARIED
 from modelfence.workbench.cases.keys import CASE_KEYS, MOST_CALLS, MOST_TOKENS, STEP_KEYS, USAGE_KEYS
 from modelfence.workbench.cases.matrix import Combination, combinations, expectation_of, expectations, written
 from modelfence.workbench.cases.model import Case, Expectation, Given, Place, Request, Step
 from modelfence.workbench.cases.ordinary import EPOCH, NOW, completed
 from modelfence.workbench.cases.reachable import Reach
-from modelfence.workbench.cases.requests import VARIED, RequestReader
+from modelfence.workbench.cases.requests import RequestReader
 from modelfence.workbench.cases.values import KnownFacts, duration_us
 
 _WITH_A_REQUEST = frozenset(f"client.{name}" for name in LOCATED) | {"now"}
@@ -168,8 +169,10 @@ class CaseReader:
         return _WITH_A_REQUEST if is_request else frozenset(self._known.by_name)
 
     def _can_vary(self, key: Node, *, is_request: bool) -> bool:
-        if is_request and key.text() in VARIED:
-            return True
+        if key.text() in VARIED:
+            if not is_request:
+                key.problem("not-stated-here", f"`{key.text()}` is varied where the case has a `request`")
+            return is_request
         return self._is_fact(key, self._may_give(is_request=is_request))
 
     def _varied(self, combination: Combination) -> _Call:

@@ -123,7 +123,9 @@ ASPECTS: Mapping[str, Aspect] = {
     "cap": Aspect(_cap, lambda d: dict(d.reshaping.cap), _map),
     "hide": Aspect(_words(HIDABLE), lambda d: d.reshaping.hide, _set),
     "charges": Aspect(_by_name(_amount), lambda d: {one.throttle: one.amount for one in d.charges}, _map, _alike),
-    "keys": Aspect(_by_name(_unless_null(Node.text)), lambda d: {one.throttle: one.key for one in d.charges}, _map),
+    "keys": Aspect(
+        _by_name(_unless_null(Node.filled_text)), lambda d: {one.throttle: one.key for one in d.charges}, _map
+    ),
     "retry_after": Aspect(_unless_null(duration_us), lambda d: d.retry_after_us, _wait),
     "unknown": Aspect(_texts, lambda d: frozenset(d.unknown), _set),
     "would": Aspect(

@@ -5,9 +5,10 @@ The reader checks by these tables, and the schema for editors is generated from 
 Rule: nothing else in this package spells out which keys exist or which are required.
 """
 
-from modelfence.core.keys import Anything, Choice, Key, ListOf, MapOf, Number, Record, Text, Whole
+from modelfence.core.keys import Anything, Choice, Key, ListOf, MapOf, Number, OrNull, Record, Text, Whole, names
 from modelfence.core.policy import CAPPABLE, HIDABLE, REMOVABLE
-from modelfence.policy.keys import CAP, ID, PATH, WORDS
+from modelfence.policy.keys import CAP, ID, PATH
+from modelfence.workbench.cases.facts import ADDRESS, FACTS, MATRIX
 
 MOST_CALLS = 100_000
 """Of one case, over all its combinations: some seconds."""
@@ -15,8 +16,6 @@ MOST_TOKENS = 10**12
 DURATION = Text(r"[0-9]{1,12}(?:\.[0-9]{1,6})? ?(?:ms|s|m|h|d)?", examples=("500ms", "10s", "5m", "2h", "1d"))
 """A mere number is in seconds."""
 EFFECTS = ("allow", "deny", "throttle")
-FACTS = MapOf(Anything())
-"""By the name of a fact; what its value may be, the table of facts says."""
 TOKENS = Whole(0, MOST_TOKENS)
 
 USAGE_KEYS: tuple[Key, ...] = (
@@ -25,7 +24,7 @@ USAGE_KEYS: tuple[Key, ...] = (
 )
 
 REQUEST_KEYS: tuple[Key, ...] = (
-    Key("client_ip", "the caller's address; 192.0.2.1, which is nowhere, when left out", value=Text()),
+    Key("client_ip", "the caller's address; 192.0.2.1, which is nowhere, when left out", value=ADDRESS),
     Key("method", "the HTTP method; POST when left out", value=Text()),
     Key("path", "the path; /v1/chat/completions when left out", value=Text()),
     Key("headers", "headers by name", value=MapOf(Text(may_be_empty=True))),
@@ -56,7 +55,7 @@ EXPECT_KEYS: tuple[Key, ...] = (
     Key(
         "keys",
         "which bucket it takes it from, by the throttle's id; null where it does not apply; those not named may be any",
-        value=MapOf(Text(), ID),
+        value=MapOf(OrNull(Text()), ID),
     ),
     Key(
         "retry_after",
@@ -67,12 +66,14 @@ EXPECT_KEYS: tuple[Key, ...] = (
     Key("unknown", "all facts that were unknown and mattered", value=ListOf(Text())),
     Key("would", "the effect that rules in shadow would have; null is none", value=Choice(EFFECTS), may_be_null=True),
     Key("shadow_rules", "ids of all rules in shadow that would cause it", value=ListOf(ID)),
-    Key("message", "what the caller is told; null is nothing of the policy's own", value=WORDS, may_be_null=True),
+    Key("message", "what the caller is told; null is nothing of the policy's own", value=Text(), may_be_null=True),
 )
+
+EXPECT = Record(EXPECT_KEYS, at_least_one=names(EXPECT_KEYS))
 
 EXCEPTION_KEYS: tuple[Key, ...] = (
     Key("when", "values by name of the matrix, each one or a list of them", required=True, value=MapOf(Anything())),
-    Key("expect", "what should come of these combinations", required=True, value=Record(EXPECT_KEYS)),
+    Key("expect", "what should come of these combinations", required=True, value=EXPECT),
 )
 
 STEP_KEYS: tuple[Key, ...] = (
@@ -86,7 +87,7 @@ STEP_KEYS: tuple[Key, ...] = (
     Key("given", "facts that differ from those of the case", value=FACTS, may_be_null=True),
     Key("request", "what differs from the request of the case", value=Record(REQUEST_KEYS), may_be_null=True),
     Key("usage", "what each answer costs; as much as was reserved when left out", value=Record(USAGE_KEYS)),
-    Key("expect", "what should come of each of these calls", required=True, value=Record(EXPECT_KEYS)),
+    Key("expect", "what should come of each of these calls", required=True, value=EXPECT),
 )
 
 CASE_KEYS: tuple[Key, ...] = (
@@ -98,8 +99,8 @@ CASE_KEYS: tuple[Key, ...] = (
         value=Record(REQUEST_KEYS),
         may_be_null=True,
     ),
-    Key("matrix", "values by fact: the case is run for every combination", value=MapOf(ListOf(Anything()))),
-    Key("expect", "what should come of it, for every combination that is no exception", value=Record(EXPECT_KEYS)),
+    Key("matrix", "values by fact: the case is run for every combination", value=MATRIX),
+    Key("expect", "what should come of it, for every combination that is no exception", value=EXPECT),
     Key(
         "exceptions",
         "what should come of some combinations instead; the first that matches counts",
@@ -108,7 +109,7 @@ CASE_KEYS: tuple[Key, ...] = (
     Key(
         "steps",
         "calls one after the other, instead of one call: throttles fill and run dry",
-        value=ListOf(Record(STEP_KEYS), may_be_empty=False),
+        value=ListOf(Record(STEP_KEYS, title="a step"), may_be_empty=False),
     ),
 )
 
@@ -124,6 +125,6 @@ FILE_KEYS: tuple[Key, ...] = (
         "cases",
         "what the policy should do with whom",
         required=True,
-        value=ListOf(Record(CASE_KEYS, exactly_one=("expect", "steps"))),
+        value=ListOf(Record(CASE_KEYS, exactly_one=("expect", "steps"), title="a case")),
     ),
 )

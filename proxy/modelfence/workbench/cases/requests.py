@@ -7,9 +7,6 @@ from modelfence.document import Node, did_you_mean
 from modelfence.workbench.cases.keys import REQUEST_KEYS
 from modelfence.workbench.cases.values import address, body_of
 
-VARIED = ("account", "client_ip", "method", "path")
-"""The keys that a matrix can vary."""
-
 
 class RequestReader:
     """Reads requests. `accounts` are the ids of those that may call, None where nobody can say."""

@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from modelfence.core.account import SCREENINGS, STATUSES
 from modelfence.core.client_address import parse_address
 from modelfence.core.countries import COUNTRIES, KOSOVO
-from modelfence.core.facts import FACTS, OPERATIONS, Fact, FactType, FactValue
+from modelfence.core.facts import FACTS, Fact, FactType, FactValue
 from modelfence.core.policy import Policy
 from modelfence.core.problem import Severity
 from modelfence.document import Node, did_you_mean
+from modelfence.workbench.cases.facts import AMOUNT, SHARE, SUM, WORDS_OF
 from modelfence.workbench.cases.keys import DURATION
 
 MOST_DURATION_US = 366 * 86_400_000_000
@@ -23,14 +23,7 @@ _UNITS_US = {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "
 _DURATION = re.compile(r"([0-9.]+) ?([a-z]*)")
 _JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]{0,17})(?:\.[0-9]{1,17})?(?:[eE][+-]?[0-9]{1,3})?")
 _PLACES = frozenset(("client.country", "client.registered_country", "kyc.country", "account.recent_countries"))
-_CHOICES: Mapping[str, tuple[str, ...]] = {
-    "kyc.status": (*STATUSES, "unknown"),
-    "kyc.screening": SCREENINGS,
-    "request.operation": OPERATIONS,
-    "client.continent": ("AF", "AN", "AS", "EU", "NA", "OC", "SA"),
-}
 _OWNED_BY = "kyc.owned_by."
-_MOST_INT = 10**15
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +51,9 @@ class KnownFacts:
         if name == "client.ip":
             return address(node)
         if name == "extraction.score":
-            return node.number(minimum=0, maximum=1)
-        if name in _CHOICES:
-            return node.choice(_CHOICES[name])
+            return node.number(minimum=SHARE.minimum, maximum=SHARE.maximum)
+        if name in WORDS_OF:
+            return node.choice(WORDS_OF[name].options)
         if name in _PLACES:
             _check_countries(node)
         return _BY_TYPE[fact.type](node)
@@ -137,11 +130,11 @@ def _check_countries(node: Node) -> None:
 
 
 def _int(node: Node) -> int | None:
-    return node.integer(minimum=0, maximum=_MOST_INT)
+    return node.integer(minimum=AMOUNT.minimum, maximum=AMOUNT.maximum)
 
 
 def _double(node: Node) -> float | None:
-    return node.number(minimum=0, maximum=1_000)
+    return node.number(minimum=SUM.minimum, maximum=SUM.maximum)
 
 
 def _time(node: Node) -> datetime | None:
@@ -178,5 +171,5 @@ _BY_TYPE: Mapping[FactType, Callable[[Node], FactValue | None]] = {
     FactType.TIMESTAMP: _time,
     FactType.STRINGS: _texts,
     FactType.TEXT_BY_NAME: _mapped(Node.text),
-    FactType.SHARE_BY_COUNTRY: _mapped(lambda node: node.number(minimum=0, maximum=1)),
+    FactType.SHARE_BY_COUNTRY: _mapped(lambda node: node.number(minimum=SHARE.minimum, maximum=SHARE.maximum)),
 }

@@ -7,6 +7,7 @@ from modelfence.adapters.accounts.keys import FILE_KEYS
 from modelfence.core.keys import Key, Record
 from modelfence.policy.keys import POLICY_KEYS
 from modelfence.settings_keys import setting_keys
+from modelfence.workbench.cases.keys import FILE_KEYS as CASE_FILE_KEYS
 from modelfence.workbench.schema.shapes import Schema, schema_of_shape
 
 _DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -31,6 +32,11 @@ KINDS: Mapping[str, Kind] = {
         "modelfence accounts",
         "The directory of accounts: whose a credential is, and how far they are verified.",
         lambda: FILE_KEYS,
+    ),
+    "cases": Kind(
+        "modelfence cases",
+        "Cases of a policy: what should come of which call.",
+        lambda: CASE_FILE_KEYS,
     ),
     "settings": Kind(
         "modelfence settings",

@@ -18,6 +18,7 @@ from modelfence.core.keys import (
     ListOf,
     MapOf,
     Number,
+    OrNull,
     Record,
     Shape,
     Text,
@@ -57,6 +58,8 @@ def schema_of_shape(shape: Shape) -> Schema:  # noqa: C901, PLR0911 - a table, o
             return _record(shape)
         case Either(shapes):
             return {"anyOf": [schema_of_shape(one) for one in shapes]}
+        case OrNull(one):
+            return _or_null(schema_of_shape(one))
         case Anything():
             return {}
 
@@ -80,8 +83,18 @@ def _record(shape: Record) -> Schema:
         **({"required": required} if required else {}),
         **_one_of("oneOf", shape.exactly_one),
         **_one_of("anyOf", shape.at_least_one),
+        **_others(shape.others),
         "additionalProperties": False,
     }
+
+
+def _others(shape: MapOf | None) -> Schema:
+    return {"patternProperties": {_whole(shape.name): schema_of_shape(shape.value)}} if shape else {}
+
+
+def _whole(shape: Text) -> str:
+    """Return the pattern of a whole text."""
+    return _FILLED if shape.pattern is None else f"^(?:{shape.pattern})$"
 
 
 def _one_of(how: str, names: Sequence[str]) -> Schema:
@@ -103,8 +116,7 @@ def _if_new(name: str, types: str | Sequence[str]) -> list[str]:
 
 
 def _text(shape: Text) -> Schema:
-    pattern = _FILLED if shape.pattern is None else f"^(?:{shape.pattern})$"
-    pattern = f"^$|{pattern}" if shape.may_be_empty and shape.pattern else pattern
+    pattern = f"^$|{_whole(shape)}" if shape.may_be_empty else _whole(shape)
     return {
         "type": _types(shape),
         **({"minimum": 0 if shape.admits("0") else 1} if shape.admits("1") and not shape.admits("-1") else {}),
