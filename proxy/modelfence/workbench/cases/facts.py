@@ -54,7 +54,7 @@ FACTS = Record(
     others=MapOf(OrNull(SUM), _OWNED_BY),
 )
 """By name. Null is unknown, which a fact that is known for every call can't be."""
-_VARIED = {"account": OrNull(Text()), "client_ip": ADDRESS, "method": Text(), "path": Text()}
+_VARIED: Mapping[str, Shape] = {"account": OrNull(Text()), "client_ip": ADDRESS, "method": Text(), "path": Text()}
 VARIED = tuple(_VARIED)
 """The keys of a request that a matrix can vary."""
 MATRIX = Record(
