@@ -7,7 +7,6 @@ from modelfence.policy.lint.subjects import Notes, Subject, Subjects
 
 STEP_TOKENS = 256
 """What a stream reserves first, by default (`limits.step_tokens`)."""
-_ANSWERS = (Unit.OUTPUT_TOKENS, Unit.TOTAL_TOKENS)
 
 
 def warn_of_small_bursts(subjects: Subjects, notes: Notes) -> None:
@@ -19,25 +18,22 @@ def warn_of_small_bursts(subjects: Subjects, notes: Notes) -> None:
             continue
         cost = Bounds(1, 1) if throttle.cost is None else bounds_of(throttle.cost.source)
         if throttle.unit is Unit.REQUESTS:
-            _compare(subject, throttle, cost, notes)
-        elif throttle.unit in _ANSWERS and not capped and throttle.rate.burst < STEP_TOKENS * cost.least:
-            holds = f"the bucket holds {throttle.rate.burst:g}"
-            _warn(
-                subject,
-                f"{holds}, and the first {STEP_TOKENS} tokens of a stream cost {STEP_TOKENS * cost.least:g}",
-                notes,
-            )
+            _compare(subject, throttle, "a call costs", cost, notes)
+        elif throttle.unit is Unit.INPUT_TOKENS:
+            _compare(subject, throttle, "a token costs", cost, notes)
+        elif not capped:
+            step = cost * Bounds(STEP_TOKENS, STEP_TOKENS)
+            _compare(subject, throttle, f"the first {STEP_TOKENS} tokens of a stream cost", step, notes)
 
 
-def _compare(subject: Subject, throttle: ThrottleRule, cost: Bounds, notes: Notes) -> None:
+def _compare(subject: Subject, throttle: ThrottleRule, what_costs: str, cost: Bounds, notes: Notes) -> None:
     burst = throttle.rate.burst
     if cost.least > burst:
-        words = f"every call costs {cost.least:g} or more" if cost.most > cost.least else f"a call costs {cost.least:g}"
-        _warn(subject, f"the bucket holds {burst:g}, and {words}: each takes all of it", notes)
+        amount = f"{cost.least:,.9g}{' or more' if cost.most > cost.least else ''}"
     elif burst < cost.most < float("inf"):
-        _warn(subject, f"the bucket holds {burst:g}, and a call can cost up to {cost.most:g}", notes)
-
-
-def _warn(subject: Subject, words: str, notes: Notes) -> None:
+        amount = f"up to {cost.most:,.9g}"
+    else:
+        return
     keys = subject.written.keys
+    words = f"the bucket holds {burst:,.9g}, and {what_costs} {amount}"
     notes.at(keys.get("burst", keys["rate"]), "small-burst", words)

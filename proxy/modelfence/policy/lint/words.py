@@ -11,6 +11,7 @@ from modelfence.core.countries import COUNTRIES, KOSOVO
 from modelfence.core.facts import FACTS, FactType
 from modelfence.document import Node, did_you_mean
 from modelfence.policy.lint.meaning import constant_of
+from modelfence.policy.lint.names import Name, items_from, names, text_at
 from modelfence.policy.lint.subjects import Notes, Subject, Subjects
 from modelfence.policy.tokens import Token, tokens
 
@@ -22,9 +23,11 @@ _USUAL = {"UK": "GB", "EL": "GR", "BU": "MM", "TP": "TL", "ZR": "CD"}
 """Codes that are written for those of ISO 3166-1: reserved, withdrawn, or the European Union's own."""
 _REGION_CODE = re.compile(r"([A-Z]{2})-[A-Z0-9]{1,3}")
 _OWNED_BY = "kyc.owned_by."
+_LIST = "lists."
 # Behind a name or a text these make another value of it; before it a sum alone does.
-_GOES_ON = frozenset((".", "[", "(", "+"))
+_SELECTS = frozenset((".", "[", "("))
 _SUM = "+"
+_GOES_ON = _SELECTS | {_SUM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +41,9 @@ def warn_of_words(subject: Subject, notes: Notes) -> list[tuple[int, int]]:
     """Warn of wrong texts in a rule's expressions; return where they stand in its condition."""
     spans = []
     for node in subject.expressions():
-        for fact, token in _beside_facts(node.text() or ""):
-            text = constant_of(token.text)
-            if isinstance(text, str) and (wrong := _wrong(fact, text)):
+        for path, token in _compared(node.text() or ""):
+            text = constant_of(token.text) if isinstance(token, Token) else None
+            if isinstance(token, Token) and isinstance(text, str) and (wrong := _wrong(path, text)):
                 notes.within(node, (token.start, token.end), wrong.code, wrong.message, wrong.hint)
                 if subject.condition and node == subject.condition.node:
                     spans.append((token.start, token.end))
@@ -48,15 +51,20 @@ def warn_of_words(subject: Subject, notes: Notes) -> list[tuple[int, int]]:
 
 
 def warn_of_listed_words(subjects: Subjects, lists: Mapping[str, Node], notes: Notes) -> None:
-    """Warn of wrong texts in the lists that conditions compare with a fact."""
-    compared: dict[str, str] = {}
+    """Warn of wrong texts in the lists that conditions compare with a fact.
+
+    A list that is compared with several may hold texts for each of them.
+    """
+    compared: dict[str, dict[str, None]] = {}
     for subject in subjects.rules:
         for node in subject.expressions():
-            for name, fact in _compared_lists(tokens(node.text() or "")):
-                compared.setdefault(name, fact)
-    for name, fact in compared.items():
+            for path, name in _compared(node.text() or ""):
+                if isinstance(name, str):
+                    compared.setdefault(name, {}).setdefault(path)
+    for name, paths in compared.items():
         for item in lists[name].items() if name in lists else ():
-            if wrong := _wrong(fact, item.text() or ""):
+            found = [_wrong(path, item.text() or "") for path in paths]
+            if (wrong := found[0]) and all(found):
                 notes.at(item, wrong.code, wrong.message, wrong.hint)
 
 
@@ -91,58 +99,43 @@ def _hint_for_region(text: str) -> str | None:
     return "a country and a subdivision, as `UA-43`"
 
 
-def _beside_facts(source: str) -> Iterator[tuple[str, Token]]:
-    """Yield each text that is compared with a fact, looked for in one, or taken out of one."""
+def _compared(source: str) -> Iterator[tuple[str, Token | str]]:
+    """Yield what is compared with each name, looked for in it, or taken out of it: a text, or a list by its name."""
     parts = tokens(source)
-    for fact, at, end in _facts(parts):
-        before, after = _text(parts, at - 1), _text(parts, end)
-        if after in ("==", "!=") and before != _SUM and _text(parts, end + 2) not in _GOES_ON:
-            yield from ((fact, one) for one in parts[end + 1 : end + 2] if one.kind == "string")
-        if before in ("==", "!=") and after not in _GOES_ON and _text(parts, at - 3) != _SUM:
-            yield from ((fact, one) for one in parts[max(0, at - 2) : at - 1] if one.kind == "string")
-        if before == "in" and fact in _LISTS and after not in _GOES_ON and _text(parts, at - 3) != _SUM:
-            yield from ((fact, one) for one in parts[max(0, at - 2) : at - 1] if one.kind == "string")
-        if after == "[" and fact in _LISTS and _text(parts, end + 2) == "]":
-            yield from ((fact, one) for one in parts[end + 1 : end + 2] if one.kind == "string")
-        if after == "in" and before != _SUM and _text(parts, end + 1) == "[":
-            yield from ((fact, one) for one in _items(parts, end + 1))
+    found = names(parts)
+    by_start, by_end = {one.at: one for one in found}, {one.end: one for one in found}
+    for one in found:
+        if one.path.startswith(_OWNED_BY):
+            yield "kyc.country", one.path.removeprefix(_OWNED_BY)
+        elif not one.path.startswith(_LIST):
+            for at in _operands(parts, one):
+                name = by_start.get(at) or by_end.get(at + 1)
+                if name is None or text_at(parts, name.end) not in _SELECTS:
+                    yield from ((one.path, operand) for operand in _operand(parts, at, name))
 
 
-def _items(parts: Sequence[Token], opening: int) -> Iterator[Token]:
-    """Yield the items of a list that are nothing but a text."""
-    closing = next((at for at in range(opening, len(parts)) if parts[at].text == "]"), opening)
-    for at in range(opening + 1, closing):
-        alone = parts[at - 1].text in ("[", ",") and parts[at + 1].text in (",", "]")
-        if alone and parts[at].kind == "string":
-            yield parts[at]
+def _operands(parts: Sequence[Token], one: Name) -> Iterator[int]:
+    """Yield the tokens at which what is compared with a name begins or, before it, ends."""
+    before, after = text_at(parts, one.at - 1), text_at(parts, one.end)
+    behind = text_at(parts, one.end + 2)
+    if after in ("==", "!=") and before != _SUM and (behind not in _GOES_ON or parts[one.end + 1].kind == "name"):
+        yield one.end + 1
+    sought = before == "in" and one.path in _LISTS
+    if (before in ("==", "!=") or sought) and after not in _GOES_ON and text_at(parts, one.at - 3) != _SUM:
+        yield one.at - 2
+    if after == "[" and one.path in _LISTS and behind == "]":
+        yield one.end + 1
+    if after == "in" and before != _SUM:
+        yield one.end + 1
 
 
-def _compared_lists(parts: Sequence[Token]) -> Iterator[tuple[str, str]]:
-    """Yield each list that a fact is looked for in, with the fact; a share owned is that of countries."""
-    for path, at, end in _paths(parts):
-        if path.startswith(_OWNED_BY):
-            yield path.removeprefix(_OWNED_BY), "kyc.country"
-        listed = next((name for name, start, _ in _paths(parts) if start == end + 1), "")
-        if _text(parts, end) == "in" and listed.startswith("lists.") and _text(parts, at - 1) != _SUM:
-            yield listed.removeprefix("lists."), path
-
-
-def _facts(parts: Sequence[Token]) -> Iterator[tuple[str, int, int]]:
-    known = {*_CLOSED, *_COUNTRY, _REGION}
-    return (found for found in _paths(parts) if found[0] in known)
-
-
-def _paths(parts: Sequence[Token]) -> Iterator[tuple[str, int, int]]:
-    """Yield each dotted name, and from which to which token it goes."""
-    at = 0
-    while at < len(parts):
-        start = at
-        at += 1
-        if parts[start].kind == "name":
-            while _text(parts, at) == "." and at + 1 < len(parts) and parts[at + 1].kind == "name":
-                at += 2
-            yield "".join(one.text for one in parts[start:at]), start, at
-
-
-def _text(parts: Sequence[Token], at: int) -> str:
-    return parts[at].text if 0 <= at < len(parts) else ""
+def _operand(parts: Sequence[Token], at: int, name: Name | None) -> Iterator[Token | str]:
+    """Yield the texts and lists that an operand stands for."""
+    if name is not None:
+        yield from name.items
+        if name.path.startswith(_LIST):
+            yield name.path.removeprefix(_LIST)
+    elif text_at(parts, at) == "[":
+        yield from items_from(parts, at)
+    elif 0 <= at < len(parts) and parts[at].kind == "string":
+        yield parts[at]
