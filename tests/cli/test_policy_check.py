@@ -7,10 +7,12 @@ import contextlib
 import io
 import json
 import os
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import COMMAND
 
 from modelfence.cli import main
 
@@ -97,6 +99,38 @@ def test_a_file_that_is_not_there_could_not_be_checked(modelfence):
     ended = modelfence("policy", "check", "none.yaml")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == "none.yaml can't be read: No such file or directory\n"
+
+
+def test_the_others_are_checked_all_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.yaml").write_text(FINE)
+    assert main(["policy", "check", "none.yaml", "p.yaml"]) == 2
+    said = capsys.readouterr()
+    assert "\np.yaml: 1 rule, hash " in said.out
+    assert said.err == "none.yaml can't be read: No such file or directory\n"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_name_that_is_no_text_is_printed_as_well_as_can_be(kind, modelfence, tmp_path):
+    name = os.fsdecode(b"p\xff.yaml")
+    (tmp_path / name).write_text(BAD)
+    ended = modelfence("policy", "check", "--format", kind, name, PYTHONIOENCODING="ascii:strict")
+    assert (ended.returncode, ended.stderr) == (1, "")
+    assert ("p%FF.yaml" if kind == "sarif" else "p\\udcff.yaml") in ended.stdout
+
+
+def test_a_full_disk_is_told_without_a_traceback(tmp_path):
+    (tmp_path / "p.yaml").write_text(BAD)
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(  # noqa: S603 - our own command
+            [*COMMAND, "policy", "check", "p.yaml"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert (ended.returncode, ended.stderr) == (2, "what was found can't be written: No space left on device\n")
 
 
 if __name__ == "__main__":

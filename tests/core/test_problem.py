@@ -32,6 +32,10 @@ def problem(line: int = 1, column: int = 1, **more: object) -> Problem:
             "a.yaml:2:2: something is `off` [some-code]\n  |\n2 |  key \n  |  ^",
         ),
         (
+            problem(2, 4, excerpt="国e\u0301x 国x", length=3),
+            "a.yaml:2:4: something is `off` [some-code]\n  |\n2 | 国e\u0301x 国x\n  |    ^^^^",
+        ),
+        (
             Problem("a.yaml", 1, 1, "some-code", "unknown key `a\n\x1b[2Jb`"),
             "a.yaml:1:1: unknown key `a\\n\\x1b[2Jb` [some-code]",
         ),

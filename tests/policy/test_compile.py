@@ -1,5 +1,6 @@
 """From the text of a policy to the policy."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -158,9 +159,10 @@ def test_a_missing_root_is_an_oserror(tmp_path):
         compile_policy(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["nothing.yaml", ".", "a\\0b", "x" * 300, "latin.yaml"])
+@pytest.mark.parametrize("name", ["nothing.yaml", ".", "a\\0b", "x" * 300, "latin.yaml", "pipe"])
 def test_an_include_that_can_not_be_read_is_a_problem_at_its_entry(tmp_path, name):
     (tmp_path / "latin.yaml").write_bytes(b"version: 1 # \xfc")
+    os.mkfifo(tmp_path / "pipe")
     compiled = write(tmp_path, {"root.yaml": f'include:\n  - "{name}"'})
     [problem] = compiled.problems
     assert (problem.code, problem.line, problem.column) == ("bad-include", 3, 5)

@@ -4,8 +4,10 @@ Exit status: 0 fine; 1 the thing checked is bad; 2 it could not be done.
 """
 
 import argparse
+import errno
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from modelfence.cli import run
@@ -82,9 +84,19 @@ def _add_others(commands: Any) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status."""
     words = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # names of files are not always text, and terminals not always Unicode
+            stream.reconfigure(errors="backslashreplace")
     options = parser(*words[:1]).parse_args(words)
     try:
-        return int(options.command(options))
+        status = int(options.command(options))
+        print(end="", flush=True)
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads on: not worth a traceback
         return COULD_NOT_BE_DONE
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"what was found can't be written: {error.strerror}", file=sys.stderr)
+        return COULD_NOT_BE_DONE
+    return status

@@ -49,16 +49,19 @@ def add_to(commands: Any) -> None:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Return 0 when every file is fine, 1 when one has problems, 2 when one can't be read."""
+    """Return 0 when every file is fine, 1 when one has problems, 2 when one can't be read; the others are checked."""
     checked = []
     for file in options.files:
         try:
             checked.append(_checked(file))
         except OSError as error:
             print(f"{file} can't be read: {error.strerror}", file=sys.stderr)
-            return 2
+    if not checked:
+        return 2
     found = in_order(problem for one in checked for problem in one.problems)  # what several include is told once
     _FORMATS[options.format](checked, found)
+    if len(checked) < len(options.files):
+        return 2
     return 1 if errors(found) or (options.strict and found) else 0
 
 
@@ -91,7 +94,7 @@ def _print_text(checked: Sequence[Checked], found: Sequence[Problem]) -> None:
 
 
 def _print_json(_checked: Sequence[Checked], found: Sequence[Problem]) -> None:
-    print(json.dumps([as_json(problem) for problem in found], indent=2))
+    print(json.dumps([{**as_json(problem), "excerpt": problem.excerpt} for problem in found], indent=2))
 
 
 def _print_sarif(_checked: Sequence[Checked], found: Sequence[Problem]) -> None:

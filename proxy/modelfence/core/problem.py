@@ -7,6 +7,7 @@ the place where the offending token begins, and a hint only when a near match ex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from unicodedata import combining, east_asian_width
 
 
 class Severity(StrEnum):
@@ -38,17 +39,23 @@ class Problem:
         if self.excerpt:
             gutter = " " * len(str(self.line))
             excerpt = "".join(c if c.isprintable() else " " for c in self.excerpt)
-            width = max(1, min(self.length, len(excerpt) - self.column + 1))
+            start = self.column - 1
+            before, marked = _cells(excerpt[:start]), _cells(excerpt[start : start + self.length])
             parts += [
                 f"{gutter} |",
                 f"{self.line} | {excerpt}",
-                f"{gutter} | {' ' * (self.column - 1)}{'^' * width}",
+                f"{gutter} | {' ' * before}{'^' * max(1, marked)}",
             ]
             if self.hint:
                 parts.append(f"{gutter} = {self.hint}")
         elif self.hint:
             parts.append(f" = {self.hint}")
         return "\n".join(parts)
+
+
+def _cells(text: str) -> int:
+    """Return how many cells of a terminal a text takes: two for a wide character, none for one that combines."""
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

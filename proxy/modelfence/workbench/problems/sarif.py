@@ -5,6 +5,7 @@ its documentation, "SARIF support for code scanning".
 """
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
@@ -74,13 +75,13 @@ def _result(problem: Problem, rule: int, folder: Path, lines: Counter[str]) -> d
 def _location(file: str, folder: Path) -> dict[str, str]:
     path = (folder / file).resolve()
     if path.is_relative_to(folder.resolve()):
-        return {"uri": quote(path.relative_to(folder.resolve()).as_posix()), "uriBaseId": _ROOT}
+        return {"uri": quote(os.fsencode(path.relative_to(folder.resolve()).as_posix())), "uriBaseId": _ROOT}
     return {"uri": path.as_uri()}
 
 
 def _fingerprint(problem: Problem, lines: Counter[str]) -> str:
     """Return what stays the same when lines are added above: a hash of code, file and line, and which of them it is."""
     text = "\0".join((problem.code, problem.file, "".join(problem.excerpt.split())))
-    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
     lines[digest] += 1
     return f"{digest}:{lines[digest]}"
