@@ -115,10 +115,10 @@ def test_one_sentence_says_what_happens(diff, old, new, lines, sentence):
     [
         ("4", 0, "within what --max-newly-refused allows: 4."),
         ("3", 1, "more than what --max-newly-refused allows: 3."),
-        ("50%", 0, "within what --max-newly-refused allows: 50% of those that OLD let in, 4."),
-        ("49.9%", 1, "more than what --max-newly-refused allows: 49.9% of those that OLD let in, 3."),
+        ("50%", 0, "within what --max-newly-refused allows: 50% of the 8 that OLD let in, so 4."),
+        ("49.9%", 1, "more than what --max-newly-refused allows: 49.9% of the 8 that OLD let in, so 3."),
         ("0", 1, "more than what --max-newly-refused allows: 0."),
-        ("100 %", 0, "within what --max-newly-refused allows: 100 % of those that OLD let in, 8."),
+        ("100 %", 0, "within what --max-newly-refused allows: 100 % of the 8 that OLD let in, so 8."),
     ],
 )
 def test_a_limit_on_what_is_newly_refused_decides_the_exit_status(diff, most, status, words):

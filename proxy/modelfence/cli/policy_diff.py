@@ -152,7 +152,8 @@ def _print(options: argparse.Namespace, comparison: "Comparison", took_s: float)
         return
     verdict = None
     if most is not None and allowed is not None:
-        share = f"{most.written} of those that OLD let in, {allowed:,}" if most.is_share else f"{allowed:,}"
+        let_in = comparison.old.let_in
+        share = f"{most.written} of the {let_in:,} that OLD let in, so {allowed:,}" if most.is_share else f"{allowed:,}"
         than = "more than" if _is_exceeded(most, comparison) else "within"
         verdict = f"That is {than} what --max-newly-refused allows: {share}."
     print(*lines_of(comparison, took_s=took_s, verdict=verdict), sep="\n", file=to)
