@@ -10,18 +10,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modelfence.document import did_you_mean
+from modelfence.policy.functions import FUNCTIONS
 from modelfence.policy.tokens import Place, Token, place_of, tokens
 
-FUNCTIONS = (
-    "size", "contains", "startsWith", "endsWith", "matches", "has", "all", "exists", "exists_one", "map", "filter",
-    "int", "uint", "double", "string", "bool", "bytes", "timestamp", "duration", "type", "dyn",
-    "getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear",
-    "getHours", "getMinutes", "getSeconds", "getMilliseconds",
-)  # fmt: skip
-"""The functions and macros every CEL has."""
+_FUNCTIONS = {function.name: function for function in FUNCTIONS}
 
 MAX_SHOWN = 60
 """Characters of the author's text that a sentence repeats."""
+MOST_FORMS = 4
+"""Of a function, that a hint shows."""
 
 _BLOCK = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
 _TOO_LARGE = re.compile(r"recursion|codepoint limit")
@@ -84,10 +81,12 @@ def _undeclared(name: str, parts: Sequence[Token], offset: int, known: Sequence[
     place = place_of(name, parts, near=offset) or Place(offset, offset + 1, called=False)
     length = place.end - place.start
     name = name.lstrip(".")
-    if place.called and name in FUNCTIONS:
-        return Complaint(place.start, length, "unknown-function", f"`{name}` does not take these arguments")
+    if place.called and name in _FUNCTIONS:
+        forms = " or ".join(f"`{form}`" for form in _FUNCTIONS[name].written[:MOST_FORMS])
+        words = f"`{name}` does not take these arguments"
+        return Complaint(place.start, length, "unknown-function", words, f"it is written {forms}")
     if place.called:
-        hint = did_you_mean(name, FUNCTIONS)
+        hint = did_you_mean(name, _FUNCTIONS)
         return Complaint(place.start, length, "unknown-function", f"unknown function `{name}`", hint)
     for prefix, kind in (("lists.", "list"), ("tier.", "tier"), ("kyc.owned_by.", "list")):
         if name.startswith(prefix):

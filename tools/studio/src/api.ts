@@ -15,8 +15,9 @@ export type Field = { name: string; type: string; what: string; always: boolean;
 export type Fact = null | string | number | boolean | string[] | Record<string, string | number>;
 export type Facts = Record<string, Fact>;
 export type Key = { name: string; what: string; required: boolean; options: string[]; keys: Key[] };
+export type Callable = { name: string; what: string; forms: string[]; follows_a_dot: boolean };
 export type Vocabulary = {
-  keys: Key[]; facts: { name: string; type: string; what: string }[]; functions: { name: string; what: string }[];
+  keys: Key[]; facts: { name: string; type: string; what: string }[]; functions: Callable[];
 };
 export type CaseShown = {
   title: string; line: number; passed: boolean | null; calls?: number;

@@ -2,7 +2,7 @@
 
 import type { Completion, CompletionContext, CompletionResult } from "@codemirror/autocomplete";
 import type { Text } from "@codemirror/state";
-import type { Key } from "./api";
+import type { Callable, Key } from "./api";
 import type { Store } from "./store";
 
 const EXPRESSIONS = ["deny", "allow", "when", "key", "cost"];
@@ -37,16 +37,21 @@ function expression(context: CompletionContext, before: string, store: Store): C
     ]),
     ...(policy?.tiers ?? []).map((name) => ({ label: `tier.${name}`, type: "enum" })),
     ...["true", "false"].map((label) => ({ label, type: "keyword" })),
+    ...functions.filter((one) => one.forms.some((form) => form.startsWith(`${one.name}(`))).map(completionOf),
   ];
   const called = /\.(\w*)$/.exec(word);
   if (called && !options.some((option) => option.label.startsWith(word))) {
     return {
       from: context.pos - (called[1] ?? "").length,
-      options: functions.map((one) => ({ label: one.name, type: "function", info: one.what })),
+      options: functions.filter((one) => one.follows_a_dot).map(completionOf),
       validFor: /^\w*$/,
     };
   }
   return { from: context.pos - word.length, options, validFor: /^[\w.]*$/ };
+}
+
+function completionOf({ name, what, forms }: Callable): Completion {
+  return { label: name, type: "function", info: `${forms[0]}: ${what}` };
 }
 
 function yaml(context: CompletionContext, before: string, line: number, store: Store): CompletionResult | null {

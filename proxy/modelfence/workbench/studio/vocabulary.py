@@ -2,20 +2,8 @@
 
 from modelfence.core.facts import FACTS
 from modelfence.core.keys import Choice, Either, Flag, Key, ListOf, MapOf, Record, Shape
+from modelfence.policy.functions import FUNCTIONS
 from modelfence.policy.keys import POLICY_KEYS
-
-FUNCTIONS = (
-    ("startsWith", 'a text begins with another: `request.model.startsWith("gpt")`'),
-    ("endsWith", "a text ends with another"),
-    ("contains", "a text holds another"),
-    ("matches", "a text holds what a regular expression (RE2) describes"),
-    ("size", "how long a text, a list or a map is"),
-    ("exists", "something is true of one item at least: `lists.a.exists(x, x == request.model)`"),
-    ("all", "something is true of every item"),
-    ("has", "a map has a name: `has(account.labels.plan)`"),
-    ("timestamp", 'a time: `timestamp("2026-01-31T00:00:00Z")`'),
-    ("duration", 'a length of time: `duration("24h")`'),
-)
 
 
 def vocabulary() -> dict[str, object]:
@@ -23,7 +11,10 @@ def vocabulary() -> dict[str, object]:
     return {
         "keys": _keys(POLICY_KEYS),
         "facts": [{"name": fact.name, "type": fact.type, "what": fact.description} for fact in FACTS],
-        "functions": [{"name": name, "what": what} for name, what in FUNCTIONS],
+        "functions": [
+            {"name": one.name, "what": one.what, "forms": one.forms, "follows_a_dot": one.follows_a_dot}
+            for one in FUNCTIONS
+        ],
     }
 
 
