@@ -23,7 +23,7 @@ RUNS = {
     "failing": ["failing.cases.yaml"],
     "coverage": ["policy.yaml", "--coverage"],
     "coverage-too-low": ["policy.cases.yaml", "--min-coverage", "90"],
-    "problems": ["below"],
+    "problems": ["below", "--coverage"],
     "everything": ["--format", "json", "--coverage"],
 }
 

@@ -65,7 +65,10 @@ def test(options: argparse.Namespace) -> int:
         return 2
     every = [run(case_file) for case_file in read]
     problems = in_order(problem for case_file in read for problem in _problems(case_file))
-    seen = coverage(every) if options.coverage or options.min_coverage is not None else None
+    is_asked = options.coverage or options.min_coverage is not None
+    # Where no file could be run, what is untested says nothing of the cases.
+    is_run = not errors(problems) or any(one.results for one in every)
+    seen = coverage(every) if is_asked and is_run else None
     if options.junit is not None and not _written(options.junit, junit(every)):
         return 2
     _print(options, every, problems, seen)
