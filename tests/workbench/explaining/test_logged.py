@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,12 +17,14 @@ from modelfence.parts import read_parts
 from modelfence.replay.outcomes import Decided
 from modelfence.settings import Settings
 from modelfence.workbench.explaining.as_json import as_json
+from modelfence.workbench.explaining.as_text import as_text
 from modelfence.workbench.explaining.audit_lines import find_decision
 from modelfence.workbench.explaining.desk import desk_of, parts_for_logs
 from modelfence.workbench.explaining.explanation import Role
 from modelfence.workbench.explaining.inquiry import InquiryError
 from modelfence.workbench.explaining.logged import explained_decision
 
+GOLDEN = Path(__file__).parent / "golden"
 SETTINGS = Settings(accounts=Path("accounts.yaml"), policy=Path("policies/default.yaml"))
 CALLS = {
     "let-in": request(),
@@ -74,6 +77,15 @@ async def explain(decision: str, settings: Settings = SETTINGS, folder: str = "l
 def change_policy() -> None:
     policy = Path("policies/default.yaml")
     policy.write_text(policy.read_text().replace("burst: 120", "burst: 121"))
+
+
+@pytest.mark.parametrize(("decision", "is_changed"), [("embargoed", False), ("stranger", False), ("long", True)])
+async def test_what_people_read_of_a_decision(decision, is_changed):
+    if is_changed:
+        change_policy()
+    shown = as_text(await explain(decision), width=80)
+    settled = re.sub(r"\b[0-9a-f]{16}\b|(?<= of )\d{4}-\d\d-\d\d", "…", shown)
+    assert settled == (GOLDEN / f"decision_{decision}.txt").read_text()
 
 
 @pytest.mark.parametrize(

@@ -147,7 +147,8 @@ class _Page:
             value = fact_value(fact, tiers, longest=_LONGEST_VALUE)
             style = Style.DOUBT if fact.value is None else None
             yield f"{_INDENT}{fact.name.ljust(edge)}  {self._paint(value, style) if style else value}"
-            yield from self._wrapped(fact.source.words, first=" " * (edge + 4))
+            if fact.is_logged:
+                yield from self._wrapped(fact.source.words, first=" " * (edge + 4))
         others = len(facts) - len(read)
         if others:
             yield f"{_INDENT}{others} more that no rule reads: --format json and html have them"
@@ -184,7 +185,7 @@ def fact_value(fact: FactExplained, tiers: Sequence[str], *, longest: int) -> st
 def throttle_words(one: ThrottleExplained) -> str:
     """Return what came of a throttle, in a sentence."""
     size = "" if one.burst is None else f" of {one.burst:g}"
-    amount = f"{one.amount:g}{size} {one.unit}"
+    amount = f"{one.amount:g}{size} {_units(one.unit, of=one.burst or one.amount)}"
     bucket = "the bucket" if one.key is None else f"the bucket {shown(one.key, longest=_LONGEST_KEY)}"
     refills = f", and it refills at {one.rate}" if one.rate else ""
     left = "" if one.left is None else f"; {one.left:,} {'is' if one.left == 1 else 'are'} left"
@@ -193,8 +194,13 @@ def throttle_words(one: ThrottleExplained) -> str:
         case "refused":
             wait = "" if one.wait_us is None else f"; enough is there in {seconds(one.wait_us)}"
             holds = "" if one.burst is None else f"; it holds {one.burst:g} when full"
-            return f"{bucket} lacks {one.amount:g} {one.unit}{wait}{holds}{refills}{shadow}"
+            return f"{bucket} lacks {one.amount:g} {_units(one.unit, of=one.amount)}{wait}{holds}{refills}{shadow}"
         case "untouched":
             return f"{bucket} has {amount}, which are not taken because another throttle refuses{shadow}"
         case _:
             return f"{amount} taken from {bucket}{left}{refills}{shadow}"
+
+
+def _units(unit: str, *, of: float) -> str:
+    words = unit.replace("_", " ")
+    return words.removesuffix("s") if of == 1 else words
