@@ -14,6 +14,7 @@ from modelfence.workbench.cases.model import Expectation
 
 FACT_NAMES = frozenset(fact.name for fact in FACTS)
 _CAUSES = {Effect.ALLOW: RuleKind.ALLOW, Effect.DENY: RuleKind.DENY, Effect.THROTTLE: RuleKind.THROTTLE}
+_BY_RULES = (Effect.ALLOW, Effect.THROTTLE)
 _DOES = {
     RuleKind.DENY: "denies",
     RuleKind.ALLOW: "allows",
@@ -90,10 +91,19 @@ class Reach:
             _unreachable(node, words, hint=did_you_mean(text, said))
 
     def _check_rules(self, nodes: Mapping[str, Node], effect: Effect | None) -> None:
-        for item in _items(nodes.get("rules")):
+        node = nodes.get("rules")
+        if node is not None and node.is_list and not node.items() and not self.shadow and effect in _BY_RULES:
+            _unreachable(node, f"the effect is {effect} only where some rule {_DOES[_CAUSES[effect]]}")
+        first: Rule | None = None
+        for item in _items(node):
             rule = self._rule(item)
             if rule is None:
                 continue
+            if effect is None and first and rule.kind is not first.kind and rule.kind in _CAUSES.values():
+                words = f"`{rule.id}` {_DOES[rule.kind]} and `{first.id}` {_DOES[first.kind]}"
+                _unreachable(item, f"{words}: only one of the two can be what comes")
+                continue
+            first = first or rule
             if effect is Effect.REJECT:
                 _unreachable(item, "no rule rejects: that is for what can't be judged")
             elif rule.kind is RuleKind.RESHAPE or (effect and rule.kind is not _CAUSES.get(effect)):
