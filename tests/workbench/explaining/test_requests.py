@@ -129,6 +129,16 @@ def test_words_of_a_command_line(text, words, variables):
     assert (cut.words, cut.variables) == (words, variables)
 
 
+@pytest.mark.parametrize("before", ["$ ", "# models\n# of one\n", "\n  ", "\ufeff", "# a\n\n% "])
+def test_what_pages_show_before_a_command_is_passed_over(before):
+    assert read_request(f"{before}curl https://a.test/v1/models".encode()).line.path == "/v1/models"
+
+
+def test_what_curl_calls_a_body_by_itself_is_told():
+    assert "--json" in read_request(b"curl -d '{}' https://a.test/").notes[0]
+    assert read_request(b"curl --json '{}' https://a.test/").notes == ()
+
+
 def test_what_is_no_character_is_complained_of():
     with pytest.raises(ShellError):
         split(r"$'\UFFFFFFFF'")
@@ -145,6 +155,28 @@ def test_a_request_as_a_tool_shows_it():
 def test_a_request_line_may_name_the_whole_address():
     inquiry = read_request(b"GET https://a.test/v1/models?x=1\n\n")
     assert (inquiry.line.path, inquiry.host) == ("/v1/models?x=1", "a.test")
+
+
+def test_a_request_of_http2_has_its_line_in_pieces():
+    pieces = b":method: POST\n:authority: a.test:443\n:scheme: https\n:path: /v1/models?x=1\nx: y\n\n{}\n"
+    inquiry = read_request(pieces)
+    assert (inquiry.line.method, inquiry.line.path, inquiry.host) == ("POST", "/v1/models?x=1", "a.test")
+    assert (dict(inquiry.line.headers)["x"], inquiry.line.body) == ("y", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("shown", "body"),
+    [
+        (b'4\r\n{"a"\r\n3;x=y\r\n:1}\r\n0\r\n\r\n', b'{"a":1}'),
+        (b'7\n{"a":1}\n0\n', b'{"a":1}'),
+        (b'{"a":1}\n', b'{"a":1}'),
+        (b'5\n{"a":1}\n0\n', b'5\n{"a":1}\n0'),
+        (b'7\n{"a":1}\n', b'7\n{"a":1}'),
+    ],
+    ids=["chunks", "of an editor", "shown as one", "of another size", "cut short"],
+)
+def test_a_body_in_chunks_is_joined(shown, body):
+    assert read_request(b"POST /v1/messages HTTP/1.1\nTransfer-Encoding: chunked\n\n" + shown).line.body == body
 
 
 def test_a_line_of_a_recording_says_when_and_from_where():

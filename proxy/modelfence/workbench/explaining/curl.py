@@ -185,6 +185,8 @@ def _inquiry(said: _Command, notes: tuple[str, ...]) -> Inquiry:
     names = {name for name, _ in headers}
     if has_body and "content-type" not in names:
         headers.append(("content-type", _JSON if said.is_json else _FORM))
+        if not said.is_json:
+            notes += (f"curl says of `-d` that it is {_FORM}: for JSON add -H 'Content-Type: {_JSON}', or use --json",)
     data = body.encode("utf-8", "surrogatepass")
     line = Line(
         at_us=0,

@@ -1,7 +1,9 @@
 """A request as people have it: a line of a recording, a JSON object, HTTP as a tool shows it, or a curl command."""
 
+import codecs
 import json
 import re
+from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from modelfence.recording.fields import BrokenLineError, values_in
@@ -10,6 +12,11 @@ from modelfence.workbench.explaining.curl import from_curl
 from modelfence.workbench.explaining.inquiry import NOWHERE, Inquiry, InquiryError
 
 _REQUEST_LINE = re.compile(r"([A-Z]+) +(\S+)(?: +HTTP/[0-9.]+)?[ \t]*")
+_BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_PSEUDO = re.compile(r":([a-z]+): *(.*)")
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\n]*)?\r?\n")
+# What stands before a command on a page: comments, and the prompt of a shell.
+_CURL = re.compile(r"(?:\s*#[^\n]*\n)*\s*(?:[$%>] +)?((?:\S*/)?curl(?:\.exe)?\s.*)", re.DOTALL)
 _FORWARDED = frozenset(("x-forwarded-for", "forwarded"))
 _LEFT_OUT = {"ts": 0, "client_ip": NOWHERE, "method": "POST"}
 """What stands for fields that a request leaves out."""
@@ -17,16 +24,16 @@ _LEFT_OUT = {"ts": 0, "client_ip": NOWHERE, "method": "POST"}
 
 def read_request(text: bytes) -> Inquiry:
     """Return the request in a text, whichever way it is written. Raises InquiryError."""
-    begins = text.lstrip()
-    if begins.startswith(b"{"):
+    text = text.removeprefix(codecs.BOM_UTF8).lstrip()
+    if text.startswith(b"{"):
         return _from_json(text)
     try:
         words = text.decode()
     except UnicodeDecodeError as error:
         raise InquiryError(f"it is not UTF-8: byte {error.start + 1} can't be decoded") from None
-    if re.match(r"\s*(?:\S*/)?curl(?:\.exe)?\s", words):
-        return from_curl(words)
-    return _from_http(words.lstrip("\r\n"))
+    if command := _CURL.match(words):
+        return from_curl(command[1])
+    return _from_http(text)
 
 
 def _from_json(text: bytes) -> Inquiry:
@@ -60,9 +67,9 @@ def _is_object(line: bytes) -> bool:
     return True
 
 
-def _from_http(text: str) -> Inquiry:
-    head, _, body = text.replace("\r\n", "\n").partition("\n\n")
-    first, *fields = head.split("\n")
+def _from_http(text: bytes) -> Inquiry:
+    head, *bodies = _BLANK_LINE.split(text, maxsplit=1)
+    first, *fields = _with_request_line(head.decode().replace("\r\n", "\n").split("\n"))
     request = _REQUEST_LINE.fullmatch(first)
     if request is None:
         raise InquiryError(
@@ -76,7 +83,9 @@ def _from_http(text: str) -> Inquiry:
             raise InquiryError(f"line {number} of the request is no header")
         headers.append((name.strip().lower(), value.strip()))
     # The last line end is the editor's, and none of a body that is JSON.
-    data = body.removesuffix("\n").encode("utf-8", "surrogatepass")
+    data = b"".join(bodies).removesuffix(b"\n").removesuffix(b"\r")
+    if any(name == "transfer-encoding" and "chunked" in value.lower() for name, value in headers):
+        data = _joined(b"".join(bodies)) or data
     path, host = _target(request[2])
     line = Line(0, NOWHERE, request[1], path, tuple(headers), body=data, bytes=len(data))
     named = next((value.rpartition(":")[0] or value for name, value in headers if name == "host"), None)
@@ -86,6 +95,31 @@ def _from_http(text: str) -> Inquiry:
         if name in _FORWARDED
     )
     return Inquiry(line, host=host or named, notes=notes)
+
+
+def _with_request_line(lines: Sequence[str]) -> Sequence[str]:
+    """Return the lines of a head; in place of what HTTP/2 has as `:method: POST`, a line that says so."""
+    said = {found[1]: found[2].strip() for line in lines if (found := _PSEUDO.fullmatch(line))}
+    if "method" not in said or "path" not in said:
+        return lines
+    host = [f"host: {said['authority']}"] if "authority" in said else []
+    return [f"{said['method']} {said['path']}", *host, *(line for line in lines if not _PSEUDO.fullmatch(line))]
+
+
+def _joined(chunks: bytes) -> bytes | None:
+    """Return the body that was sent in chunks; None where it is shown as one, or cut short."""
+    body = b""
+    while size := _CHUNK.match(chunks):
+        length = int(size[1], 16)
+        if length == 0:
+            return body
+        body += chunks[size.end() : size.end() + length]
+        chunks = chunks[size.end() + length :]
+        end = re.match(rb"\r?\n", chunks)
+        if end is None:
+            return None
+        chunks = chunks[end.end() :]
+    return None
 
 
 def _target(target: str) -> tuple[str, str | None]:
