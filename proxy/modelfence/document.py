@@ -8,10 +8,11 @@ Rule: reading a node never raises; what is wrong goes to the document's `problem
 
 import difflib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 
@@ -196,15 +197,26 @@ class Node:
             end = after
         return self.document.place_of(end)
 
-    def entries(self, known: Iterable[str], *, required: Iterable[str] = (), what: str = "key") -> "dict[str, Node]":
-        """Return a mapping's values by key. Unknown, repeated and missing keys are problems."""
+    def entries(
+        self,
+        known: Iterable[str],
+        *,
+        required: Iterable[str] = (),
+        what: str = "key",
+        elsewhere: Mapping[str, str] = MappingProxyType({}),
+    ) -> "dict[str, Node]":
+        """Return a mapping's values by key. Unknown, repeated and missing keys are problems.
+
+        `elsewhere` has a hint for keys that belong somewhere else.
+        """
         known = tuple(known)
         found = self.free_entries()
         if found is None:
             return {}
         for key in [key for key in found if key not in known]:
             name = self.key_node(key)
-            name.problem(f"unknown-{what.replace(' ', '-')}", f"unknown {what} `{key}`", hint=did_you_mean(key, known))
+            hint = elsewhere.get(key) or did_you_mean(key, known)
+            name.problem(f"unknown-{what.replace(' ', '-')}", f"unknown {what} `{key}`", hint=hint)
             del found[key]
         for key in required:
             if key not in found:

@@ -5,6 +5,8 @@ The compiler checks by these tables, and the reference and the schema for editor
 Rule: nothing else in this package spells out which keys exist, which are required, or what fits into them.
 """
 
+from collections.abc import Mapping
+
 from modelfence.core.bucket import PERIODS_US
 from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.extraction import TEMPLATE_FINGERPRINT
@@ -136,6 +138,9 @@ THROTTLE_KEYS: tuple[Key, ...] = (
         value=Choice(tuple(OnStoreFailure)),
     ),
 )
+
+RULES_KEYS: Mapping[str, tuple[Key, ...]] = {"access": ACCESS_KEYS, "reshape": RESHAPE_KEYS, "throttle": THROTTLE_KEYS}
+"""What a rule of each section accepts."""
 
 POLICY_KEYS: tuple[Key, ...] = (
     Key("version", "version of this language: 1", required=True, value=VERSION),

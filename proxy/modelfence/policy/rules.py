@@ -26,15 +26,12 @@ from modelfence.document import Node
 from modelfence.policy.conditions import Compiler
 from modelfence.policy.files import PolicyFile
 from modelfence.policy.keys import (
-    ACCESS_KEYS,
     CAP,
     ID,
     MODE,
-    RESHAPE_KEYS,
-    THROTTLE_KEYS,
+    RULES_KEYS,
     URL,
     WORDS,
-    Key,
     names,
     required,
 )
@@ -65,17 +62,18 @@ class Rules:
 
     def add(self, file: PolicyFile, *, shadow: bool) -> None:
         """Take in the rules of a file; all of them are in shadow with `shadow`, or when the file's mode says so."""
-        sections: Sequence[tuple[str, Sequence[Key], Callable[[Written], None]]] = (
-            ("access", ACCESS_KEYS, self._access),
-            ("reshape", RESHAPE_KEYS, self._reshape),
-            ("throttle", THROTTLE_KEYS, self._throttle),
-        )
-        for section, keys, read in sections:
+        readers: Mapping[str, Callable[[Written], None]] = {
+            "access": self._access,
+            "reshape": self._reshape,
+            "throttle": self._throttle,
+        }
+        for section, keys in RULES_KEYS.items():
             node = file.entries.get(section)
+            elsewhere = _elsewhere(section)
             for item in [] if node is None or node.is_null else node.items():
-                found = item.entries(names(keys), required=required(keys))
+                found = item.entries(names(keys), required=required(keys), elsewhere=elsewhere)
                 if item.is_mapping:
-                    read(Written(item, found, shadow=shadow or file.shadow))
+                    readers[section](Written(item, found, shadow=shadow or file.shadow))
 
     def _access(self, entry: Written) -> None:
         deny, allow = entry.keys.get("deny"), entry.keys.get("allow")
@@ -172,6 +170,18 @@ def _url(node: Node | None) -> str | None:
     if node and url and WORDS.admits(url) and not URL.admits(url):
         node.problem("bad-url", "a link begins with https:// or http:// and holds no white space")
     return url
+
+
+def _elsewhere(section: str) -> Mapping[str, str]:
+    """Return a hint for each key that a rule of this section has not, and of another has."""
+    sections: dict[str, list[str]] = {}
+    for other, keys in RULES_KEYS.items():
+        for key in names(keys):
+            sections.setdefault(key, []).append(f"`{other}`")
+    here = names(RULES_KEYS[section])
+    return {
+        key: f"`{key}` stands in a rule of {' or '.join(others)}" for key, others in sections.items() if key not in here
+    }
 
 
 def _choice[E: StrEnum](node: Node | None, default: E) -> E:
