@@ -10,7 +10,7 @@ from modelfence.policy.codes import CODES
 from modelfence.workbench.problems.page import POLICY, Page
 
 WIDTH = 100
-LONGEST = 160
+LONGEST = 200
 """Characters of a line of an example that are shown."""
 
 
