@@ -1,6 +1,6 @@
 """`modelfence policy check`. What it prints stands in `policy_check_output/`, in each of its formats.
 
-After a change of wording, `python tests/cli/test_policy_check.py` writes these files anew; read the difference.
+After a change of wording, `python -m tests.cli.test_policy_check` writes these files anew; read the difference.
 """
 
 import contextlib
