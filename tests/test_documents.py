@@ -16,8 +16,9 @@ from modelfence.core.dialect import Outgoing
 from modelfence.core.problem import errors
 from modelfence.dialects.known import DIALECTS
 from modelfence.extraction.weights import WEIGHTS
-from modelfence.policy.compile import compile_text
+from modelfence.policy.compile import compile_policy
 from modelfence.settings_reading import keys, load
+from modelfence.source_files import SourceFiles
 from modelfence.workers.operators import WorkerMetrics
 
 ROOT = Path(__file__).parent.parent
@@ -56,8 +57,14 @@ def test_the_page_on_extraction_says_what_the_table_of_signals_says():
 def test_the_policies_shown_have_no_problems(document):
     shown = [text for text in fenced(document, "yaml") if text.startswith("version: 1")]
     assert shown
+    beside = {
+        Path(text.split("\n")[0].removeprefix("# ")): text.encode()
+        for text in fenced(document, "yaml")
+        if text.startswith("# ")
+    }
     for text in shown:
-        assert compile_text(text).problems == ()
+        files = SourceFiles(texts={Path("policy.yaml"): text.encode(), **beside})
+        assert compile_policy(Path("policy.yaml"), files).problems == ()
 
 
 def test_the_settings_shown_are_read_and_name_every_key(tmp_path):

@@ -3,11 +3,13 @@
 Usage: python tools/write_reference.py (a test fails when the committed file is not what this writes)
 """
 
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from modelfence.core.facts import FACTS, OPERATIONS, Fact
+from modelfence.core.facts import FACTS
 from modelfence.policy.codes import CODES
+from modelfence.policy.functions import FUNCTIONS, OPERATORS, Group
 from modelfence.policy.keys import (
     ACCESS_KEYS,
     EXTRACTION_KEYS,
@@ -17,7 +19,23 @@ from modelfence.policy.keys import (
     THROTTLE_KEYS,
     Key,
 )
+from modelfence.workbench.reference import (
+    CALL,
+    FACT_EXAMPLES,
+    FACT_GROUPS,
+    FUNCTION_EXAMPLES,
+    LISTS,
+    NAMED,
+    SURPRISES,
+    UNKNOWN,
+    FactGroup,
+    KeyExample,
+    Shown,
+    Surprise,
+)
+from modelfence.workbench.reference import keys as reference
 
+WIDTH = 118
 TARGET = Path(__file__).parent.parent / "docs" / "policy.md"
 
 _INTRODUCTION = """\
@@ -61,17 +79,71 @@ How a call is decided:
   as debt.
 """
 
-_ABOUT_FACTS = """\
+_ABOUT_EXAMPLES = """\
+Every example on this page is checked and run by a test, and has no problem that `modelfence policy check` would find.
+"""
+
+_ABOUT_FACTS = f"""\
 ## Facts
 
 What a condition may name. Any may be unknown, unless it is marked *always*. Where a fact makes no sense for a call it
-is empty, zero or false, which is not the same as unknown.
+is empty, zero or false, which is not the same as unknown: on an unknown fact a deny applies, an allow does not, and a
+`when` applies.
+
+Some of the examples name these lists:
+
+```yaml
+{LISTS}```
 """
 
-_MORE_FACTS = """\
-Also `lists.NAME` (a list of texts), `tier.NAME` (a whole number), `kyc.owned_by.LIST` (the share, 0 to 1, owned from
-the countries of that list) and CEL's standard functions and macros.
+_ABOUT_FUNCTIONS = f"""\
+## Operators and functions
+
+What a condition, a `key` and a `cost` may compute of facts: this is all of CEL that works here. `number` is int, uint
+or double; `ordered` is a number, string, timestamp, duration, bool or bytes; `any` is any type. Where one of these
+stands twice, it is the same type both times. `x` is a name of your own for an item, or for a key of a map. Of a time,
+`getHours` and the like take a time zone as a text; without one they answer in UTC.
+
+The examples are about this call; what is not given is unknown:
+
+```yaml
+{CALL}```
 """
+
+_ABOUT_SURPRISES = """\
+### What surprises
+
+`policy check` finds what it can, with the code that is shown; what it can't is unknown when a call comes in.
+"""
+
+_IN_YAML = """\
+### In YAML
+
+YAML reads the line first. A condition that begins with `!`, a quotation mark or a bracket, or that has `: ` or ` #` in
+it, stands in single quotes, or on lines of its own under `>-`:
+
+```yaml
+version: 1
+lists:
+  embargoed: [CU, IR, KP]
+access:
+  - id: been-in-north-korea
+    deny: '"KP" in account.recent_countries'
+  - id: from-elsewhere
+    allow: >-
+      !(client.country in lists.embargoed)
+      && kyc.status == "active"
+```
+"""
+
+_KEY_GROUPS = (
+    ("The file", POLICY_KEYS, reference.FILE),
+    ("Every rule", RULE_KEYS, reference.RULE),
+    ("A rule of `access`", ACCESS_KEYS, reference.ACCESS),
+    ("A rule of `reshape`", RESHAPE_KEYS, reference.RESHAPE),
+    ("A rule of `throttle`", THROTTLE_KEYS, reference.THROTTLE),
+    ("`extraction`", EXTRACTION_KEYS, reference.EXTRACTION),
+)
 
 
 def main() -> None:
@@ -81,20 +153,18 @@ def main() -> None:
 
 def page() -> str:
     """Return the page's text."""
-    facts = ((f"`{fact.name}`", fact.type, _about(fact)) for fact in FACTS)
     parts = [
         _INTRODUCTION,
+        _ABOUT_EXAMPLES,
         "## Keys\n",
-        _keys("The file", POLICY_KEYS),
-        _keys("Every rule", RULE_KEYS),
-        _keys("A rule of `access`", _without_common(ACCESS_KEYS)),
-        _keys("A rule of `reshape`", _without_common(RESHAPE_KEYS)),
-        _keys("A rule of `throttle`", _without_common(THROTTLE_KEYS)),
-        _keys("`extraction`", EXTRACTION_KEYS),
+        *(part for group in _KEY_GROUPS for part in _keys(*group)),
         _ABOUT_FACTS,
-        _table(("fact", "type", ""), facts),
-        _MORE_FACTS,
-        f"Operations: {', '.join(OPERATIONS)}.\n",
+        *(part for group in FACT_GROUPS for part in _facts(group)),
+        _ABOUT_FUNCTIONS,
+        *(part for group in Group for part in _functions(group)),
+        _ABOUT_SURPRISES,
+        "".join(_surprise(one) for one in SURPRISES),
+        _IN_YAML,
         "## Problems\n",
         "Each with examples: [problems.md](problems.md), or `modelfence policy explain-problem CODE`.\n",
         _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items())),
@@ -102,17 +172,66 @@ def page() -> str:
     return "\n".join(parts)
 
 
-def _about(fact: Fact) -> str:
-    return "*always*; " * fact.always + fact.description
+def _keys(title: str, keys: Sequence[Key], example: KeyExample) -> Iterator[str]:
+    """Yield what there is to say of the keys of one mapping; those of every rule are told once."""
+    own = keys if keys is RULE_KEYS else [key for key in keys if key not in RULE_KEYS]
+    yield f"### {title}\n"
+    yield _table(("key", "meaning"), ((f"`{key.name}`", "required; " * key.required + key.what) for key in own))
+    for name, text in example.beside.items():
+        yield f"```yaml\n# {name}\n{text}```\n"
+    yield f"```yaml\n{example.policy}```\n"
+    yield "".join(_item(sentence) for sentence in (*example.sentences, *example.more))
 
 
-def _without_common(keys: Sequence[Key]) -> list[Key]:
-    return [key for key in keys if key not in RULE_KEYS]
+def _facts(group: FactGroup) -> Iterator[str]:
+    facts = [fact for fact in (*FACTS, *NAMED) if fact.name.partition(".")[0] in group.first_words]
+    examples = {one.fact: one for one in FACT_EXAMPLES}
+    yield f"### {group.title}\n"
+    yield f"{_wrapped(group.about)}\n"
+    yield _table(
+        ("fact", "type", "meaning"),
+        ((f"`{fact.name}`", fact.type, "*always*; " * fact.always + fact.description) for fact in facts),
+    )
+    yield _table(
+        ("to …", "write"),
+        ((one.aim, f"`{one.key}: {one.condition}`") for one in (examples[fact.name] for fact in facts)),
+    )
 
 
-def _keys(title: str, keys: Iterable[Key]) -> str:
-    rows = ((f"`{key.name}`", "required; " * key.required + key.what) for key in keys)
-    return f"{title}:\n\n{_table(('key', 'meaning'), rows)}"
+def _functions(group: Group) -> Iterator[str]:
+    functions = [one for one in (*OPERATORS, *FUNCTIONS) if one.group is group]
+    yield f"### {group}\n"
+    yield _table(
+        ("written", "gives", "for example"),
+        (
+            (", ".join(f"`{form}`" for form in one.written), one.what, _shown(FUNCTION_EXAMPLES[one.name]))
+            for one in functions
+        ),
+    )
+
+
+def _surprise(surprise: Surprise) -> str:
+    return _item(surprise.what) + "".join(f"  * {_shown([one])}\n" for one in surprise.shown)
+
+
+def _item(sentence: str) -> str:
+    return f"* {_wrapped(sentence, indent='  ')}\n"
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    """Return a paragraph on lines of a width, none of them broken within a word."""
+    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
+def _shown(examples: Iterable[Shown]) -> str:
+    """Return expressions with what comes of them, in words."""
+    return "; ".join(f"`{source}` is {_value(value)}" for source, value in examples)
+
+
+def _value(value: str) -> str:
+    if value == UNKNOWN:
+        return "unknown"
+    return f"a problem, `{value}`" if value in CODES else f"`{value}`"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -25,6 +25,7 @@ VALUES = {
     "type": "int",
 }
 NUMBERS = ("int", "uint", "double")
+ORDERED = (*NUMBERS, "string", "timestamp", "duration", "bool", "bytes")
 BINARY = [one for one in OPERATORS if f" {one.name} " in one.forms[0] and "?" not in one.name and one.name != "in"]
 CALLED = [one for one in FUNCTIONS if not any(word in one.forms[0] for word in ("(x, ", "has("))]
 MACROS = [one for one in FUNCTIONS if one not in CALLED]
@@ -54,10 +55,10 @@ def expanded(forms: tuple[str, ...]) -> set[str]:
     """Return the forms with each type that `number` and `any` stand for, where a word stands for one type at a time."""
     found = set()
     for form in forms:
-        for word, kinds in (("number", NUMBERS), ("any", tuple(VALUES))):
+        for word, kinds in (("number", NUMBERS), ("ordered", ORDERED), ("any", tuple(VALUES))):
             if word in form:
                 found |= {form.replace(word, kind) for kind in kinds}
-        if not {"number", "any"} & set(re.findall(r"\w+", form)):
+        if not {"number", "ordered", "any"} & set(re.findall(r"\w+", form)):
             found.add(form)
     return found
 

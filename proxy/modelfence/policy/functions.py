@@ -4,9 +4,9 @@ Hints, the studio's completion and the reference read it. A test holds it to the
 name, with values of every type.
 
 `forms` say how each is written, by the types of the values and the type of what comes of them. `number` is int, uint or
-double, and `any` is any type; where one stands twice, it is the same type both times. `x` is a name of the author's
-own for an item, or for a key of a map, while `condition` or `value` is computed of it. What changes nothing, such as
-`int` of an int, is left out.
+double, `ordered` is a number or string, timestamp, duration, bool or bytes, and `any` is any type; where one stands
+twice, it is the same type both times. `x` is a name of the author's own for an item, or for a key of a map, while
+`condition` or `value` is computed of it. What changes nothing, such as `int` of an int, is left out.
 """
 
 from dataclasses import dataclass
@@ -46,8 +46,7 @@ class Function:
 
 
 def _ordering(name: str, what: str) -> Function:
-    types = ("number", "string", "timestamp", "duration", "bool", "bytes")
-    return Function(name, Group.OPERATORS, what, tuple(f"{kind} {name} {kind} -> bool" for kind in types))
+    return Function(name, Group.OPERATORS, what, (f"ordered {name} ordered -> bool",))
 
 
 def _time(name: str, what: str) -> Function:
