@@ -235,3 +235,81 @@ def test_it_runs_as_a_command_of_its_own(diff, modelfence):
     ended = modelfence("policy", "diff", "live.yaml", "new.yaml", "--on", "day.jsonl", "--accounts", "accounts.yaml")
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith("NEW refuses 4 of the 8 requests")
+
+
+# The page
+
+
+PAGE = (Path(__file__).parents[2] / "docs/comparing.md").read_text()
+
+
+def rows_below(heading: str) -> list[tuple[list[str], str]]:
+    """Return for each row of the table below a heading the names it begins with, and what it says."""
+    _, _, below = PAGE.partition(f"{heading}\n")
+    table = below.partition("| --- | --- |\n")[2].partition("\n\n")[0]
+    return [(re.findall(r"`([^`]+)`", row.split("|")[1]), row.split("|")[2]) for row in table.splitlines()]
+
+
+def names_below(heading: str) -> list[str]:
+    return [name for names, _ in rows_below(heading) for name in names]
+
+
+def test_the_page_names_all_of_the_json_and_nothing_else():
+    said = json.loads(committed("report.json"))
+    for heading, written in (
+        ("## JSON", said),
+        ("### `old` and `new`", said["old"]),
+        ("### `recording`", said["recording"]),
+        ("### `policy_changes`", said["policy_changes"]),
+        ("### `rules`", said["rules"][0]),
+        ("### `reasons`", said["reasons"][0]),
+        ("### `by`", said["by"]["country"]),
+        ("### `over_time`", said["over_time"]),
+        ("## What can change for a request", said["changes"]),
+    ):
+        assert names_below(heading) == list(written), heading
+
+
+@pytest.mark.parametrize(
+    ("heading", "row", "inner"),
+    [
+        ("## JSON", "by", lambda said: said["by"]),
+        ("### `policy_changes`", "keys", lambda said: said["policy_changes"]["rules"][0]["keys"][0]),
+        ("### `policy_changes`", "lists", lambda said: said["policy_changes"]["lists"][0]),
+        ("### `policy_changes`", "rules", lambda said: said["policy_changes"]["rules"][0]),
+        ("### `reasons`", "old", lambda said: said["reasons"][0]["old"]),
+        ("### `reasons`", "examples", lambda said: said["reasons"][0]["examples"][0]),
+    ],
+    ids=["by", "keys", "lists", "rules", "grounds", "examples"],
+)
+def test_the_page_names_what_is_within_in_the_row_of_the_whole(heading, row, inner):
+    words = next(words for names, words in rows_below(heading) if names[0] == row)
+    named = set(re.findall(r"`(\w+)`", words))
+    assert set(inner(json.loads(committed("report.json")))) <= named
+
+
+def test_the_page_says_what_a_row_counts():
+    words = next(words for names, words in rows_below("### `by`") if names == ["rows"])
+    row = json.loads(committed("report.json"))["by"]["country"]["rows"][0]
+    assert set(row) - set(re.findall(r"`(\w+)`", words)) == set(names_below("## What can change for a request"))
+
+
+def test_the_line_that_the_page_shows_is_one_that_is_written_and_all_its_names_are_explained(diff):
+    [shown] = re.findall(r"^```json\n(.*)\n```$", PAGE, re.MULTILINE)
+    assert shown in diff("--out", "-").stdout.splitlines()
+    assert names_below("## Requests, a line each") == list(json.loads(shown))
+    words = rows_below("## Requests, a line each")[-1][1]
+    assert list(json.loads(shown)["new"]) == re.findall(r"`(\w+)`", words)
+
+
+def test_the_page_begins_the_report_as_it_begins():
+    [shown] = re.findall(r"^```text\n(.*)\n```$", PAGE, re.MULTILINE)
+    assert committed("report.txt").splitlines()[0] == shown
+
+
+def test_the_page_has_every_option(diff):
+    helped = diff("--help").stdout
+    options = set(re.findall(r"--[a-z-]+", "".join(row for row in PAGE.splitlines() if row.startswith("| `--"))))
+    assert options == set(re.findall(r"--[a-z-]+", helped.partition("options:")[2])) - {"--help"} | {
+        "--max-newly-refused"
+    }
