@@ -7,7 +7,7 @@ from typing import Self
 
 from redis.exceptions import RedisError, ResponseError
 
-from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.patience import Patience, Turns
 from modelfence.adapters.redis.servers import NotSentError, RedisServers
 
 WITHIN_S = 20
@@ -26,7 +26,7 @@ class Load:
     def __init__(self, servers: RedisServers, keys: Sequence[str], *, deadline_s: float, callers: int = 4) -> None:
         self._servers = servers
         self._keys = keys
-        self._deadline_s = deadline_s
+        self._turns = Turns(deadline_s)
         self._callers = callers
         self._is_over = False
         self.served: Counter[str] = Counter()
@@ -53,7 +53,7 @@ class Load:
     async def _call(self, key: str) -> None:
         while not self._is_over:
             try:
-                async with Patience(self._deadline_s):
+                with Patience(self._turns):
                     await self._servers.ask(key, "INCR", key)
             except (NotSentError, ResponseError) as error:
                 self.failed[str(error)] += 1

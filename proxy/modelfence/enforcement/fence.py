@@ -21,6 +21,7 @@ from modelfence.core.extraction import Extraction
 from modelfence.core.facts import Facts
 from modelfence.core.policy import Policy
 from modelfence.enforcement.charging import Admission, Charging
+from modelfence.enforcement.deadlines import Deadlines
 from modelfence.enforcement.expected_usage import ExpectedUsage
 from modelfence.enforcement.finding import find
 from modelfence.enforcement.gather import as_read_by, caller_of, demand_of, gather, tier_of
@@ -101,6 +102,7 @@ class Fence:
         self._tokens = tokens
         self._probing = probing or Probing(0)
         self._patience = patience
+        self._directory_deadlines = None if patience.directory_s is None else Deadlines(patience.directory_s)
         self._watching = Watching(clock_us)
         self._expected = ExpectedUsage(patience.assumed_tokens, least_tokens=patience.step_tokens)
         self.charging = Charging(
@@ -282,9 +284,9 @@ class Fence:
 
     async def _in_time(self, finding: Coroutine[Any, Any, Found]) -> Found:
         try:
-            if self._patience.directory_s is None:
+            if self._directory_deadlines is None:
                 return await finding
-            async with asyncio.timeout(self._patience.directory_s):
+            with self._directory_deadlines.next():
                 return await finding
         except (UnavailableError, TimeoutError):
             return _UNCHECKED

@@ -24,6 +24,7 @@ from modelfence.core.dialect import Answer, Dialect, Headers, MalformedRequestEr
 from modelfence.core.hiding import Hidden
 from modelfence.core.strict_json import parse
 from modelfence.core.upstream import Upstream
+from modelfence.enforcement.deadlines import Deadlines
 from modelfence.enforcement.fence import Fence
 from modelfence.enforcement.ports import Judged, Passing
 from modelfence.wire import fail_closed, outgoing
@@ -78,7 +79,7 @@ class FenceAddon:
         hook_deadline_s: float = fail_closed.HOOK_DEADLINE_S,
     ) -> None:
         """`keeps_bodies` hands the text of each request that was read as JSON to the observers, along with its call."""
-        self.hook_deadline_s = hook_deadline_s
+        self.hook_deadlines = Deadlines(hook_deadline_s)
         self._fence = fence
         self._apis = apis
         self._max_request_bytes = max_request_bytes

@@ -4,7 +4,6 @@ Rule: whatever fails, the flow is stopped first and by something that can't fail
 wording the answer come after that. Hooks that never wait are plain functions; one that waits has a deadline.
 """
 
-import asyncio
 import functools
 import logging
 from collections.abc import Callable, Coroutine
@@ -12,6 +11,8 @@ from typing import Any, Protocol
 
 from mitmproxy import http
 from mitmproxy.flow import Error
+
+from modelfence.enforcement.deadlines import Deadlines
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ HOOK_DEADLINE_S = 5.0
 class Failing(Protocol):
     """What an addon brings along to have its hooks guarded. All of it may raise."""
 
-    hook_deadline_s: float
+    hook_deadlines: Deadlines
 
     def failed(self, flow: http.HTTPFlow, *, refused: bool) -> None:
         """Count the failure."""
@@ -67,7 +68,7 @@ def refuses[A: Failing](hook: WaitingHook[A]) -> WaitingHook[A]:
     @functools.wraps(hook)
     async def guarded(self: A, flow: http.HTTPFlow) -> None:
         try:
-            async with asyncio.timeout(self.hook_deadline_s):
+            with self.hook_deadlines.next():
                 await hook(self, flow)
         except Exception:
             flow.response = http.Response.make(503)
@@ -75,7 +76,7 @@ def refuses[A: Failing](hook: WaitingHook[A]) -> WaitingHook[A]:
             _word(self, flow)
             _count(self, flow, refused=True)
             try:
-                async with asyncio.timeout(self.hook_deadline_s):
+                with self.hook_deadlines.next():
                     await self.settle_failed(flow)
             except Exception:
                 log.exception("settling that call failed, too")
@@ -104,7 +105,7 @@ def ends[A: Failing](hook: PayingHook[A]) -> PayingHook[A]:
     @functools.wraps(hook)
     async def guarded(self: A, flow: http.HTTPFlow) -> bool:
         try:
-            async with asyncio.timeout(self.hook_deadline_s):
+            with self.hook_deadlines.next():
                 return await hook(self, flow)
         except Exception:
             log.exception(_FAILED, "pay_step")
@@ -150,7 +151,7 @@ def counts[A: Failing](hook: WaitingHook[A]) -> WaitingHook[A]:
     @functools.wraps(hook)
     async def guarded(self: A, flow: http.HTTPFlow) -> None:
         try:
-            async with asyncio.timeout(self.hook_deadline_s):
+            with self.hook_deadlines.next():
                 await hook(self, flow)
         except Exception:
             log.exception(_FAILED, "settling")

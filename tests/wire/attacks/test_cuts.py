@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from modelfence.enforcement.deadlines import Deadlines
 from modelfence.wire.guard_stream import READ_ON_BYTES
 
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer sk-acme\r\n"
@@ -114,7 +115,7 @@ async def test_the_upstream_of_a_client_who_leaves_a_stream_is_let_go_within_a_s
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_client_who_leaves_while_he_is_judged_costs_no_call(fence, upstream, wire, way):
     fence.accounts.hangs = True
-    fence.addon.hook_deadline_s = 0.1
+    fence.addon.hook_deadlines = Deadlines(0.1)
     client = await fence.connect()
     await client.send(wire.post())
     WAYS[way](client)

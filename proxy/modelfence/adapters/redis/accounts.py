@@ -9,7 +9,7 @@ import time
 
 from modelfence.adapters.accounts.recent_lookups import Bound, RecentLookups
 from modelfence.adapters.redis.account_records import BadRecordError, account_key, decode, index_key
-from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.patience import Patience, Turns
 from modelfence.adapters.redis.scripts import within
 from modelfence.adapters.redis.servers import Circuit, RedisServers
 from modelfence.core.account import UNKNOWN, Account, Entry, Found, Key
@@ -32,6 +32,7 @@ class RedisAccounts:
         self._servers = RedisServers(url, connections=connections, deadline_s=deadline_s)
         self._prefix = prefix
         self._deadline_s = deadline_s
+        self._turns = Turns(deadline_s)
         self._holdings: RecentLookups[_Holding] = RecentLookups(
             self._look_up, clock_s=time.monotonic, known=KNOWN, unknown=UNKNOWN_TO_ALL
         )
@@ -87,7 +88,7 @@ class RedisAccounts:
 
     async def _read(self, key: str) -> bytes | None:
         async def read() -> object:
-            async with Patience(self._deadline_s):
+            with Patience(self._turns):
                 return await self._servers.ask(key, "GET", key)
 
         value = await within(self._deadline_s, read())

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields, replace
 from typing import cast
 
 from modelfence.adapters.redis.account_records import BadRecordError, account_key, decode, encode, index_key
-from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.patience import Patience, Turns
 from modelfence.adapters.redis.requests import by_slot
 from modelfence.adapters.redis.scripts import RedisScripts, within
 from modelfence.adapters.redis.servers import RedisServers
@@ -51,6 +51,7 @@ class RedisAccountsWriter:
         self._scripts = RedisScripts(self._servers, deadline_s=deadline_s)
         self._prefix = prefix
         self._deadline_s = deadline_s
+        self._turns = Turns(deadline_s)
 
     async def get(self, account_id: str) -> Entry | None:
         """Return the entry of an account, or None."""
@@ -235,7 +236,7 @@ class RedisAccountsWriter:
 
     async def _patiently[Answer](self, answer: Awaitable[Answer]) -> Answer:
         async def waited() -> Answer:
-            async with Patience(self._deadline_s):
+            with Patience(self._turns):
                 return await answer
 
         return await within(self._deadline_s, waited())

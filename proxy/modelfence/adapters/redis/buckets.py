@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, Protocol
 
-from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.patience import Patience, Turns
 from modelfence.adapters.redis.requests import Answer, Request, Taking, bucket_key, by_slot, list_key
 from modelfence.adapters.redis.scripts import RedisScripts, within
 from modelfence.adapters.redis.servers import Circuit, RedisServers
@@ -59,6 +59,7 @@ class RedisBuckets:
         self._scripts = scripts(self._servers) if scripts else RedisScripts(self._servers, deadline_s=deadline_s)
         self._prefix = prefix
         self._deadline_s = deadline_s
+        self._turns = Turns(deadline_s)
 
     @property
     def last_answer_us(self) -> int:
@@ -140,7 +141,7 @@ class RedisBuckets:
 
     async def _send(self, key: str, *command: str | int) -> None:
         async def sent() -> None:
-            async with Patience(self._deadline_s):
+            with Patience(self._turns):
                 await self._servers.ask(key, *command)
 
         await within(self._deadline_s, sent())

@@ -27,7 +27,7 @@ from typing import Any, cast
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from modelfence.adapters.redis.patience import Patience
+from modelfence.adapters.redis.patience import Patience, Turns
 from modelfence.adapters.redis.servers import NotSentError, RedisServers
 from modelfence.core import bucket
 from modelfence.enforcement.ports import UnavailableError
@@ -77,6 +77,7 @@ class RedisScripts:
     def __init__(self, servers: RedisServers, *, deadline_s: float) -> None:
         self._servers = servers
         self._deadline_s = deadline_s
+        self._turns = Turns(deadline_s)
         self._clock = _ServerClock()
         self._held_up_s = 0.0
         """How late this process's event loop was lately; half of it is forgotten with each call."""
@@ -96,7 +97,7 @@ class RedisScripts:
         self, script: Script, keys: Sequence[str], arguments: Sequence[int | str | bytes]
     ) -> tuple[int, Sequence[Any]]:
         loop = asyncio.get_running_loop()
-        async with Patience(self._deadline_s, held_up_s=self._held_up_s) as patience:
+        with Patience(self._turns, held_up_s=self._held_up_s) as patience:
             while True:
                 latest_us = self._clock.at(patience.promise(), now_s=loop.time())
                 answer = await evaluate(self._servers, script, keys, (latest_us, *arguments))
