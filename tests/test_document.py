@@ -57,6 +57,7 @@ def test_a_file_that_is_too_large_is_a_value_error(tmp_path):
         ("a: b: c", "yaml-syntax", 1, 5),
         ("a:\n\tb: 1", "yaml-syntax", 2, 1),
         ("a: 1\nb: \x07", "yaml-syntax", 2, 4),
+        ("é: 😀\nb: é\x07", "yaml-syntax", 2, 5),
         ("\x00", "yaml-syntax", 1, 1),
         ("a: 1\rb: \ud800", "yaml-syntax", 2, 4),
         ("a: &b 1\nc: *b", "yaml-alias", 2, 4),

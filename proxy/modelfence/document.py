@@ -6,6 +6,7 @@ keys. With the base loader every scalar stays the text its author wrote.
 Rule: reading a node never raises; what is wrong goes to the document's `problems` and the reader returns None.
 """
 
+import bisect
 import difflib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,9 +41,12 @@ class Document:
     first_line: int = 1
     """Of the file, where the text is only a part of it."""
     lines: Sequence[str] = field(init=False)
+    _starts: Sequence[int] = field(init=False, repr=False, compare=False)
+    """Of each line, in characters of the text."""
 
     def __post_init__(self) -> None:
         self.lines = LINE_END.split(self.text)
+        self._starts = [0, *(end.end() for end in LINE_END.finditer(self.text))]
 
     def compose(self) -> "Node | None":
         """Return the root node, or None with the syntax problem noted."""
@@ -55,14 +59,18 @@ class Document:
             self._at_mark(error.problem_mark or error.context_mark, "yaml-syntax", self._words(error))
             return None
         except (yaml.YAMLError, UnicodeError) as error:
-            at = getattr(error, "position", None) or getattr(error, "start", None) or 0
-            line, column = self.place_of(at)
+            line, column = self.place_of(self._offset(error))
             self.problem("yaml-syntax", "YAML does not admit this character", line=line, column=column)
             return None
         if root is None:
             self._at_mark(None, "empty-document", "the file is empty")
             return None
         return Node(self, root)
+
+    def _offset(self, error: yaml.YAMLError | UnicodeError) -> int:
+        if isinstance(error, yaml.reader.ReaderError):  # libyaml counts bytes
+            return len(self.text.encode("utf-8", "surrogatepass")[: error.position].decode("utf-8", "ignore"))
+        return getattr(error, "start", 0)
 
     def _words(self, error: yaml.MarkedYAMLError) -> str:
         mark = error.problem_mark
@@ -72,8 +80,9 @@ class Document:
 
     def place_of(self, at: int) -> tuple[int, int]:
         """Return line and column of a character of the text in the file, both from one."""
-        before = LINE_END.split(self.text[:at])
-        return len(before) + self.first_line - 1, len(before[-1]) + 1
+        at = min(at, len(self.text))
+        line = bisect.bisect_right(self._starts, at)
+        return line + self.first_line - 1, at - self._starts[line - 1] + 1
 
     def scalar(self) -> "Node":
         """Return the whole text as one value, as an environment variable or a flag gives it."""

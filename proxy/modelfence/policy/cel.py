@@ -9,7 +9,7 @@ would be unknown and so count against the caller. Lists are bound by reference w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 from cel_expr_python import cel
@@ -132,20 +132,12 @@ class CelExpression[T]:
 
     def explain(self, bound: object) -> Evaluated:
         """Return its value with those of its parts; of a value that is more than a name, the facts in it are parts."""
-        return self._evaluated(parse(self.source), bound)
+        return self._evaluated(self.language.anatomy(self.source), bound)
 
     def _evaluated(self, part: Part, bound: object) -> Evaluated:
-        inner = part.parts or (self._facts_in(part) if part.kind is PartKind.VALUE else ())
-        parts = tuple(self._evaluated(one, bound) for one in inner)
+        parts = tuple(self._evaluated(one, bound) for one in part.parts)
         source = self.source[part.start : part.end]
         return Evaluated(source, part.start, part.end, part.kind, self.language.part(source).evaluate(bound), parts)
-
-    def _facts_in(self, part: Part) -> tuple[Part, ...]:
-        """Return the facts that a value is made of, each once; none when it is one."""
-        source = self.source[part.start : part.end]
-        found = (place_of(name, tokens(source), near=0) for name in self.language.part(source).names)
-        places = sorted((place.start, place.end) for place in found if place and place.end - place.start < len(source))
-        return tuple(Part(PartKind.VALUE, part.start + start, part.start + end) for start, end in places)
 
     def _unknown(self, text: str, known: Facts) -> Unknown:
         blamed = {name for name in self.names if name not in known}
@@ -172,6 +164,7 @@ class Language:
         self._facts = frozenset(facts)
         self._env = cel.NewEnv(variables={**facts, **types})
         self._parts: dict[str, CelExpression[object]] = {}
+        self._anatomies: dict[str, Part] = {}
 
     def compile[T](self, source: str, result: Result[T]) -> CelExpression[T] | tuple[Complaint, ...]:
         """Return the expression, or everything that is wrong with it."""
@@ -193,6 +186,23 @@ class Language:
         if found is None:
             found = self._parts[source] = self._expression(source, self._env.compile(source), _ANY, tokens(source))
         return found
+
+    def anatomy(self, source: str) -> Part:
+        """Return the parts of an expression that was compiled. As many are kept as there are expressions."""
+        found = self._anatomies.get(source)
+        if found is None:
+            found = self._anatomies[source] = self._with_facts(parse(source), source)
+        return found
+
+    def _with_facts(self, part: Part, source: str) -> Part:
+        """Return a part in which the facts that a value is made of are parts, each once; none where it is one."""
+        if part.kind is not PartKind.VALUE or part.parts:
+            return replace(part, parts=tuple(self._with_facts(one, source) for one in part.parts))
+        own = source[part.start : part.end]
+        found = (place_of(name, tokens(own), near=0) for name in self.part(own).names)
+        places = sorted((place.start, place.end) for place in found if place and place.end - place.start < len(own))
+        facts = tuple(Part(PartKind.VALUE, part.start + start, part.start + end) for start, end in places)
+        return replace(part, parts=facts)
 
     def _expression[T](
         self, source: str, program: cel.Expression, result: Result[T], parts: Sequence[Token]

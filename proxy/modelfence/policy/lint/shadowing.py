@@ -4,7 +4,7 @@ A file is judged by what it holds and includes: a pack that is shadowed by a rul
 itself, and its author can't know. A deny that has words of its own for the caller is not needless either.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import permutations
 
@@ -37,8 +37,9 @@ def warn_of_needless_rules(subjects: Subjects, notes: Notes, settled: AbstractSe
     needless: set[str] = set()
     for kind, words in _LIKEWISE.items():
         alike = [subject for subject in rules if subject.rule.kind is kind]
+        order = {subject.rule.id: n for n, subject in enumerate(alike)}
         for one, other in _later_first(alike):
-            if not {one.rule.id, other.rule.id} & needless and _is_shadowed(one, other, subjects, alike):
+            if not {one.rule.id, other.rule.id} & needless and _is_shadowed(one, other, subjects, order):
                 needless.add(one.rule.id)
                 _warn(one, "shadowed-rule", words.format(other=other.place), notes)
     denies = [subject for subject in rules if subject.rule.kind is RuleKind.DENY]
@@ -59,10 +60,10 @@ def _warn(one: Subject, code: str, words: str, notes: Notes) -> None:
     notes.at(node, code, f"`{one.rule.id}` changes nothing: {words}")
 
 
-def _is_shadowed(one: Subject, other: Subject, subjects: Subjects, alike: Sequence[Subject]) -> bool:
+def _is_shadowed(one: Subject, other: Subject, subjects: Subjects, order: Mapping[str, int]) -> bool:
     if (other.rule.shadow and not one.rule.shadow) or not subjects.reaches(one.file, other.file):
         return False
-    if one.rule.kind is RuleKind.DENY and _speaks(one, other, alike):
+    if one.rule.kind is RuleKind.DENY and _speaks(one, other, order):
         return False
     if not _covers(other.entry, one.entry):
         return False
@@ -85,14 +86,14 @@ def _is_refused(one: Subject, deny: Subject, subjects: Subjects) -> bool:
     return subjects.reaches(one.file, deny.file) and _never_both(one, acts, deny, Truth.FALSE, subjects.reasoning)
 
 
-def _speaks(one: Subject, other: Subject, alike: Sequence[Subject]) -> bool:
+def _speaks(one: Subject, other: Subject, order: Mapping[str, int]) -> bool:
     """Say whether the caller may get to read words of the one that the other does not have.
 
     He is told the message of the first rule that has one.
     """
     if one.rule.message is None or _told(one.rule) == _told(other.rule):
         return False
-    return other.rule.message is None or alike.index(one) < alike.index(other)
+    return other.rule.message is None or order[one.rule.id] < order[other.rule.id]
 
 
 def _told(rule: Rule) -> tuple[str | None, str | None]:
