@@ -124,6 +124,27 @@ def test_of_a_list_each_country_is_counted_once():
     assert owned_from(["CN", "HK", "CN", "KP"], {"CN": 0.5, "HK": 0.25, "US": 0.25}) == 0.75
 
 
+@pytest.mark.parametrize(
+    ("owners", "companies"),
+    [
+        # As binary fractions these sum up to a little less than half, and these to a little more.
+        (by(("CN", 0.29), ("CN", 0.16), ("CN", 0.05)), {}),
+        (by(("CN", 0.06), ("CN", 0.29), ("CN", 0.11), ("CN", 0.04)), {}),
+        (by(("CN", 0.36), ("CN", 0.1), ("CN", 0.04)), {}),
+        (by(("a", 0.7), ("CN", 0.15)), entities(a=("SG", by(("CN", 0.3), ("CN", 0.2))))),
+    ],
+)
+def test_half_is_half_however_it_is_parted(owners, companies):
+    shares = ownership(owners, countries_behind(companies))
+    assert shares["CN"] == 0.5
+
+
+def test_half_is_half_from_several_countries_of_a_list():
+    shares = {"CN": 0.29, "KP": 0.16, "IR": 0.05, "US": 0.5}
+    for order in (["CN", "KP", "IR"], ["IR", "KP", "CN"], ["KP", "CN", "IR"]):
+        assert owned_from(order, shares) == 0.5
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 def test_a_chain_of_ten_thousand_companies_is_summed_up(backwards):
     length = 10_000

@@ -10,6 +10,8 @@ STATUSES = ("active", "suspended", "closed")
 SCREENINGS = ("clear", "hit", "pending")
 _VERSION_DIGITS = 12
 _SHORT_DIGITS = 12
+_SHARE_DECIMALS = 12
+"""A millionth of a millionth is no share of anything: what is left beyond it is what binary fractions add to decimals."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,14 @@ class Entity:
 
 
 def ownership(owners: Sequence[Owner], behind: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """Return the share owned from each country, chain-multiplied along every path of owners; see `countries_behind`."""
+    """Return the share owned from each country, chain-multiplied along every path of owners; see `countries_behind`.
+
+    Rounded to 12 decimals, so that 0.29, 0.16 and 0.05 are half, and a rule about half means it.
+    """
+    return {country: round(share, _SHARE_DECIMALS) for country, share in _summed(owners, behind).items()}
+
+
+def _summed(owners: Sequence[Owner], behind: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     shares: dict[str, float] = {}
     for owner in owners:
         countries = {owner.country or "": 1.0} if owner.entity is None else behind[owner.entity]
@@ -174,7 +183,7 @@ def ownership(owners: Sequence[Owner], behind: Mapping[str, Mapping[str, float]]
 
 def owned_from(countries: Iterable[str], ownership: Mapping[str, float]) -> float:
     """Return the sum of the shares owned from these countries, each counted once: 0 to as many as there are."""
-    return float(sum(ownership.get(country, 0.0) for country in set(countries)))
+    return round(float(sum(ownership.get(country, 0.0) for country in set(countries))), _SHARE_DECIMALS)
 
 
 def countries_behind(entities: Mapping[str, Entity]) -> dict[str, Mapping[str, float]]:
@@ -193,5 +202,5 @@ def countries_behind(entities: Mapping[str, Entity]) -> dict[str, Mapping[str, f
         if unknown := [name for name in named if name not in behind]:
             waiting += unknown
         elif waiting.pop() not in behind:
-            behind[entity.id] = {**ownership(entity.owners, behind), entity.country: 1.0}
+            behind[entity.id] = {**_summed(entity.owners, behind), entity.country: 1.0}
     return behind
