@@ -11,7 +11,7 @@ SCREENINGS = ("clear", "hit", "pending")
 _VERSION_DIGITS = 12
 _SHORT_DIGITS = 12
 _SHARE_DECIMALS = 12
-"""A millionth of a millionth is no share of anything: what is left beyond it is what binary fractions add to decimals."""
+"""A millionth of a millionth is no share of anything: what lies beyond is what binary fractions add to decimals."""
 
 
 @dataclass(frozen=True, slots=True)
