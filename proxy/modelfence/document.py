@@ -25,6 +25,7 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
 LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
+_ENTRY = re.compile(r"\s*(?:- +)?[\w.\-]+: +(?P<value>[^#]{1,200})")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 # The escapes of double-quoted texts that take digits, and those that stand for white space.
 _ESCAPE_DIGITS = {"x": 2, "u": 4, "U": 8}
@@ -56,7 +57,9 @@ class Document:
             self._at_mark(error.mark, error.code, error.message)
             return None
         except yaml.MarkedYAMLError as error:
-            self._at_mark(error.problem_mark or error.context_mark, "yaml-syntax", self._words(error))
+            mark = error.problem_mark or error.context_mark
+            words, hint = self._words(error)
+            self._at_mark(mark, "yaml-syntax", f"this is not YAML: {words}", hint)
             return None
         except (yaml.YAMLError, UnicodeError) as error:
             line, column = self.place_of(self._offset(error))
@@ -72,11 +75,20 @@ class Document:
             return len(self.text.encode("utf-8", "surrogatepass")[: error.position].decode("utf-8", "ignore"))
         return getattr(error, "start", 0)
 
-    def _words(self, error: yaml.MarkedYAMLError) -> str:
+    def _words(self, error: yaml.MarkedYAMLError) -> tuple[str, str | None]:
+        """Return what is wrong, and how to mend it where that can be told."""
         mark = error.problem_mark
         if mark and self.text[mark.index : mark.index + 1] == "\t":
-            return "this is not YAML: lines are indented with spaces, not with a tab"
-        return f"this is not YAML: {' '.join(filter(None, (error.context, error.problem)))}"
+            return "lines are indented with spaces, not with a tab", None
+        entry = _ENTRY.fullmatch(self.lines[mark.line]) if mark and mark.line < len(self.lines) else None
+        if mark and entry and mark.column > entry.start("value"):
+            # The value is not repeated: it may be a secret.
+            hint = "put single quotes around the whole value" + ", and double those in it" * ("'" in entry["value"])
+            if entry["value"][0] in "\"'":
+                return "the value ends at its second quotation mark, and more follows", hint
+            if error.problem == "mapping values are not allowed in this context":
+                return "a colon and a blank within a value make a key of what is before them", hint
+        return " ".join(filter(None, (error.context, error.problem))), None
 
     def place_of(self, at: int) -> tuple[int, int]:
         """Return line and column of a character of the text in the file, both from one."""
@@ -89,11 +101,11 @@ class Document:
         start, end = yaml.Mark("", 0, 0, 0, None, 0), yaml.Mark("", len(self.text), 0, len(self.text), None, 0)
         return Node(self, yaml.ScalarNode("", self.text, start, end))
 
-    def _at_mark(self, mark: yaml.Mark | None, code: str, message: str) -> None:
+    def _at_mark(self, mark: yaml.Mark | None, code: str, message: str, hint: str | None = None) -> None:
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         if line > len(self.lines):  # libyaml puts the end of a file without a last line end on a line of its own
             line, column = len(self.lines), len(self.lines[-1]) + 1
-        self.problem(code, message, line=line, column=column)
+        self.problem(code, message, line=line, column=column, hint=hint)
 
     def problem(  # noqa: PLR0913 - the fields of a Problem, by keyword
         self,

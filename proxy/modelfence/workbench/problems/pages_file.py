@@ -14,8 +14,8 @@ PAGES = (
     ),
     Page(
         "yaml-syntax",
-        "Often a line is indented with a tab, or not as far as those beside it; or a text with `: ` or ` #` in it"
-        " stands without quotes.",
+        "Often a line is indented with a tab, or not as far as those beside it; or a condition that begins with a"
+        " quotation mark, or has `: ` or ` #` in it, stands without quotes around all of it.",
         wrong="version: 1\naccess:\n  - id: no-tor\n   deny: client.tor\n",
         right="version: 1\naccess:\n  - id: no-tor\n    deny: client.tor\n",
     ),
