@@ -28,10 +28,12 @@ def fenced(document: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / document).read_text(), re.DOTALL | re.MULTILINE)
 
 
-def test_the_policy_reference_is_what_the_tables_say():
-    committed = (ROOT / "docs" / "policy.md").read_text()
-    written = runpy.run_path(str(ROOT / "tools" / "write_reference.py"))["page"]()
-    assert written == committed, "run tools/write_reference.py"
+@pytest.mark.parametrize(
+    ("document", "tool"), [("policy.md", "write_reference.py"), ("cases.md", "write_case_keys.py")]
+)
+def test_the_references_are_what_the_tables_say(document, tool):
+    written = runpy.run_path(str(ROOT / "tools" / tool))["page"]()
+    assert written == (ROOT / "docs" / document).read_text(), f"run tools/{tool}"
 
 
 def test_the_metrics_page_names_every_metric_with_its_labels(tmp_path):

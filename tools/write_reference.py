@@ -3,7 +3,6 @@
 Usage: python tools/write_reference.py (a test fails when the committed file is not what this writes)
 """
 
-import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -34,8 +33,8 @@ from modelfence.workbench.reference import (
     Surprise,
 )
 from modelfence.workbench.reference import keys as reference
+from modelfence.workbench.reference.markdown import item, table, table_of, wrapped
 
-WIDTH = 118
 TARGET = Path(__file__).parent.parent / "docs" / "policy.md"
 
 _INTRODUCTION = """\
@@ -167,7 +166,7 @@ def page() -> str:
         _IN_YAML,
         "## Problems\n",
         "Each with examples: [problems.md](problems.md), or `modelfence policy explain-problem CODE`.\n",
-        _table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items())),
+        table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items())),
     ]
     return "\n".join(parts)
 
@@ -176,23 +175,23 @@ def _keys(title: str, keys: Sequence[Key], example: KeyExample) -> Iterator[str]
     """Yield what there is to say of the keys of one mapping; those of every rule are told once."""
     own = keys if keys is RULE_KEYS else [key for key in keys if key not in RULE_KEYS]
     yield f"### {title}\n"
-    yield _table(("key", "meaning"), ((f"`{key.name}`", "required; " * key.required + key.what) for key in own))
+    yield table_of(own)
     for name, text in example.beside.items():
         yield f"```yaml\n# {name}\n{text}```\n"
     yield f"```yaml\n{example.policy}```\n"
-    yield "".join(_item(sentence) for sentence in (*example.sentences, *example.more))
+    yield "".join(item(sentence) for sentence in (*example.sentences, *example.more))
 
 
 def _facts(group: FactGroup) -> Iterator[str]:
     facts = [fact for fact in (*FACTS, *NAMED) if fact.name.partition(".")[0] in group.first_words]
     examples = {one.fact: one for one in FACT_EXAMPLES}
     yield f"### {group.title}\n"
-    yield f"{_wrapped(group.about)}\n"
-    yield _table(
+    yield f"{wrapped(group.about)}\n"
+    yield table(
         ("fact", "type", "meaning"),
         ((f"`{fact.name}`", fact.type, "*always*; " * fact.always + fact.description) for fact in facts),
     )
-    yield _table(
+    yield table(
         ("to …", "write"),
         ((one.aim, f"`{one.key}: {one.condition}`") for one in (examples[fact.name] for fact in facts)),
     )
@@ -201,7 +200,7 @@ def _facts(group: FactGroup) -> Iterator[str]:
 def _functions(group: Group) -> Iterator[str]:
     functions = [one for one in (*OPERATORS, *FUNCTIONS) if one.group is group]
     yield f"### {group}\n"
-    yield _table(
+    yield table(
         ("written", "gives", "for example"),
         (
             (", ".join(f"`{form}`" for form in one.written), one.what, _shown(FUNCTION_EXAMPLES[one.name]))
@@ -211,16 +210,7 @@ def _functions(group: Group) -> Iterator[str]:
 
 
 def _surprise(surprise: Surprise) -> str:
-    return _item(surprise.what) + "".join(f"  * {_shown([one])}\n" for one in surprise.shown)
-
-
-def _item(sentence: str) -> str:
-    return f"* {_wrapped(sentence, indent='  ')}\n"
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    """Return a paragraph on lines of a width, none of them broken within a word."""
-    return textwrap.fill(text, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return item(surprise.what) + "".join(f"  * {_shown([one])}\n" for one in surprise.shown)
 
 
 def _shown(examples: Iterable[Shown]) -> str:
@@ -232,17 +222,6 @@ def _value(value: str) -> str:
     if value == UNKNOWN:
         return "unknown"
     return f"a problem, `{value}`" if value in CODES else f"`{value}`"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    def lines() -> Iterator[str]:
-        yield f"| {' | '.join(head)} |"
-        yield "|" + " --- |" * len(head)
-        for row in rows:
-            # A bar inside a cell would end it.
-            yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-
-    return "\n".join(lines()) + "\n"
 
 
 if __name__ == "__main__":
