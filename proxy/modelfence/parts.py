@@ -239,7 +239,7 @@ def _check_fit(policy: Policy, accounts: AccountsFile | None, settings: Settings
     if accounts is None:
         return
     if problems := accounts.check_tiers(policy.tiers):
-        raise CannotStartError(f"the accounts file {path} has problems", problems)
+        raise CannotStartError(f"the accounts file {path} has tiers that the policy lacks", problems)
     if not len(accounts) and nobody_unknown_is_let_in(policy):
         where = f"{path} holds none" if path else "give --accounts accounts.yaml"
         raise CannotStartError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelfence.core.client_address import FORWARDED_FOR, Network
-from modelfence.core.problem import Problem
+from modelfence.core.problem import Problem, first_of
 from modelfence.core.upstream import Upstream
 
 
@@ -17,8 +17,9 @@ class CannotStartError(Exception):
         self.problems = tuple(problems)
 
     def report(self) -> str:
-        """Return the problems, then what follows from them."""
-        return "\n".join([*(problem.render() for problem in self.problems), str(self)])
+        """Return the first problems, then what follows from them."""
+        told, more = first_of(self.problems)
+        return "\n".join([*(problem.render() for problem in told), *([more] if more else []), str(self)])
 
 
 @dataclass(frozen=True, slots=True)

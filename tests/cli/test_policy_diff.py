@@ -203,6 +203,14 @@ def test_accounts_of_a_tier_that_the_new_policy_does_not_know_are_told(diff):
     ended = diff(new=NEW.replace("[none, basic, verified]", "[none, verified]").replace("tier.basic", "tier.verified"))
     assert ended.returncode == 2
     assert "unknown-tier" in ended.stderr
+    assert ended.stderr.endswith("accounts.yaml has tiers that the policy lacks\n")
+
+
+def test_of_a_flood_of_problems_the_first_are_told(diff):
+    lists = "".join(f"  a{n}: 1\n" for n in range(1_020))
+    ended = diff(new=f"version: 1\nlists:\n{lists}")
+    assert ended.stderr.count("[wrong-type]") == 20
+    assert "\n… and 1,000 more\n" in ended.stderr
 
 
 @pytest.mark.parametrize(

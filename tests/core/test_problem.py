@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelfence.core.problem import Problem, Severity, errors, in_order
+from modelfence.core.problem import Problem, Severity, errors, first_of, in_order
 
 
 def problem(line: int = 1, column: int = 1, **more: object) -> Problem:
@@ -48,6 +48,12 @@ def test_a_problem_is_shown_with_the_token_underlined(shown, text):
 def test_problems_are_ordered_by_place_and_each_stands_once():
     first, second, third = problem(1, 2), problem(1, 10), problem(2, 1)
     assert in_order([third, first, second, first]) == (first, second, third)
+
+
+def test_of_many_problems_the_first_are_told_and_the_others_counted():
+    many = [problem(line) for line in range(1, 1_022)]
+    assert first_of(many[:20]) == (many[:20], None)
+    assert first_of(many) == (many[:20], "… and 1,001 more")
 
 
 def test_warnings_are_no_errors():

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from modelfence.core.problem import Problem, Severity
+from modelfence.core.problem import Problem, Severity, first_of
 from modelfence.logs import log_as, say
 from modelfence.settings import CannotStartError, Settings
 from modelfence.settings_reading import CONFIG_VARIABLE, load
@@ -101,6 +101,9 @@ def config_of(options: argparse.Namespace, environment: Mapping[str, str]) -> Pa
 
 
 def complain(problems: Iterable[Problem]) -> None:
-    """Print problems where complaints go."""
-    for problem in problems:
+    """Print problems where complaints go: the first of many."""
+    told, more = first_of(tuple(problems))
+    for problem in told:
         say(problem.render(), logging.ERROR if problem.severity is Severity.ERROR else logging.WARNING)
+    if more is not None:
+        say(more, logging.WARNING)

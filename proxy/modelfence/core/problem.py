@@ -4,10 +4,13 @@ A problem has a stable code, one sentence (lower case, no full stop, the author'
 the place where the offending token begins, and a hint only when a near match exists.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from unicodedata import combining, east_asian_width
+
+MOST_TOLD = 20
+"""So many problems are told by what only wanted to use the files; what checks them tells all."""
 
 
 class Severity(StrEnum):
@@ -56,6 +59,12 @@ class Problem:
 def _cells(text: str) -> int:
     """Return how many cells of a terminal a text takes: two for a wide character, none for one that combines."""
     return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def first_of(problems: Sequence[Problem]) -> tuple[Sequence[Problem], str | None]:
+    """Return the first problems, and how many there are besides, in words."""
+    more = len(problems) - MOST_TOLD
+    return problems[:MOST_TOLD], f"… and {more:,} more" if more > 0 else None
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
