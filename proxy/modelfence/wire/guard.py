@@ -110,6 +110,7 @@ class GuardedHttpLayer(HttpLayer):
         self._bounds = bounds
         self._hooks = hooks
         self.streams: dict[int, GuardedStream] = {}  # type: ignore[assignment]
+        self._dropped: list[GuardedStream] = []
         # mitmproxy leaves a connection that is already there in place.
         self.client_side = GuardedHttp1Server(
             context.fork(), bounds, hooks.refuse, room=room, deadline=deadline, cut=hooks.connection_cut
@@ -172,6 +173,8 @@ class GuardedHttpLayer(HttpLayer):
             yield command
         if held_for is not None:
             yield commands.SendData(held_for, b"".join(held))
+        while self._dropped:
+            self._dropped.pop().let_go_of_itself()
 
     def event_to_child(self, child: layer.Layer | HttpStream, event: events.Event) -> layer.CommandGenerator[None]:
         """Pass a piece of an answer straight on where that can be done; what else happens goes mitmproxy's way."""
@@ -201,7 +204,8 @@ class GuardedHttpLayer(HttpLayer):
                 if (stream := self.streams.get(command.event.stream_id)) is not None:
                     yield from self.event_to_child(stream, command.event)
             elif isinstance(command, DropStream):
-                self.streams.pop(command.stream_id, None)
+                if (stream := self.streams.pop(command.stream_id, None)) is not None:
+                    self._dropped.append(stream)
             else:
                 yield from self._follow_on(child, command)
 

@@ -5,6 +5,9 @@ import gc
 from pathlib import Path
 
 import pytest
+from mitmproxy.http import HTTPFlow
+
+from modelfence.wire.guard_stream import GuardedStream
 
 REQUESTS = 20_000
 STREAMS = REQUESTS // 10
@@ -123,3 +126,18 @@ async def test_nothing_is_left_of_thousands_of_mixed_requests_and_hundreds_of_ab
     assert fence.watcher.failures == 0
     loop = asyncio.get_running_loop()
     assert len([timer for timer in loop._scheduled if not timer.cancelled()]) < 20  # type: ignore[attr-defined]
+
+
+async def test_nothing_of_a_call_waits_for_the_garbage_collector(fence, wire):
+    plain, stream = wire.post(), wire.post({**wire.BODY, "stream": True})
+    client = await fence.connect()
+    gc.collect()
+    gc.disable()
+    try:
+        for request in (plain, stream, plain, wire.post(key="sk-nobody"), plain):
+            await client.send(request)
+            await client.answer()
+        left = [type(one) for one in gc.get_objects() if isinstance(one, GuardedStream | HTTPFlow)]
+    finally:
+        gc.enable()
+    assert left == []
