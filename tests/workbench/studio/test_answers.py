@@ -24,6 +24,7 @@ async def test_the_page_is_told_every_fact_and_every_key(studio):
     assert [key["name"] for key in answer["vocabulary"]["keys"]][:2] == ["version", "mode"]
     access = next(key for key in answer["vocabulary"]["keys"] if key["name"] == "access")
     assert {"id", "deny", "allow"} <= {key["name"] for key in access["keys"]}
+    assert all(fact["name"] in fact["example"] for fact in answer["vocabulary"]["facts"])
     methods = {one["name"]: one["follows_a_dot"] for one in answer["vocabulary"]["functions"]}
     assert (methods["startsWith"], methods["timestamp"]) == (True, False)
 

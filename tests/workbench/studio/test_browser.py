@@ -212,6 +212,7 @@ def test_facts_lists_and_keys_are_completed(page):
     replace_text(page, "client.country in lists.blocked", "")
     page.keyboard.type("client.cou", delay=20)
     expect(page.locator(".cm-tooltip-autocomplete")).to_contain_text("client.country")
+    expect(page.locator(".cm-completionInfo code")).to_have_text("deny: client.country in lists.embargoed")
     page.wait_for_timeout(100)  # the list takes no key in its first moment, so that nobody picks by accident
     page.keyboard.press("Enter")
     page.keyboard.type(" in lists.bl", delay=20)
@@ -220,6 +221,16 @@ def test_facts_lists_and_keys_are_completed(page):
     page.keyboard.press("Enter")
     expect(page.locator(".status")).to_contain_text("No problems")
     assert "deny: client.country in lists.blocked" in text_of(page)
+
+
+def test_functions_are_completed_where_they_can_be_called(page):
+    replace_text(page, "client.country in lists.blocked", "")
+    page.keyboard.type("client.network.start", delay=20)
+    expect(page.locator(".cm-completionInfo code")).to_have_text("string.startsWith(string) -> bool")
+    page.keyboard.press("Escape")
+    replace_text(page, "client.network.start", "")
+    page.keyboard.type("now < timest", delay=20)
+    expect(page.locator(".cm-completionInfo code")).to_have_text("timestamp(string) -> timestamp")
 
 
 def test_another_country_another_decision_with_the_reason(page):

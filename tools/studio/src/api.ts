@@ -17,7 +17,7 @@ export type Facts = Record<string, Fact>;
 export type Key = { name: string; what: string; required: boolean; options: string[]; keys: Key[] };
 export type Callable = { name: string; what: string; forms: string[]; follows_a_dot: boolean };
 export type Vocabulary = {
-  keys: Key[]; facts: { name: string; type: string; what: string }[]; functions: Callable[];
+  keys: Key[]; facts: { name: string; type: string; what: string; example: string }[]; functions: Callable[];
 };
 export type CaseShown = {
   title: string; line: number; passed: boolean | null; calls?: number;

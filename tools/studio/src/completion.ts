@@ -3,6 +3,7 @@
 import type { Completion, CompletionContext, CompletionResult } from "@codemirror/autocomplete";
 import type { Text } from "@codemirror/state";
 import type { Callable, Key } from "./api";
+import { h } from "./dom";
 import type { Store } from "./store";
 
 const EXPRESSIONS = ["deny", "allow", "when", "key", "cost"];
@@ -30,7 +31,7 @@ function expression(context: CompletionContext, before: string, store: Store): C
   const { facts, functions } = store.start.vocabulary;
   const policy = store.outline;
   const options: Completion[] = [
-    ...facts.map((fact) => ({ label: fact.name, type: "variable", detail: fact.type, info: fact.what })),
+    ...facts.map((fact) => ({ label: fact.name, type: "variable", detail: fact.type, info: explained(fact.what, fact.example) })),
     ...Object.entries(policy?.lists ?? {}).flatMap(([name, items]) => [
       { label: `lists.${name}`, type: "enum", detail: `${items.length} items` },
       { label: `kyc.owned_by.${name}`, type: "variable", detail: "double", info: "share owned from the countries of that list" },
@@ -51,7 +52,11 @@ function expression(context: CompletionContext, before: string, store: Store): C
 }
 
 function completionOf({ name, what, forms }: Callable): Completion {
-  return { label: name, type: "function", info: `${forms[0]}: ${what}` };
+  return { label: name, type: "function", info: explained(what, forms[0] ?? name) };
+}
+
+function explained(what: string, code: string): () => HTMLElement {
+  return () => h("div", {}, h("p", {}, what), h("code", {}, code));
 }
 
 function yaml(context: CompletionContext, before: string, line: number, store: Store): CompletionResult | null {

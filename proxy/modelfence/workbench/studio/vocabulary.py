@@ -4,13 +4,18 @@ from modelfence.core.facts import FACTS
 from modelfence.core.keys import Choice, Either, Flag, Key, ListOf, MapOf, Record, Shape
 from modelfence.policy.functions import FUNCTIONS
 from modelfence.policy.keys import POLICY_KEYS
+from modelfence.workbench.reference import FACT_EXAMPLES
 
 
 def vocabulary() -> dict[str, object]:
     """Return the keys of a policy as a tree, the facts and the functions of conditions."""
+    examples = {one.fact: f"{one.key}: {one.condition}" for one in FACT_EXAMPLES}
     return {
         "keys": _keys(POLICY_KEYS),
-        "facts": [{"name": fact.name, "type": fact.type, "what": fact.description} for fact in FACTS],
+        "facts": [
+            {"name": fact.name, "type": fact.type, "what": fact.description, "example": examples[fact.name]}
+            for fact in FACTS
+        ],
         "functions": [
             {"name": one.name, "what": one.what, "forms": one.forms, "follows_a_dot": one.follows_a_dot}
             for one in FUNCTIONS
