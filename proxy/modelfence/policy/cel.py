@@ -96,7 +96,7 @@ def _plain(value: cel.Value) -> object | None:
 TRUTH = Result([cel.Type.BOOL], _truth, "true or false")
 TEXT = Result([cel.Type.STRING], _text, "a string")
 NUMBER = Result([cel.Type.INT, cel.Type.DOUBLE], _number, "a number")
-_ANY = Result[object]((), _plain, "anything")
+_ANY: Result[object] = Result((), _plain, "anything")
 
 
 @dataclass(frozen=True, slots=True)
