@@ -1,6 +1,7 @@
 """What the studio answers its page: problems, decisions, the map, changes and saves."""
 
 import json
+import os
 import stat
 
 import pytest
@@ -9,7 +10,8 @@ from tests.workbench.studio.conftest import PACK, POLICY
 from modelfence.core.continents import CONTINENT_OF
 from modelfence.core.countries import COUNTRIES
 from modelfence.core.facts import FACTS
-from modelfence.workbench.studio.checking import place
+from modelfence.workbench.studio.checking import MAX_PROBLEMS, Lines
+from modelfence.workbench.studio.workspace import digest_of
 
 
 async def decided(studio, facts, **texts):
@@ -54,7 +56,37 @@ async def test_a_problem_of_an_unsaved_text_says_where_it_is(studio):
     [(1, 1, 0), (1, 3, 2), (1, 99, 3), (2, 1, 4), (2, 2, 6), (2, 3, 7), (3, 1, 8), (9, 1, 8)],
 )
 def test_places_are_counted_as_browsers_do(line, column, at):
-    assert place("abc\n😀d\n", line, column) == at
+    assert Lines("abc\n😀d\n").place(line, column) == at
+
+
+async def test_a_page_is_told_no_more_problems_than_it_can_show_and_the_errors_first(studio):
+    rules = "".join(f"  - {{id: r{n}, deny: client.contry}}\n" for n in range(MAX_PROBLEMS + 5))
+    text = f"version: 1\nlists: {{unused: [x]}}\naccess:\n{rules}"
+    _, answer = await studio.ask("check", {"texts": {"0": text}})
+    assert (answer["errors"], len(answer["problems"])) == (MAX_PROBLEMS + 5, MAX_PROBLEMS)
+    assert {problem["severity"] for problem in answer["problems"]} == {"error"}
+
+
+async def test_a_text_that_the_page_knows_is_not_sent_again(studio, policy):
+    _, answer = await studio.ask("check")
+    known = {one["id"]: one["digest"] for one in answer["files"]}
+    _, answer = await studio.ask("check", {"known": known})
+    assert [one["text"] for one in answer["files"]] == [None, None]
+    policy.write_text(f"{POLICY}# theirs\n")
+    _, answer = await studio.ask("check", {"known": known})
+    assert [one["text"] for one in answer["files"]] == [f"{POLICY}# theirs\n", None]
+    everything: tuple[object, ...] = ([], 7, {"0": []})
+    for nonsense in everything:
+        assert (await studio.ask("check", {"known": nonsense}))[0] == 200
+
+
+async def test_what_is_changed_on_the_disk_counts_at_once(studio, policy):
+    assert (await decided(studio, {"client.country": "NO", "kyc.tier": "basic"}))["decision"]["effect"] == "allow"
+    policy.write_text(POLICY.replace("kyc.tier >= tier.basic", "false"))
+    assert (await decided(studio, {"client.country": "NO", "kyc.tier": "basic"}))["decision"]["effect"] == "deny"
+    policy.with_name("packs").joinpath("regions.yaml").write_text(PACK.replace("KP, IR", "NO"))
+    answer = await decided(studio, {"client.country": "NO", "kyc.tier": "basic"})
+    assert answer["decision"]["rules"] == ["blocked-region"]
 
 
 async def test_a_decision_says_why(studio):
@@ -214,6 +246,33 @@ async def test_what_a_link_leads_to_is_replaced_and_the_link_stays(studio, polic
     assert real.read_text() == f"{POLICY}# more\n"
 
 
+@pytest.mark.parametrize("name", [["0"], {"0": "x"}, 0, None, "7"], ids=range(5))
+async def test_a_save_names_its_file_by_number(studio, policy, name):
+    code, answer = await studio.ask("save", {"id": name, "text": "x", "digest": "x"})
+    assert (code, answer) == (400, {"error": "There is no such file here."})
+    assert policy.read_text() == POLICY
+
+
+async def test_what_has_become_a_link_to_elsewhere_is_neither_shown_nor_written(studio, policy, tmp_path_factory):
+    secret = tmp_path_factory.mktemp("elsewhere") / "secret.yaml"
+    secret.write_text("secret: key\n")
+    policy.unlink()
+    policy.symlink_to(secret)
+    code, answer = await studio.ask("changes", {"texts": {"0": "x"}})
+    assert code == 400
+    assert "in the policy's folder only" in answer["error"]
+    code, _ = await studio.ask("save", {"id": "0", "text": "x", "digest": digest_of(b"secret: key\n")})
+    assert code == 400
+    assert secret.read_text() == "secret: key\n"
+
+
+async def test_what_has_become_a_pipe_is_not_waited_for(studio, policy):
+    policy.unlink()
+    os.mkfifo(policy)
+    code, answer = await studio.ask("changes", {"texts": {"0": "x"}})
+    assert (code, answer["error"]) == (400, f"{policy} can't be read: it is no regular file.")
+
+
 async def test_modelfences_own_policy_is_not_written(studio, policy):
     studio.workspace.may_save = False
     change = await change_of(studio, f"{POLICY}# more\n")
@@ -247,6 +306,12 @@ def with_cases(policy, studio):
     policy.with_name("policy.cases.yaml").write_text(CASES)
     studio.workspace.look()
     return studio
+
+
+async def test_cases_that_somebody_has_just_written_are_found_when_all_are_run(studio, policy):
+    policy.with_name("policy.cases.yaml").write_text(CASES)
+    _, answer = await studio.ask("cases", {"run": True})
+    assert [one["passed"] for one in answer["files"][0]["cases"]] == [True, True]
 
 
 async def test_cases_are_run_on_what_is_edited(with_cases):

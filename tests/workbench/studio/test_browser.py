@@ -3,88 +3,23 @@
 Debian's browser is used; where there is none, these tests are skipped and say so.
 """
 
-import hashlib
-import json
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
-from tests.workbench.studio.conftest import PACK, POLICY
+from tests.workbench.studio.conftest import POLICY
+from tests.workbench.studio.running import CASES, DEADLINE_S, Running, write_files
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="there is no chromium here: install it (apt-get install chromium) to test the page"
 )
-DEADLINE_S = 20.0
-CASES = """\
-policy: policy.yaml
-given: {client.country: NO, kyc.tier: basic, account.id: acme}
-cases:
-  - name: a customer is let in
-    expect: {effect: allow, rules: [customers]}
-  - name: not from everywhere
-    matrix: {client.country: [KP, IR]}
-    expect: {effect: deny, rules: [blocked-region]}
-"""
 HOSTILE = "<img src=x onerror=document.title=1>"
-COUNTRIES = ("8.8.4.4", "24.48.0.1", "88.198.1.1")  # US, CA and DE, as the bundled database has them
 CURL = """curl https://api.openai.com/v1/chat/completions -H 'Content-Type: application/json' \
 -H 'Authorization: Bearer sk-acme' -d '{"model": "gpt-5", "messages": [{"role": "user", "content": "Hi"}]}'"""
-
-
-class Running:
-    """A studio as `modelfence studio` starts it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        words = ["studio", "policy.yaml", "--accounts", "accounts.yaml", "--recording", "day.jsonl"]
-        start = "import sys; from modelfence.cli import main; sys.exit(main())"
-        self._process = subprocess.Popen(  # noqa: S603 - our own command
-            [sys.executable, "-c", start, *words], cwd=folder, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout is not None
-        lines = iter(self._process.stdout.readline, "")
-        self.address = next(line.strip() for line in lines if line.startswith("  http"))
-
-    def end(self) -> int:
-        """End it as Ctrl-C does, and return its exit status."""
-        self._process.send_signal(signal.SIGINT)
-        try:
-            return self._process.wait(DEADLINE_S)
-        finally:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
-
-
-def write_files(folder: Path) -> Path:
-    """Write a policy with an include, its cases, an account and a small recording."""
-    (folder / "packs").mkdir(parents=True)
-    (folder / "policy.yaml").write_text(POLICY)
-    (folder / "packs" / "regions.yaml").write_text(PACK)
-    (folder / "policy.cases.yaml").write_text(CASES)
-    digest = hashlib.sha256(b"sk-acme").hexdigest()
-    account = {"id": "acme", "keys": [f"sha256:{digest}"], "status": "active", "tier": "basic", "country": "US"}
-    (folder / "accounts.yaml").write_text(json.dumps({"accounts": [account]}))
-    with (folder / "day.jsonl").open("w") as recording:
-        for n in range(90):
-            line = {
-                "ts": 1_772_409_600 + 60 * n,
-                "client_ip": COUNTRIES[n % 3],
-                "method": "POST",
-                "path": "/v1/chat/completions",
-                "headers": {"authorization": "Bearer sk-acme"},
-                "body": {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]},
-            }
-            recording.write(json.dumps(line) + "\n")
-    return folder
 
 
 @pytest.fixture(scope="module")

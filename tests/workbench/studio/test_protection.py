@@ -1,5 +1,6 @@
 """The studio, attacked by other pages, other names of this machine, and other users of it."""
 
+import asyncio
 import json
 from contextlib import suppress
 
@@ -116,11 +117,31 @@ async def test_what_is_no_question_is_refused(studio, body):
 async def test_bodies_and_heads_have_a_bound(studio):
     # It answers or hangs up, which of the two depends on what was sent by then.
     with suppress(HTTPStreamClosedError, StreamClosedError):
-        response = await studio.fetch("/api/check", method="POST", body=b" " * (MAX_BODY_BYTES + 1))
+        response = await studio.fetch(
+            "/api/check", method="POST", body=b" " * (MAX_BODY_BYTES + 1), X_Studio_Token=studio.identity.token
+        )
         assert response.code in (400, 413, 599)
     with suppress(HTTPStreamClosedError, StreamClosedError):
         response = await studio.fetch("/", X_Much="x" * (MAX_HEAD_BYTES + 1))
         assert response.code in (400, 431, 599)
+
+
+async def test_nothing_of_a_body_is_waited_for_whose_sender_has_no_token(studio):
+    reader, writer = await asyncio.open_connection("127.0.0.1", studio.identity.port)
+    head = (
+        f"POST /api/save HTTP/1.1\r\nHost: 127.0.0.1:{studio.identity.port}\r\nContent-Length: {MAX_BODY_BYTES}\r\n\r\n"
+    )
+    writer.write(head.encode())
+    async with asyncio.timeout(10):
+        assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
+        await reader.read()  # and then it hangs up
+    writer.close()
+
+
+async def test_no_form_is_taken_apart_before_the_token_was_looked_at(studio):
+    body = b"--x\r\nnonsense\r\n"  # the library would refuse it with another word
+    response = await studio.fetch("/api/save", method="POST", body=body, Content_Type="multipart/form-data; boundary=x")
+    assert response.code == 403
 
 
 @pytest.mark.parametrize(

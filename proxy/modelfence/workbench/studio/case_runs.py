@@ -1,13 +1,11 @@
 """The cases of the policy and of what it includes, run on the texts of a page, with what they leave untested.
 
-They are run in a thread of their own, one case after the other, so that the page is served meanwhile. A run ends early
-when another one is asked for, when the studio ends, or when its time is over.
+They are run one after the other, apart from what else a page asks. A run ends early when another one is asked for, when
+the studio ends, or when its time is over.
 """
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +18,7 @@ from modelfence.workbench.studio.checking import Places
 from modelfence.workbench.studio.deciding import as_json
 from modelfence.workbench.studio.protection import BadRequestError
 from modelfence.workbench.studio.tracing import traced
+from modelfence.workbench.studio.worker import Worker
 from modelfence.workbench.studio.workspace import EditedFiles, Workspace
 
 DEADLINE_S = 60.0
@@ -52,7 +51,7 @@ class CaseRuns:
 
     workspace: Workspace
     clock_s: Callable[[], float] = time.monotonic
-    _thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "cases"))
+    _worker: Worker = field(default_factory=lambda: Worker("cases"))
     _turn: int = 0
 
     async def cases(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
@@ -62,12 +61,12 @@ class CaseRuns:
         turn = self._turn
         until_s = self.clock_s() + DEADLINE_S
         job = _Job(self.workspace, _Wanted.of(asked), lambda: turn != self._turn or self.clock_s() > until_s)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, job.done, texts)
+        return await self._worker.do(lambda: job.done(texts))
 
     def stop(self) -> None:
-        """End a run that is under way, after the case it is at."""
+        """End a run that is under way, after the case it is at, and take no more."""
         self._turn += 1
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        self._worker.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +76,8 @@ class _Job:
     is_over: Callable[[], bool]
 
     def done(self, texts: Mapping[str, str]) -> Mapping[str, object]:
+        if self.wanted.is_all:  # somebody may have written new ones meanwhile
+            self._look()
         sources = self.workspace.sources(texts)
         read = self._read(sources)
         every = [self._run(case_file) for case_file in read]
@@ -87,6 +88,12 @@ class _Job:
             "coverage": self._coverage(coverage(every)) if whole else None,
             "finished": finished,
         }
+
+    def _look(self) -> None:
+        try:
+            self.workspace.look()
+        except OSError as error:
+            raise BadRequestError(f"{self.workspace.root} can't be read: {error.strerror}.") from None
 
     def _read(self, sources: EditedFiles) -> list[CaseFile]:
         try:

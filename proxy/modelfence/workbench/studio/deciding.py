@@ -24,7 +24,7 @@ class Deciding:
         self._workspace = workspace
         self._limits = limits
 
-    async def decide(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
+    def decide(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Return the decision for the form's facts; null while the policy has errors."""
         compiled = compiled_of(self._workspace, self._workspace.texts_of(asked))
         if compiled.policy is None:

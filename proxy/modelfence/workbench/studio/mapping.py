@@ -22,7 +22,7 @@ class Mapped:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    async def countries(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
+    def countries(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Return each country's effect and rules; null while the policy has errors."""
         compiled = compiled_of(self._workspace, self._workspace.texts_of(asked))
         if compiled.policy is None:

@@ -3,6 +3,7 @@
 The page fills its form with what was found, so that an author can go on from there.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -37,7 +38,7 @@ class Pasting:
     workspace: Workspace
     settings: Settings
 
-    async def read(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
+    def read(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Return what is known of a request, what becomes of it, and what its caller is told."""
         compiled = compiled_of(self.workspace, self.workspace.texts_of(asked))
         if compiled.policy is None:
@@ -46,7 +47,7 @@ class Pasting:
         settings = replace(self.settings, upstreams=self.settings.upstreams or anywhere(), store="memory")
         try:
             desk = Desk(settings, self._parts(settings, compiled), compiled.written)
-            explanation = await explained(inquiry, desk)
+            explanation = asyncio.run(explained(inquiry, desk))
         except (InquiryError, CannotStartError) as error:
             raise BadRequestError(sentence(error)) from None
         return as_json(explanation, compiled.policy.tiers)

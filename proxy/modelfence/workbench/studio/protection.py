@@ -21,7 +21,7 @@ from http import HTTPStatus
 from typing import Any
 
 from tornado.iostream import StreamClosedError
-from tornado.web import HTTPError, RequestHandler
+from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 TOKEN_HEADER = "X-Studio-Token"  # noqa: S105 - where the token stands
 _SAME_ORIGIN = ("same-origin", None)
@@ -110,10 +110,16 @@ class Nothing(Guarded):
 
 
 class Api(Guarded):
-    """What only the studio's own page is told."""
+    """What only the studio's own page is told. A page that hangs up is no longer worked for."""
+
+    def initialize(self, identity: Identity, **_: object) -> None:
+        """Take what all handlers need."""
+        super().initialize(identity)
+        self._body = bytearray()
+        self._answering: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
-        """Refuse who has no token, or comes from another page."""
+        """Refuse who has no token, or comes from another page: by the head, before anything of a body is kept."""
         super().prepare()
         headers = self.request.headers
         own = [f"http://{host}" for host in self.identity.hosts]
@@ -122,12 +128,34 @@ class Api(Guarded):
         if not hmac.compare_digest(headers.get(TOKEN_HEADER, "").encode(), self.identity.token.encode()):
             raise HTTPError(HTTPStatus.FORBIDDEN, reason="Open the address that modelfence studio has printed")
 
+    def data_received(self, chunk: bytes) -> None:
+        """Keep a piece of the body; the server bounds the whole."""
+        self._body += chunk
+
+    async def post(self) -> None:
+        """Answer."""
+        self._answering = asyncio.current_task()
+        try:
+            await self.answer(self.asked())
+        except (asyncio.CancelledError, StreamClosedError):
+            return
+
+    async def answer(self, asked: Mapping[str, Any]) -> None:
+        """Answer what was asked."""
+        raise NotImplementedError
+
+    def on_connection_close(self) -> None:
+        """Stop working for a page that is gone."""
+        super().on_connection_close()
+        if self._answering is not None:
+            self._answering.cancel()
+
     def asked(self) -> Mapping[str, Any]:
         """Return what the page sent. Raises HTTPError."""
         if self.request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
             raise HTTPError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, reason="This takes JSON")
         try:
-            asked = json.loads(self.request.body)
+            asked = json.loads(self._body)
         except (ValueError, RecursionError):
             asked = None
         if not isinstance(asked, dict):
@@ -135,6 +163,7 @@ class Api(Guarded):
         return asked
 
 
+@stream_request_body
 class Question(Api):
     """One question of the page: JSON in, JSON out."""
 
@@ -143,10 +172,11 @@ class Question(Api):
         super().initialize(identity)
         self._ask = ask
 
-    async def post(self) -> None:
+    async def answer(self, asked: Mapping[str, Any]) -> None:
         """Answer."""
+        answer: Answer
         try:
-            answer = await self._ask(self.asked())
+            answer = await self._ask(asked)
         except BadRequestError as error:
             self.set_status(HTTPStatus.BAD_REQUEST)
             answer = {"error": str(error)}
@@ -154,6 +184,7 @@ class Question(Api):
         self.finish(json.dumps(answer))
 
 
+@stream_request_body
 class LongQuestion(Api):
     """A question whose answer takes long: lines of JSON as they come, ended when the page hangs up."""
 
@@ -161,13 +192,10 @@ class LongQuestion(Api):
         """Take what answers it."""
         super().initialize(identity)
         self._ask = ask
-        self._answering: asyncio.Task[None] | None = None
 
-    async def post(self) -> None:
+    async def answer(self, asked: Mapping[str, Any]) -> None:
         """Answer."""
-        asked = self.asked()
         self.set_header("Content-Type", "application/x-ndjson")
-        self._answering = asyncio.current_task()
         try:
             async with aclosing(self._ask(asked)) as answers:
                 async for answer in answers:
@@ -175,10 +203,3 @@ class LongQuestion(Api):
                     await self.flush()
         except BadRequestError as error:
             self.write(json.dumps({"error": str(error)}) + "\n")
-        except StreamClosedError:
-            return
-
-    def on_connection_close(self) -> None:
-        """Stop working for a page that is gone."""
-        if self._answering is not None:
-            self._answering.cancel()

@@ -1,10 +1,10 @@
 """Everything a page may ask, by name: where the studio's parts are put together."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from modelfence.settings import Settings
 from modelfence.workbench.studio.case_runs import CaseRuns
@@ -14,12 +14,11 @@ from modelfence.workbench.studio.deciding import Deciding
 from modelfence.workbench.studio.form import fields
 from modelfence.workbench.studio.mapping import Mapped
 from modelfence.workbench.studio.pasting import Pasting
+from modelfence.workbench.studio.protection import Answer, Ask, AskLong
 from modelfence.workbench.studio.saving import Saving
 from modelfence.workbench.studio.vocabulary import vocabulary
+from modelfence.workbench.studio.worker import Worker
 from modelfence.workbench.studio.workspace import Workspace
-
-if TYPE_CHECKING:
-    from modelfence.workbench.studio.protection import Ask, AskLong
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Named:
     against: Path | None = None
     """The policy to compare with; None is the one that is edited, as it is on the disk."""
 
-    async def start(self, _: Mapping[str, Any]) -> Mapping[str, object]:
+    def start(self, _: Mapping[str, Any]) -> Mapping[str, object]:
         """Return the tables that the page's editor and form are made from."""
         return {
             "name": str(self.workspace.root),
@@ -52,15 +51,19 @@ class Questions:
         saving = Saving(workspace)
         self._cases = CaseRuns(workspace)
         self._comparing = CompareRuns(workspace, named.settings, named.recording, named.against)
-        self.short: Mapping[str, Ask] = {
+        answering: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
             "start": named.start,
             "check": Checking(workspace, date.today).check,
             "decide": Deciding(workspace, named.settings.limits).decide,
             "paste": Pasting(workspace, named.settings).read,
             "map": Mapped(workspace).countries,
-            "cases": self._cases.cases,
             "changes": saving.changes,
             "save": saving.save,
+        }
+        self._worker = Worker("questions")
+        self.short: Mapping[str, Ask] = {
+            **{name: _asking(self._worker, answer) for name, answer in answering.items()},
+            "cases": self._cases.cases,
         }
         self.long: Mapping[str, AskLong] = {"compare": self._comparing.compare}
 
@@ -68,3 +71,9 @@ class Questions:
         """End what is under way."""
         self._comparing.stop()
         self._cases.stop()
+        self._worker.stop()
+
+
+def _asking(worker: Worker, answer: Callable[[Mapping[str, Any]], Answer]) -> Ask:
+    """Return what has a question answered apart from the serving, one after the other."""
+    return lambda asked: worker.do(lambda: answer(asked))

@@ -23,7 +23,7 @@ class Saving:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
 
-    async def changes(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
+    def changes(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Return for each of the page's texts how it differs from what is on the disk."""
         texts = self._workspace.texts_of(asked)
         found = (self._change(id_, text) for id_, text in texts.items())
@@ -31,18 +31,18 @@ class Saving:
 
     def _change(self, id_: str, text: str) -> dict[str, object]:
         path = self._workspace.path_of(id_)
-        data = _read(path)
+        data = self._read(path)
         disk = as_edited(data)
         return {"id": id_, "name": str(path), "digest": digest_of(data), "disk": disk, "lines": diff(disk, text)}
 
-    async def save(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
+    def save(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Write one text, if its file still is what the page takes it to be."""
         workspace = self._workspace
         if not workspace.may_save:
             raise BadRequestError("This policy comes with modelfence. Copy it, and open the copy to change it.")
-        [(id_, text)] = workspace.texts_of({"texts": {asked.get("id"): asked.get("text")}}).items()
-        path = workspace.path_of(id_)
-        before = _read(path)
+        path = workspace.path_of(asked.get("id"))
+        [text] = workspace.texts_of({"texts": {asked.get("id"): asked.get("text")}}).values()
+        before = self._read(path)
         if digest_of(before) != asked.get("digest"):
             return {"saved": False, "why": _CHANGED}
         data = as_written(text, before)
@@ -55,6 +55,17 @@ class Saving:
         workspace.look()
         return {"saved": True, "digest": digest_of(data)}
 
+    def _read(self, path: Path) -> bytes:
+        """Return what a file holds. Raises BadRequestError, also for what has become a link to somewhere else."""
+        try:
+            data = self._workspace.sources({}).text(path)
+            as_edited(data)
+        except OSError as error:
+            raise BadRequestError(f"{path} can't be read: {error.strerror}.") from None
+        except ValueError:
+            raise BadRequestError(f"{path} no longer holds a text that can be edited here.") from None
+        return data
+
 
 def diff(before: str, after: str) -> list[str]:
     """Return what changes as the lines of a unified diff without its head; none when nothing does."""
@@ -64,10 +75,3 @@ def diff(before: str, after: str) -> list[str]:
     if max(len(old), len(new)) > MAX_DIFF_LINES:
         return [f"@@ {len(old)} lines become {len(new)}: too many to show @@"]
     return list(difflib.unified_diff(old, new, lineterm=""))[2:]
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise BadRequestError(f"{path} can't be read: {error.strerror}.") from None

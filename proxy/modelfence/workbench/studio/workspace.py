@@ -6,6 +6,7 @@ include is opened only where it is a YAML file in the policy's folder, or includ
 
 import hashlib
 import os
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modelfence.policy.compile import Compiled, compile_policy
-from modelfence.source_files import SourceFiles
+from modelfence.source_files import SourceFiles, stamp
 from modelfence.workbench.cases import read_cases
 from modelfence.workbench.cases.finding import NoCasesError, find_cases
 from modelfence.workbench.studio.protection import BadRequestError
@@ -41,9 +42,10 @@ class Opened:
     digest: str
     """Of the file's bytes: by it is known whether somebody else has changed it meanwhile."""
 
-    def as_json(self) -> dict[str, object]:
-        """Return what the page is told."""
-        return {"id": self.id, "name": str(self.path), "kind": self.kind, "text": self.text, "digest": self.digest}
+    def as_json(self, known: object) -> dict[str, object]:
+        """Return what the page is told: no text where it knows the digest of this number."""
+        text = None if isinstance(known, dict) and known.get(self.id) == self.digest else self.text
+        return {"id": self.id, "name": str(self.path), "kind": self.kind, "text": text, "digest": self.digest}
 
 
 def digest_of(data: bytes) -> str:
@@ -78,6 +80,7 @@ class EditedFiles(SourceFiles):
         real = os.path.realpath(path)
         if real in self.edited:
             return self.edited[real]
+        self.stamps[path] = stamp(path)
         inside = os.path.commonpath((real, self.folder_allowed)) == self.folder_allowed
         if real not in self.allowed and not (inside and real.endswith(_SUFFIXES)):
             raise PermissionError(None, _ELSEWHERE)
@@ -96,6 +99,9 @@ class Workspace:
         self._ids: dict[str, str] = {}
         self._paths: dict[str, Path] = {}
         self._allowed: frozenset[str] = frozenset()
+        self._lock = threading.RLock()
+        self._compiled: tuple[EditedFiles, Compiled] | None = None
+        """The last: a page asks several questions about the same texts."""
         self.look()
 
     def look(self) -> None:
@@ -118,7 +124,11 @@ class Workspace:
 
     def compile(self, edited: Mapping[str, str]) -> Compiled:
         """Compile the policy with the page's texts in place of what is on the disk. Raises OSError."""
-        compiled = compile_policy(self.root, self.sources(edited))
+        sources = self.sources(edited)
+        with self._lock:
+            if self._compiled is None or not _hold_the_same(self._compiled[0], sources):
+                self._compiled = (sources, compile_policy(self.root, sources))
+            compiled = self._compiled[1]
         for path in compiled.files:
             self._number(path)
         return compiled
@@ -153,9 +163,11 @@ class Workspace:
 
     def _number(self, path: Path) -> None:
         real = os.path.realpath(path)
-        if real not in self._ids and len(self._ids) < MAX_FILES:
-            self._ids[real] = str(len(self._ids))
-            self._paths[self._ids[real]] = path
+        with self._lock:
+            if real not in self._ids and len(self._ids) < MAX_FILES:
+                id_ = str(len(self._ids))
+                self._paths[id_] = path
+                self._ids[real] = id_
 
     def _open(self, path: Path, kind: Kind) -> Opened | None:
         """Return a file, None where it can't be read as text: what includes it has a problem that says so."""
@@ -165,6 +177,11 @@ class Workspace:
             return None if id_ is None else Opened(id_, path, kind, as_edited(data), digest_of(data))
         except (OSError, ValueError):
             return None
+
+
+def _hold_the_same(before: EditedFiles, now: EditedFiles) -> bool:
+    """Say whether files that were compiled are still as they were, on the disk as on the page."""
+    return (before.edited, before.allowed) == (now.edited, now.allowed) and before.again() is before
 
 
 def _cases_of(policies: Sequence[Path]) -> tuple[Path, ...]:

@@ -1,0 +1,54 @@
+"""Ctrl-C ends the studio at once and cleanly, whatever it is at."""
+
+import http.client
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+
+import pytest
+from tests.workbench.studio.running import Running, write_files
+
+SLOW = """\
+version: 1
+lists:
+  many: [{items}]
+access:
+{rules}"""
+RULE = "  - id: r{n}\n    deny: lists.many.map(x, lists.many.map(y, x + y)).size() == {n}\n"
+WITHIN_S = 10.0
+
+
+@contextmanager
+def asked(running: Running, question: str) -> Iterator[http.client.HTTPConnection]:
+    """Ask, and do not wait for the answer."""
+    address, _, token = running.address.removeprefix("http://").partition("/#")
+    headers = {"X-Studio-Token": token, "Content-Type": "application/json"}
+    with closing(http.client.HTTPConnection(address, timeout=WITHIN_S)) as connection:
+        connection.request("POST", f"/api/{question}", "{}", headers)
+        yield connection
+
+
+def test_ctrl_c_ends_a_comparison_that_is_under_way(tmp_path, capfd):
+    running = Running(write_files(tmp_path / "policies", lines=20_000))
+    with asked(running, "compare") as comparing:
+        answer = comparing.getresponse()
+        while json.loads(answer.readline())["lines"] == 0:
+            pass
+        assert running.end(within_s=WITHIN_S) == 0
+        with suppress(http.client.IncompleteRead):  # it is cut off
+            assert b"comparison" not in answer.read()
+    assert capfd.readouterr().err == ""
+
+
+def test_ctrl_c_waits_for_no_condition_that_takes_long(tmp_path, capfd):
+    folder = write_files(tmp_path / "policies")
+    items = ", ".join(f"i{n}" for n in range(90))
+    (folder / "policy.yaml").write_text(SLOW.format(items=items, rules="".join(RULE.format(n=n) for n in range(60))))
+    running = Running(folder)
+    with asked(running, "map") as waiting:  # 60 rules for each of 250 countries: a minute of work
+        with asked(running, "cases") as other:
+            assert other.getresponse().status == 200  # by now the map is under way, and keeps nobody else waiting
+        assert running.end(within_s=WITHIN_S) == 0
+        with pytest.raises(http.client.RemoteDisconnected):
+            waiting.getresponse()
+    assert capfd.readouterr().err == ""
