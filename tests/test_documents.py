@@ -151,3 +151,20 @@ def test_the_page_of_dialects_says_how_a_key_goes_up():
         [(header, value)] = dialect.credential_headers("secret", outgoing)
         written = f"`{header}: Bearer`" if value.startswith("Bearer ") else f"`{header}`"
         assert re.search(rf"^\| `{name}` \|[^|]*\|[^|]*{written}", page, re.MULTILINE), name
+
+
+def anchors(document: Path) -> set[str]:
+    """Return what the headings of a page are linked by, as GitHub makes it of them."""
+    headings = re.findall(
+        r"^#+ (.*)$", re.sub(r"^```.*?^```", "", document.read_text(), flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_links_between_the_documents_lead_somewhere(document):
+    for target in re.findall(r"\]\((?!https?:)([^)\s]+)\)", document.read_text()):
+        path, _, anchor = target.partition("#")
+        page = document.parent / path if path else document
+        assert page.exists(), target
+        assert not anchor or anchor in anchors(page), target

@@ -41,7 +41,17 @@ _INTRODUCTION = """\
 # The policy
 
 One YAML file says who may call a model API, from where, and how much. Conditions are written in CEL, the Common
-Expression Language. This page is written from the code's own tables by `tools/write_reference.py`.
+Expression Language. [tutorial.md](tutorial.md) takes you from an empty file to a policy that is tested
+([cases.md](cases.md)); this page is for looking things up:
+
+* [how a call is decided](#how-a-call-is-decided)
+* [keys](#keys): of [the file](#the-file), of [every rule](#every-rule), of rules of [access](#a-rule-of-access),
+  [reshape](#a-rule-of-reshape) and [throttle](#a-rule-of-throttle)
+* [facts](#facts), each with a condition to copy
+* [operators and functions](#operators-and-functions), and [what surprises](#what-surprises) about them
+* [problems](#problems)
+
+It is written from the code's own tables by `tools/write_reference.py`, and every example is run by a test.
 
 ```yaml
 version: 1
@@ -62,7 +72,7 @@ throttle:
 
 `modelfence policy check FILE` finds every problem at once, each with its line, column and a suggestion.
 
-How a call is decided:
+## How a call is decided
 
 * **A deny always wins**, whatever else matches. Otherwise one allow is needed. Otherwise the call is refused.
   The order of rules and files never matters.
@@ -76,10 +86,6 @@ How a call is decided:
 * **A throttle** holds `burst` units and gets `rate` back, evenly. All throttles that apply are charged, or none.
   Tokens are reserved before the answer and settled to what the provider reports. More used than reserved is carried
   as debt.
-"""
-
-_ABOUT_EXAMPLES = """\
-Every example on this page is checked and run by a test, and has no problem that `modelfence policy check` would find.
 """
 
 _ABOUT_FACTS = f"""\
@@ -154,7 +160,6 @@ def page() -> str:
     """Return the page's text."""
     parts = [
         _INTRODUCTION,
-        _ABOUT_EXAMPLES,
         "## Keys\n",
         *(part for group in _KEY_GROUPS for part in _keys(*group)),
         _ABOUT_FACTS,
@@ -166,7 +171,7 @@ def page() -> str:
         _IN_YAML,
         "## Problems\n",
         "Each with examples: [problems.md](problems.md), or `modelfence policy explain-problem CODE`.\n",
-        table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items())),
+        table(("code", "meaning"), ((f"[`{code}`](problems.md#{code})", meaning) for code, meaning in CODES.items())),
     ]
     return "\n".join(parts)
 

@@ -89,8 +89,8 @@ APPLIES_AND_DIFFERS: dict[str, tuple[Facts, Facts]] = {
         {"account.labels": {"plan": "trial"}, "now": datetime(2026, 12, 31, 23, 0, tzinfo=UTC)},
         {"now": datetime(2027, 1, 1, 0, 0, tzinfo=UTC)},
     ),
-    "lists.LIST": ({"request.model": "o3-deep-research", "kyc.tier": 1}, {"request.model": "gpt-4o"}),
-    "tier.TIER": ({"kyc.tier": 3, "kyc.status": "active"}, {"kyc.tier": 2}),
+    "lists.NAME": ({"request.model": "o3-deep-research", "kyc.tier": 1}, {"request.model": "gpt-4o"}),
+    "tier.NAME": ({"kyc.tier": 3, "kyc.status": "active"}, {"kyc.tier": 2}),
 }
 """Facts of a call to which the rule applies, and what is otherwise in a call to which it does not."""
 
@@ -130,9 +130,9 @@ def test_each_fact_is_in_one_group():
 def test_the_condition_asks_for_the_fact(name):
     policy = policy_of(EXAMPLES[name])
     asked = name.replace("LIST", "embargoed")
-    if name not in ("lists.LIST", "tier.TIER"):
+    if name not in ("lists.NAME", "tier.NAME"):
         assert asked in policy.names
-    assert name.removesuffix("LIST").removesuffix("TIER") in EXAMPLES[name].condition
+    assert name.removesuffix("LIST").removesuffix("NAME") in EXAMPLES[name].condition
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -17,8 +17,8 @@ lists:
 
 NAMED: tuple[Fact, ...] = (
     Fact("kyc.owned_by.LIST", FactType.DOUBLE, "share owned from the countries of a list of the policy, 0 to 1"),
-    Fact("lists.LIST", FactType.STRINGS, "the items of a list of the policy", always=True),
-    Fact("tier.TIER", FactType.INT, "the place of a tier, 0 for the lowest, to compare `kyc.tier` with", always=True),
+    Fact("lists.NAME", FactType.STRINGS, "the items of a list of the policy", always=True),
+    Fact("tier.NAME", FactType.INT, "the place of a tier, 0 for the lowest, to compare `kyc.tier` with", always=True),
 )
 """What conditions may name besides facts: a policy's own lists and tiers, which stand for the words in capitals."""
 
@@ -359,13 +359,13 @@ FACT_EXAMPLES: tuple[FactExample, ...] = (
         'account.labels.plan == "trial" && now < timestamp("2027-01-01T00:00:00Z")',
     ),
     FactExample(
-        "lists.LIST",
+        "lists.NAME",
         "keep some models for verified customers",
         "deny",
         "request.model in lists.research_only && kyc.tier < tier.verified",
     ),
     FactExample(
-        "tier.TIER",
+        "tier.NAME",
         "let in the best-known customers only",
         "allow",
         'kyc.tier == tier.enhanced && kyc.status == "active"',
