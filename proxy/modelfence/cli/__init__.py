@@ -43,6 +43,7 @@ def _add_others(commands: Any) -> None:
         policy_check,
         policy_diff,
         policy_explain,
+        policy_fmt,
         policy_problem,
         policy_schema,
         policy_test,
@@ -58,6 +59,7 @@ def _add_others(commands: Any) -> None:
     policy_commands = policy.add_subparsers(title="commands", metavar="COMMAND", required=True)
     policy_check.add_to(policy_commands)
     policy_explain.add_to(policy_commands)
+    policy_fmt.add_to(policy_commands)
     policy_problem.add_to(policy_commands)
     policy_test.add_to(policy_commands)
     policy_diff.add_to(policy_commands)

@@ -59,6 +59,7 @@ RULE_KEYS: tuple[Key, ...] = (
         required=True,
         value=ID,
     ),
+    Key("description", "why the rule exists; for the readers of the policy", value=WORDS),
     Key("message", "what the caller is told when the rule refuses it", value=WORDS),
     Key("help_url", "where the caller can read more", value=URL),
     Key("mode", "shadow: the rule is decided and counted, and acts on nothing", value=MODE),
@@ -67,11 +68,15 @@ RULE_KEYS: tuple[Key, ...] = (
         "the day since which a rule is in shadow, as 2026-01-31: `policy check` warns after 30 days",
         value=Date(),
     ),
-    Key("description", "why the rule exists; for the readers of the policy", value=WORDS),
 )
 
-ACCESS_KEYS: tuple[Key, ...] = (
-    *RULE_KEYS,
+
+def _of_rules(*own: Key) -> tuple[Key, ...]:
+    """Return the keys of one kind of rule in their order: its name and why, what it does, and what comes of it."""
+    return (*RULE_KEYS[:2], *own, *RULE_KEYS[2:])
+
+
+ACCESS_KEYS = _of_rules(
     Key(
         "deny",
         "condition under which the call is refused; applies as well when a fact it needs is unknown",
@@ -84,8 +89,7 @@ ACCESS_KEYS: tuple[Key, ...] = (
     ),
 )
 
-RESHAPE_KEYS: tuple[Key, ...] = (
-    *RULE_KEYS,
+RESHAPE_KEYS = _of_rules(
     Key("when", "condition under which the rule applies; always when left out", value=CONDITION),
     Key(
         "remove",
@@ -110,8 +114,7 @@ RESHAPE_KEYS: tuple[Key, ...] = (
     ),
 )
 
-THROTTLE_KEYS: tuple[Key, ...] = (
-    *RULE_KEYS,
+THROTTLE_KEYS = _of_rules(
     Key("when", "condition under which the rule applies; always when left out", value=CONDITION),
     Key(
         "key",
