@@ -47,7 +47,7 @@ _ORDINARY = (
 _PROBLEMS = """\
 ## Problems of a case file
 
-Beside those that [every file](problems.md) can have.
+Beside those that [every file](problems.md) can have. `modelfence policy explain-problem CODE` shows each by an example.
 """
 
 

@@ -5,13 +5,13 @@ Usage: python tools/write_problems.py (a test fails when the committed file is n
 
 from pathlib import Path
 
-from modelfence.policy.codes import COMPILING, LINT
+from modelfence.policy.codes import CODES, COMPILING, LINT
 from modelfence.workbench.problems import PAGES, as_markdown
 
 TARGET = Path(__file__).parent.parent / "docs" / "problems.md"
 
 _INTRODUCTION = """\
-# Problems of a policy
+# Problems of policies and cases
 
 What `modelfence policy check` can say, by the code it puts in brackets. `modelfence policy explain-problem CODE` prints
 the same. This page is written by `tools/write_problems.py`, and a test checks every example.
@@ -38,6 +38,13 @@ Warnings: they stop nothing and change no decision. Each was shown to hold for e
 what could not be shown is not said.
 """
 
+_CASES = """\
+# What stops cases
+
+Cases with one of these are not run, and `modelfence policy test` exits with 1. [Cases](cases.md) says how they are
+written. What can be wrong with every file stands above.
+"""
+
 
 def main() -> None:
     """Write the page."""
@@ -48,7 +55,8 @@ def page() -> str:
     """Return the page's text."""
     compiling = (as_markdown(PAGES[code]) for code in COMPILING)
     lint = (as_markdown(PAGES[code]) for code in LINT)
-    return "\n".join((_INTRODUCTION, _COMPILING, *compiling, _LINT, *lint))
+    cases = (as_markdown(page) for code, page in PAGES.items() if code not in CODES)
+    return "\n".join((_INTRODUCTION, _COMPILING, *compiling, _LINT, *lint, _CASES, *cases))
 
 
 if __name__ == "__main__":

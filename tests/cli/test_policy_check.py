@@ -110,6 +110,14 @@ def test_the_others_are_checked_all_the_same(tmp_path, monkeypatch, capsys):
     assert said.err == "none.yaml can't be read: No such file or directory\n"
 
 
+def test_a_pipe_is_not_waited_for_because_it_is_named_as_cases_are(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.yaml").write_text(FINE)
+    os.mkfifo("pipe.cases.yaml")
+    assert main(["policy", "check", "p.yaml"]) == 0
+    assert "[no-cases]" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("kind", FORMATS)
 def test_a_name_that_is_no_text_is_printed_as_well_as_can_be(kind, modelfence, tmp_path):
     name = os.fsdecode(b"p\xff.yaml")

@@ -2,10 +2,10 @@
 
 import argparse
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from modelfence.document import did_you_mean
-from modelfence.policy.codes import CODES
 
 _EXAMPLE = "example:\n  modelfence policy explain-problem shadowed-rule"
 
@@ -26,20 +26,22 @@ def add_to(commands: Any) -> None:
 
 def explain_problem(options: argparse.Namespace) -> int:
     """Return 0, or 2 when there is no such code."""
+    from modelfence.workbench.problems import MEANINGS, PAGES, as_text  # noqa: PLC0415 - help need not wait for it
+
     if options.code is None:
-        print(_codes())
+        print(_list(MEANINGS))
         return 0
     code = options.code.strip("[]").lower()
-    if code not in CODES:
-        hint = did_you_mean(code, CODES)
-        print(f"there is no problem `{options.code}`{f': {hint}' if hint else ''}\n\n{_codes()}", file=sys.stderr)
+    if code not in PAGES:
+        hint = did_you_mean(code, MEANINGS)
+        print(
+            f"there is no problem `{options.code}`{f': {hint}' if hint else ''}\n\n{_list(MEANINGS)}", file=sys.stderr
+        )
         return 2
-    from modelfence.workbench.problems import PAGES, as_text  # noqa: PLC0415 - help need not wait for it
-
     print(as_text(PAGES[code]), end="")
     return 0
 
 
-def _codes() -> str:
-    width = max(len(code) for code in CODES)
-    return "\n".join(f"{code:<{width}}  {meaning}" for code, meaning in CODES.items())
+def _list(meanings: Mapping[str, str]) -> str:
+    width = max(len(code) for code in meanings)
+    return "\n".join(f"{code:<{width}}  {meaning}" for code, meaning in meanings.items())

@@ -6,33 +6,35 @@ from pathlib import Path
 import pytest
 
 from modelfence.core.problem import Severity
-from modelfence.policy.codes import CODES, LINT
-from modelfence.workbench.problems import PAGES, as_markdown, as_text
+from modelfence.policy.codes import LINT
+from modelfence.workbench.cases import CODES as CASE_CODES
+from modelfence.workbench.problems import MEANINGS, PAGES, as_markdown, as_text
 from modelfence.workbench.problems.writing import LONGEST
 
 ROOT = Path(__file__).parents[3]
 
 
 def test_every_code_has_a_page_and_every_page_a_code():
-    assert sorted(PAGES) == sorted(CODES)
+    assert sorted(PAGES) == sorted(MEANINGS)
+    assert set(CASE_CODES) <= set(PAGES)
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", MEANINGS)
 def test_the_wrong_example_is_wrong_in_this_way_and_no_other(code):
     assert {problem.code for problem in PAGES[code].said_of_wrong()} == {code}
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", MEANINGS)
 def test_the_right_example_is_right(code):
     assert PAGES[code].said_of_right() == ()
 
 
 def test_what_lint_finds_and_one_thing_more_is_a_warning():
-    warnings = {code for code in CODES for one in PAGES[code].said_of_wrong() if one.severity is Severity.WARNING}
+    warnings = {code for code in MEANINGS for one in PAGES[code].said_of_wrong() if one.severity is Severity.WARNING}
     assert warnings == {*LINT, "cohort-without-score"}
 
 
-@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize("code", MEANINGS)
 def test_a_page_has_no_line_too_long_to_read(code):
     assert all(len(line) <= LONGEST + len("    ") for line in as_text(PAGES[code]).splitlines())
 

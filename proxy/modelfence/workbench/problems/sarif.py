@@ -13,8 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from modelfence.core.problem import Problem
-from modelfence.policy.codes import CODES
-from modelfence.workbench.problems.page import Page
+from modelfence.workbench.problems.page import MEANINGS, Page
 from modelfence.workbench.problems.writing import as_markdown, as_text
 
 _SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -42,7 +41,7 @@ def sarif(problems: Sequence[Problem], pages: Mapping[str, Page], folder: Path) 
 
 def _rule(code: str, page: Page | None, problems: Sequence[Problem]) -> dict[str, object]:
     severity = next(problem.severity for problem in problems if problem.code == code)
-    meaning = CODES.get(code, code)
+    meaning = MEANINGS.get(code, code)
     rule: dict[str, object] = {
         "id": code,
         "shortDescription": {"text": meaning},

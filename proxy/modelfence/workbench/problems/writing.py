@@ -6,8 +6,7 @@ What the checker says of the wrong example is not kept anywhere: it is asked.
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 
-from modelfence.policy.codes import CODES
-from modelfence.workbench.problems.page import POLICY, Page
+from modelfence.workbench.problems.page import MEANINGS, Page
 
 WIDTH = 100
 LONGEST = 200
@@ -16,13 +15,13 @@ LONGEST = 200
 
 def as_text(page: Page) -> str:
     """Return a page for a terminal."""
-    parts = [f"{page.code}: {CODES[page.code]}", page.more, *_example_in_words(page)]
+    parts = [f"{page.code}: {MEANINGS[page.code]}", page.more, *_example_in_words(page)]
     return "\n\n".join(part if "\n" in part else textwrap.fill(part, WIDTH) for part in parts) + "\n"
 
 
 def as_markdown(page: Page, heading: str = "##") -> str:
     """Return a page below a heading."""
-    parts = [f"{heading} `{page.code}`", f"{CODES[page.code]} {page.more}"]
+    parts = [f"{heading} `{page.code}`", f"{MEANINGS[page.code]} {page.more}"]
     parts += [_fenced(text, "yaml", name) for name, text in page.beside.items()]
     parts += ["This is wrong:", _fenced(page.wrong, "yaml", _name(page)), _fenced(_said(page), "text")]
     parts += ["This is right:", *(_fenced(text, "yaml", name) for name, text in page.beside_right.items())]
@@ -32,7 +31,7 @@ def as_markdown(page: Page, heading: str = "##") -> str:
 
 def _example_in_words(page: Page) -> Iterator[str]:
     yield from _files(page.beside)
-    yield f"This is wrong ({POLICY}):"
+    yield f"This is wrong ({page.file}):"
     yield _indented(page.wrong)
     yield "The check says:"
     yield _indented(_said(page))
@@ -48,8 +47,8 @@ def _files(files: Mapping[str, str]) -> Iterator[str]:
 
 
 def _name(page: Page) -> str | None:
-    """Return the policy's name where there are others to tell it from."""
-    return POLICY if page.beside or page.beside_right else None
+    """Return the file's name where there are others to tell it from."""
+    return page.file if page.beside or page.beside_right else None
 
 
 def _said(page: Page) -> str:
