@@ -9,7 +9,7 @@ from modelfence.policy.codes import CODES
 from modelfence.policy.functions import FUNCTIONS, OPERATORS
 from modelfence.workbench.cases import read_case_text
 from modelfence.workbench.cases.running import run
-from modelfence.workbench.reference import CALL, FUNCTION_EXAMPLES, SURPRISES, UNKNOWN
+from modelfence.workbench.reference import CALL, FUNCTION_EXAMPLES, LITERALS, SURPRISES, UNKNOWN
 
 LISTS = "lists: {embargoed: [CU, IR, KP]}"
 SHOWN = list(
@@ -57,3 +57,8 @@ def test_an_expression_comes_to_what_is_said(source, value):
         assert said_of(f"({source}) == ({source})") == value
     else:
         assert said_of(f"({source}) == ({value})") is True
+
+
+@pytest.mark.parametrize(("source", "kind"), [(source, one.type) for one in LITERALS for source in one.written])
+def test_a_value_is_of_the_type_that_is_said(source, kind):
+    assert said_of(f"type({source}) == {kind}  // as the table has it") is True

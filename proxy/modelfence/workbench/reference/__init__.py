@@ -5,7 +5,15 @@ Why not beside the tables: a running fence loads those, and has no use for examp
 
 from modelfence.workbench.reference import keys
 from modelfence.workbench.reference.facts import FACT_EXAMPLES, FACT_GROUPS, LISTS, NAMED, FactExample, FactGroup
-from modelfence.workbench.reference.functions import CALL, FUNCTION_EXAMPLES, SURPRISES, UNKNOWN, Shown, Surprise
+from modelfence.workbench.reference.functions import (
+    CALL,
+    FUNCTION_EXAMPLES,
+    LITERALS,
+    SURPRISES,
+    UNKNOWN,
+    Shown,
+    Surprise,
+)
 from modelfence.workbench.reference.keys import KeyExample
 
 __all__ = [
@@ -14,6 +22,7 @@ __all__ = [
     "FACT_GROUPS",
     "FUNCTION_EXAMPLES",
     "LISTS",
+    "LITERALS",
     "NAMED",
     "SURPRISES",
     "UNKNOWN",

@@ -35,6 +35,28 @@ class Surprise:
     shown: tuple[Shown, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A kind of value that an expression can state itself."""
+
+    what: str
+    type: str
+    written: tuple[str, ...]
+
+
+LITERALS: tuple[Literal, ...] = (
+    Literal("a text", "string", ('"NO"', "'NO'")),
+    Literal("a text in which a backslash is nothing but that", "string", (r'r"gpt-\d"',)),
+    Literal("a whole number", "int", ("60", "-1", "0x1F")),
+    Literal("a decimal number", "double", ("0.5", "1.0", "1e-3")),
+    Literal("true or false", "bool", ("true", "false")),
+    Literal("a list", "list", ('["NO", "SE"]', "[]")),
+    Literal("a map", "map", ('{"NO": 0.6, "SE": 0.4}',)),
+    Literal("a whole number without sign", "uint", ("7u",)),
+    Literal("bytes", "bytes", ('b"NO"',)),
+    Literal("nothing", "null_type", ("null",)),
+)
+
 FUNCTION_EXAMPLES: Mapping[str, tuple[Shown, ...]] = {
     "&&": (
         ('client.country == "NO" && kyc.tier >= tier.verified', "false"),
@@ -140,6 +162,13 @@ SURPRISES: tuple[Surprise, ...] = (
         (
             ('!"KP" in account.recent_countries', "type-mismatch"),
             ('!("KP" in account.recent_countries)', "true"),
+        ),
+    ),
+    Surprise(
+        "**`&&` holds closer than `||`.** Put brackets where both stand.",
+        (
+            ("kyc.tier >= tier.basic || kyc.tier >= tier.verified && extraction.score > 0.5", "true"),
+            ("(kyc.tier >= tier.basic || kyc.tier >= tier.verified) && extraction.score > 0.5", "false"),
         ),
     ),
     Surprise(
