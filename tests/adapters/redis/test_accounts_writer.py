@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -198,6 +199,25 @@ async def test_an_index_that_a_dead_writer_has_left_leads_to_nobody(alone, raw, 
         json.dumps(SAID | {"id": "umbrella"}).encode(),
         json.dumps(SAID | {"keys": [{"name": "no digest"}]}).encode(),
         json.dumps({name: value for name, value in SAID.items() if name != "tier"}).encode(),
+        # What is of another kind than it should be could be compared with nothing, or would not be refused by a rule.
+        json.dumps(SAID | {"ownership": {"CN": math.nan}}).encode(),
+        json.dumps(SAID | {"ownership": {"CN": "0.9"}}).encode(),
+        json.dumps(SAID | {"ownership": {"CN": -1}}).encode(),
+        json.dumps(SAID | {"ownership": {"CN": True}}).encode(),
+        json.dumps(SAID | {"expires_us": "2027-01-01"}).encode(),
+        json.dumps(SAID | {"expires_us": 1.5e15}).encode(),
+        json.dumps(SAID | {"status": "Active"}).encode(),
+        json.dumps(SAID | {"screening": ["clear"]}).encode(),
+        json.dumps(SAID | {"tier": 2}).encode(),
+        json.dumps(SAID | {"tier": None}).encode(),
+        json.dumps(SAID | {"country": 5}).encode(),
+        json.dumps(SAID | {"labels": ["gold"]}).encode(),
+        json.dumps(SAID | {"keys": [{"digest": OLD, "is_revoked": "false"}]}).encode(),
+        json.dumps(SAID | {"keys": [{"digest": OLD, "expires_us": "soon"}]}).encode(),
+        json.dumps(SAID | {"keys": ["digest"]}).encode(),
+        json.dumps(SAID | {"owners": [{"share": "1", "country": "CN"}]}).encode(),
+        json.dumps(SAID).replace('"active"', '"suspended", "status": "active"').encode(),
+        json.dumps(SAID).encode("utf-16"),
         pytest.param(b"[" * 100_000, id="deep"),
     ],
 )

@@ -12,13 +12,40 @@ changed. The fields are sorted, so equal entries are equal texts.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import Any, Never
 
-from modelfence.core.account import Account, Entry, Key, Owner
+from modelfence.core.account import SCREENINGS, STATUSES, Account, Entry, Key, Owner
 
 _FIELDS = {one.name: None if one.default is MISSING else one.default for one in fields(Account)}
+_MAY_BE_NULL = {one.name for kind in (Account, Key, Owner) for one in fields(kind) if one.default is None}
+_WHOLE = 1.000_001
+"""The largest share: files may be out by rounding."""
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= _WHOLE
+
+
+def _map_of(is_right: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(is_right, value.values()))
+
+
+_IS_RIGHT: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("verified_us", "expires_us", "screened_us"), lambda value: type(value) is int),
+    "status": STATUSES.__contains__,
+    "screening": SCREENINGS.__contains__,
+    "ownership": _map_of(_is_share),
+    "labels": _map_of(_is_text),
+    "share": _is_share,
+    "is_revoked": lambda value: isinstance(value, bool),
+}
+"""What each field may hold; a text those that are not named."""
 
 
 class BadRecordError(Exception):
@@ -61,17 +88,38 @@ def decode(record: bytes, account_id: str) -> Entry:
 def entry_in(record: bytes) -> Entry:
     """Return what a record says. Raises BadRecordError.
 
-    A field that is not known here is no trifle: whoever wrote it may have meant to shut somebody out.
+    A field that is not known here is no trifle: whoever wrote it may have meant to shut somebody out. Nor is one of
+    another kind: no comparison with a share that is no number holds, so no rule would refuse it.
     """
     try:
-        said = json.loads(record)
-        keys = tuple(Key(**key) for key in said.pop("keys"))
+        said = json.loads(record.decode(), object_pairs_hook=_once, parse_constant=_no_number)
+        keys = tuple(Key(**_right(key)) for key in said.pop("keys"))
         owners = said.pop("owners", None)
-        account = Account(**said)
-        stated = None if owners is None else tuple(Owner(**owner) for owner in owners)
+        account = Account(**_right(said))
+        stated = None if owners is None else tuple(Owner(**_right(owner)) for owner in owners)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise BadRecordError("can't be understood") from error
     return Entry(account, keys, stated)
+
+
+def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """Raises ValueError for a name that is given twice: readers differ in which they take."""
+    said = dict(pairs)
+    if len(said) != len(pairs):
+        raise ValueError
+    return said
+
+
+def _no_number(_: str) -> Never:
+    raise ValueError
+
+
+def _right(said: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said, once each field holds what it may. Raises ValueError."""
+    for name, value in said.items():
+        if not (value is None and name in _MAY_BE_NULL) and not _IS_RIGHT.get(name, _is_text)(value):
+            raise ValueError(name)
+    return said
 
 
 def _key(key: Key) -> Mapping[str, Any]:
