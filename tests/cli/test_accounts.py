@@ -96,6 +96,24 @@ def test_a_file_without_errors_is_fine_and_what_wants_doing_is_said(run_here):
     assert run_here("accounts", "check", "--strict").returncode == 1
 
 
+def test_a_file_is_called_as_it_was_named(run_here, folder):
+    (folder / "bad.yaml").write_text(FINE.replace("tier: basic", "tier: best"))
+    ran = run_here("accounts", "check", "bad.yaml")
+    assert ran.stdout.startswith("bad.yaml:5:9: ")
+    assert "\nbad.yaml:22:11: the policy has no tier `best` [unknown-tier]\n" in ran.stdout
+    assert "\nbad.yaml: 2 accounts, 1 error, " in ran.stdout
+    assert str(folder) not in ran.stdout
+
+
+def test_what_can_not_be_read_can_not_be_checked(run_here):
+    ran = run_here("accounts", "check", "none.yaml")
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr == (
+        "none.yaml:1:1: can't read the accounts: No such file or directory [unreadable-file]\n"
+        "modelfence accounts: none.yaml can't be checked\n"
+    )
+
+
 def test_how_far_to_look_can_be_said(run_here):
     ran = run_here("accounts", "check", "--within", "1d", "--lists-older-than", "10d", "--format", "json")
     found = json.loads(ran.stdout)

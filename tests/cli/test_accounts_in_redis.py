@@ -98,6 +98,7 @@ def test_keys_are_made_rotated_and_revoked_and_the_status_changed(run_here, redi
     [
         (("suspend", "nobody"), "there is no account `nobody`"),
         (("show", "nobody"), "there is no account `nobody`"),
+        (("show", "\udcff"), "argument ID: this is no text in UTF-8"),
         (("key", "rotate", "acme", "--name", "none"), "`acme` has no such valid key"),
         (("due", "redis://user:SECRET@127.0.0.1:1"), "the accounts in redis://127.0.0.1:1 can't be used: Redis"),
     ],

@@ -42,13 +42,21 @@ def accounts_command(  # noqa: PLR0913 - what its help says
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     if of_one:
-        parser.add_argument("id", metavar="ID", help="the account's id")
+        parser.add_argument("id", type=_account_id, metavar="ID", help="the account's id")
         # An optional word after ID could not follow a flag: argparse would have given it up by then.
         parser.add_argument("--accounts", metavar="FILE", help=_FILE)
     else:
         parser.add_argument("accounts", nargs="?", metavar="FILE", help=_FILE)
     parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: modelfence.yaml)")
     return parser
+
+
+def _account_id(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise argparse.ArgumentTypeError("this is no text in UTF-8") from None
+    return text
 
 
 def add_format(parser: argparse.ArgumentParser) -> None:
@@ -86,12 +94,13 @@ def list_due(options: argparse.Namespace) -> int:
 
 
 def path_of(settings: Settings) -> Path:
-    """Return the accounts file. Raises CannotStartError where none is named."""
+    """Return the accounts file, from here if it is below. Raises CannotStartError where none is named."""
     if isinstance(settings.accounts, str):
         raise CannotStartError(f"the accounts are in {settings.accounts_shown}; name a file of them")
     if settings.accounts is None:
         raise CannotStartError("name an accounts file, or `accounts` in the settings")
-    return settings.accounts
+    here = Path.cwd()
+    return settings.accounts.relative_to(here) if settings.accounts.is_relative_to(here) else settings.accounts
 
 
 def failed(error: CannotStartError) -> int:

@@ -78,10 +78,13 @@ def check_accounts(options: argparse.Namespace) -> int:
 
 def _in_file(settings: Settings, tiers: Sequence[str], horizon: Horizon) -> _Found:
     from modelfence.adapters.accounts.document import open_accounts  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.adapters.accounts.file import UNREADABLE  # noqa: PLC0415 - likewise
 
     path = path_of(settings)
     document, problems = open_accounts(path)
     if document is None:
+        if problems[0].code == UNREADABLE:
+            raise CannotStartError(f"{path} can't be checked", problems)
         return _Found(str(path), None, problems)
     warnings = document.review(now_us(), horizon)
     problems = in_order((*document.accounts.check_tiers(tiers), *warnings))

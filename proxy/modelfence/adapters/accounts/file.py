@@ -15,6 +15,8 @@ from modelfence.document import did_you_mean, read
 from modelfence.source_files import SourceFiles
 from modelfence.yaml_nodes import uncollected
 
+UNREADABLE = "unreadable-file"
+
 
 class AccountsFile:
     """The `AccountDirectory` port over the records of a file, in the file's order."""
@@ -70,4 +72,4 @@ def read_accounts(path: Path, files: SourceFiles | None = None) -> tuple[Account
 def unreadable(path: Path, error: OSError | ValueError) -> Problem:
     """Return the problem of an accounts file that can't be read."""
     reason = error.strerror if isinstance(error, OSError) else str(error)
-    return Problem(str(path), 1, 1, "unreadable-file", f"can't read the accounts: {reason}")
+    return Problem(str(path), 1, 1, UNREADABLE, f"can't read the accounts: {reason}")
