@@ -3,7 +3,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 BENCH := $(if $(QUICK),--quick,--out docs/performance.md)
 
-.PHONY: help demo test check format bench bench-peers bench-parts detection dashboards studio lock clean
+.PHONY: help demo test test-oldest check format bench bench-peers bench-parts detection dashboards studio lock clean
 
 help:                   ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 20
@@ -12,7 +12,10 @@ demo: $(READY)          ## run the fence, a stand-in API and sample callers on t
 	@$(VENV)/bin/modelfence demo
 
 test: $(READY)          ## run the tests
-	@$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile
+	@$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile $(TESTS)
+
+test-oldest:            ## run tests that reach into all parts on Python 3.12, the oldest that will do
+	@$(MAKE) --no-print-directory test VENV=.venv/oldest VERSION=3.12 TESTS="tests/core tests/policy tests/cli"
 
 check: $(READY)         ## check style and types
 	@$(VENV)/bin/ruff check .
@@ -62,7 +65,7 @@ clean:                  ## remove what was set up
 	rm -rf $(VENV)
 
 $(READY): requirements.lock pyproject.toml
-	@python=$$(tools/find-python) && echo "setting up $(VENV) with $$python (once; about a minute)" && \
+	@python=$$(tools/find-python $(VERSION)) && echo "setting up $(VENV) with $$python (once; about a minute)" && \
 	    "$$python" -m venv --clear $(VENV)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

@@ -18,7 +18,7 @@ OLD = f"#!{SHELL}\nexit 1\n"
 def find_python(tmp_path: Path):
     """Runs the script where nothing is to be found but these files."""
 
-    def run(files: dict[str, str], **variables: str) -> subprocess.CompletedProcess[str]:
+    def run(files: dict[str, str], *wanted: str, **variables: str) -> subprocess.CompletedProcess[str]:
         for name in ("ls", "sort", "cut", "id"):
             (tmp_path / "bin").mkdir(exist_ok=True)
             (tmp_path / "bin" / name).symlink_to(shutil.which(name))
@@ -30,7 +30,7 @@ def find_python(tmp_path: Path):
         given = {name: text.replace("HERE", str(tmp_path)) for name, text in variables.items()}
         environment = {"PATH": str(tmp_path / "bin"), "HOME": str(tmp_path / "home")} | given
         return subprocess.run(  # noqa: S603 - our own script
-            [SHELL, str(SCRIPT)], env=environment, capture_output=True, text=True, timeout=60, check=False
+            [SHELL, str(SCRIPT), *wanted], env=environment, capture_output=True, text=True, timeout=60, check=False
         )
 
     return run
@@ -69,3 +69,14 @@ def test_where_there_is_none_one_sentence_says_what_to_install(find_python):
     found = find_python({"bin/python3": OLD, "bin/python3.13": SHIM})
     assert (found.returncode, found.stdout, found.stderr.count("\n")) == (1, "", 1)
     assert "modelfence needs Python 3.12 or later: install it" in found.stderr
+
+
+def test_the_version_that_is_wanted_is_found(find_python):
+    found = find_python({"bin/python3": GOOD}, f"{sys.version_info.major}.{sys.version_info.minor}")
+    assert (found.returncode, found.stdout.strip()) == (0, sys.executable), found.stderr
+
+
+def test_no_other_version_than_the_wanted_one_is_found(find_python):
+    found = find_python({"bin/python3": GOOD}, "3.99")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert found.stderr == "there is no Python 3.99 that runs and has venv\n"
