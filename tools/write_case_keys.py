@@ -67,7 +67,9 @@ def page() -> str:
             f"{wrapped(_ORDINARY)}\n",
             table(("fact", "value"), ((f"`{name}`", _shown(name, ORDINARY[name])) for name in _named(ORDINARY))),
             _PROBLEMS,
-            table(("code", "meaning"), ((f"`{code}`", meaning) for code, meaning in CODES.items())),
+            table(
+                ("code", "meaning"), ((f"[`{code}`](problems.md#{code})", meaning) for code, meaning in CODES.items())
+            ),
         )
     )
 

@@ -18,6 +18,7 @@ from modelfence.core.facts import FACTS, Facts, FactType, FactValue
 from modelfence.core.policy import Evaluated, Unknown
 from modelfence.core.quick import quick
 from modelfence.policy.complaints import Complaint, complaints, with_article
+from modelfence.policy.functions import FUNCTIONS
 from modelfence.policy.syntax import Part, PartKind, parse
 from modelfence.policy.tokens import Token, dotted_names, place_of, tokens
 
@@ -50,8 +51,17 @@ _REASONS = (
 )
 _FAILED = "it can't be evaluated"
 
-# A text that stands where CEL reads it only when a call comes in, and an expression that reads it now.
-_CONSTANTS = {"matches": "''.matches({})", "timestamp": "timestamp({})", "duration": "duration({})"}
+# A text that stands where CEL reads it only when a call comes in: an expression that reads it now, and a hint.
+_CONSTANTS: Mapping[str, tuple[str, str | None]] = {
+    "matches": ("''.matches({})", None),
+    "timestamp": ("timestamp({})", "a time is written like `2026-01-31T12:00:00Z`"),
+    "duration": ("duration({})", "a duration is written in `h`, `m` and `s`, like `24h` or `1h30m`"),
+    **{
+        one.name: (f"timestamp(0).{one.name}({{}})", "a time zone is written like `Europe/Oslo` or `+02:00`")
+        for one in FUNCTIONS
+        if f"timestamp.{one.name}(string)" in one.written
+    },
+}
 
 
 @quick
@@ -232,19 +242,20 @@ class Language:
         return next((name for name in names if name in self._facts or name in self._constants), None)
 
     def _bad_constants(self, parts: Sequence[Token]) -> tuple[Complaint, ...]:
-        """Return the constant patterns, times and durations that would fail on every call."""
+        """Return the constant patterns, times, durations and time zones that would fail on every call."""
         wrong = []
         for function, opening, constant, closing in zip(parts, parts[1:], parts[2:], parts[3:], strict=False):
             if constant.kind == "string" and (opening.text, closing.text) == ("(", ")"):
                 failure = self._failure_of(function.text, constant.text)
                 if failure is not None:
-                    wrong.append(Complaint(constant.start, len(constant.text), "bad-constant", failure))
+                    hint = _CONSTANTS[function.text][1]
+                    wrong.append(Complaint(constant.start, len(constant.text), "bad-constant", failure, hint))
         return tuple(wrong)
 
     def _failure_of(self, function: str, constant: str) -> str | None:
         if function not in _CONSTANTS:
             return None
-        value = self._env.compile(_CONSTANTS[function].format(constant)).eval()
+        value = self._env.compile(_CONSTANTS[function][0].format(constant)).eval()
         if value.type() != cel.Type.ERROR:
             return None
         detail = str(value.value()).partition("regular expression")[2]

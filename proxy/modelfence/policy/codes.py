@@ -43,7 +43,7 @@ COMPILING: Mapping[str, str] = {
     "condition-too-large": "The condition is nested too deep or is too long; split it into several rules.",
     "since-without-shadow": "A rule says since when it is in shadow, and is not.",
     "cohort-without-score": "A throttle by cohort does not ask what the cohort looks like.",
-    "bad-constant": "A pattern, time or duration is written in a way that can never be read.",
+    "bad-constant": "A pattern, time, duration or time zone is written in a way that can never be read.",
 }
 """What compiling finds: an error each, but for `cohort-without-score`."""
 

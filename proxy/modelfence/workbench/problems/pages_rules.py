@@ -75,7 +75,8 @@ PAGES = (
     ),
     Page(
         "unknown-function",
-        "Conditions have the functions of CEL, and no others.",
+        "Conditions have those functions of CEL that the reference lists, docs/policy.md, and no others. None makes"
+        " small letters, say: `matches` with `(?i)` passes capital ones over.",
         wrong=_denying('request.model.beginsWith("o3-")'),
         right=_denying('request.model.startsWith("o3-")'),
     ),
@@ -106,7 +107,8 @@ PAGES = (
     ),
     Page(
         "bad-constant",
-        "Such a condition would be unknown on every call, and so refuse them all.",
+        "Such a condition would be unknown on every call: a deny would refuse them all, and an allow never apply. Where"
+        " a time zone is rightly named, the machine has no database of time zones (Debian's package is `tzdata`).",
         wrong=_denying("""'request.model.matches("gpt-(4")'"""),
         right=_denying("""'request.model.matches("gpt-(4|5)")'"""),
     ),
