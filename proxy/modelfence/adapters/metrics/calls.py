@@ -8,11 +8,11 @@ Counters whose labels are known at the start begin at 0. One that appeared with 
 that: Prometheus takes the difference of two samples, and there would be none before it.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
 from modelfence.adapters.audit import log as audit_log
 from modelfence.adapters.metrics.comparison import Comparison
-from modelfence.adapters.metrics.counters import Counters
+from modelfence.adapters.metrics.counters import Counters, Distribution
 from modelfence.adapters.recording import recorder
 from modelfence.adapters.tokens import published_keys
 from modelfence.core.account import Check
@@ -76,12 +76,7 @@ class PrometheusMetrics:
             "Calls that were scored by themselves, because the evidence could not be had.",
             registry=self.registry,
         )
-        self._scores = Histogram(
-            "modelfence_extraction_score",
-            "How much calls look like extraction.",
-            registry=self.registry,
-            buckets=_SCORES,
-        )
+        self._scores = Distribution(self.registry, "extraction_score", "How much calls look like extraction.", _SCORES)
         self._decision = self._histogram("decision", "From facts to a decision.", _FAST_S)
         self._overhead = self._histogram("overhead", "Time an admitted call spent in the fence.", _FAST_S)
         self._store = self._histogram("store", "Time the store took to answer.", _FAST_S)
@@ -115,27 +110,27 @@ class PrometheusMetrics:
         call, decision = judged.call, judged.decision
         effect = decision.effect
         mode = self._candidates_mode if judged.candidate_acted else self._mode
-        self._requests.at(call.provider, call.reading.operation, effect, mode).inc()
+        self._requests.at(call.provider, call.reading.operation, effect, mode).inc(1)
         self._comparison.judged(judged)
-        self._countries.at(judged.country or "unknown", effect).inc()
-        self._tiers.at(judged.tier, effect).inc()
-        self._credentials.at(judged.found.check).inc()
+        self._countries.at(judged.country or "unknown", effect).inc(1)
+        self._tiers.at(judged.tier, effect).inc(1)
+        self._credentials.at(judged.found.check).inc(1)
         self._decision.observe(judged.decided_us / 1e6)
         self._scores.observe(judged.extraction.score)
         for signal in judged.extraction.signals:
-            self._signals.at(signal).inc()
+            self._signals.at(signal).inc(1)
         if not judged.extraction.was_measured:
             self._unmeasured.inc()
         for fact in decision.unknown:
-            self._unknown_facts.at(fact).inc()
+            self._unknown_facts.at(fact).inc(1)
         for step in decision.trace:
             if step.applied and step.rule.kind is not RuleKind.THROTTLE:
                 mode = Mode.SHADOW if step.rule.shadow else Mode.ENFORCE
-                self._rules.at(step.rule.id, _EFFECT_OF_KIND[step.rule.kind], mode).inc()
+                self._rules.at(step.rule.id, _EFFECT_OF_KIND[step.rule.kind], mode).inc(1)
         for refused in (*judged.taken.refused, *judged.taken.shadow_refused):
             mode = Mode.SHADOW if refused.charge.shadow else Mode.ENFORCE
-            self._throttled.at(refused.charge.throttle, mode).inc()
-            self._rules.at(refused.charge.throttle, Effect.THROTTLE, mode).inc()
+            self._throttled.at(refused.charge.throttle, mode).inc(1)
+            self._rules.at(refused.charge.throttle, Effect.THROTTLE, mode).inc(1)
         for refused in judged.taken.refused:
             self._withheld.at(refused.charge.throttle, refused.charge.unit).inc(refused.charge.amount)
         for charge in judged.reservation.charges:
@@ -144,7 +139,7 @@ class PrometheusMetrics:
 
     def settled(self, settled: Settled) -> None:
         """Count how an admitted call was answered, and what it used."""
-        self._answers.at(settled.judged.call.provider, _status_class(settled.status)).inc()
+        self._answers.at(settled.judged.call.provider, _status_class(settled.status)).inc(1)
         if settled.usage is None:
             return
         judged, used = settled.judged, settled.usage.demand()
@@ -157,15 +152,15 @@ class PrometheusMetrics:
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """Count a call that was refused without a judgement."""
-        self._requests.at(provider, operation, effect, self._mode).inc()
+        self._requests.at(provider, operation, effect, self._mode).inc(1)
 
     def store_failed(self, throttle: str, outcome: str) -> None:
         """Count a store that did not answer."""
-        self._store_failures.at(throttle, outcome).inc()
+        self._store_failures.at(throttle, outcome).inc(1)
 
     def stream_cut(self, throttle: str) -> None:
         """Count a stream that was ended."""
-        self._streams_cut.at(throttle).inc()
+        self._streams_cut.at(throttle).inc(1)
 
     def store_answered(self, took_us: int) -> None:
         """Count how long the store took."""
@@ -185,7 +180,7 @@ class PrometheusMetrics:
 
     def connection_cut(self, reason: str) -> None:
         """Count a connection that met a limit."""
-        self._connections_cut.at(reason).inc()
+        self._connections_cut.at(reason).inc(1)
 
     def hook_failed(self) -> None:
         """Count a failure of the fence itself."""
@@ -193,7 +188,7 @@ class PrometheusMetrics:
 
     def recorded(self, outcome: str) -> None:
         """Count what became of a call's line in the recording. May be called in any thread."""
-        self._recorded.at(outcome).inc()
+        self._recorded.at(outcome).inc(1)
 
     def audited(self, outcome: str, lines: int) -> None:
         """Count what became of lines of the audit log. May be called in any thread."""
@@ -201,7 +196,7 @@ class PrometheusMetrics:
 
     def jwks_fetched(self, outcome: published_keys.Outcome) -> None:
         """Count a fetch of the keys that tokens are verified with."""
-        self._jwks_fetches.at(outcome).inc()
+        self._jwks_fetches.at(outcome).inc(1)
 
     def _begin_at_zero(self, policy: Policy) -> None:
         for rule in policy.rules():
@@ -231,8 +226,8 @@ class PrometheusMetrics:
     def _counter(self, name: str, help_text: str, *labels: str) -> Counters:
         return Counters(self.registry, name, help_text, *labels)
 
-    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"modelfence_{name}_seconds", help_text, registry=self.registry, buckets=buckets)
+    def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Distribution:
+        return Distribution(self.registry, f"{name}_seconds", help_text, buckets)
 
 
 def _status_class(status: int | None) -> str:

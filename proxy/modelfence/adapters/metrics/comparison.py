@@ -52,14 +52,14 @@ class Comparison:
         said = judged.live_and_candidate
         if said is None:
             return
-        self._requests.at(said[0].effect, said[1].effect, CANDIDATE if judged.candidate_acted else LIVE).inc()
+        self._requests.at(said[0].effect, said[1].effect, CANDIDATE if judged.candidate_acted else LIVE).inc(1)
         self._count(LIVE, said[0])
         self._count(CANDIDATE, said[1])
 
     def _count(self, name: str, decision: Decision) -> None:
         for step in decision.trace:
             if step.applied and not step.rule.shadow and step.rule.kind is not RuleKind.THROTTLE:
-                self._rules.at(name, step.rule.id, _EFFECT_OF_KIND.get(step.rule.kind, Effect.ALLOW)).inc()
+                self._rules.at(name, step.rule.id, _EFFECT_OF_KIND.get(step.rule.kind, Effect.ALLOW)).inc(1)
         if decision.effect is Effect.THROTTLE:
             for rule in decision.rules:
-                self._rules.at(name, rule, Effect.THROTTLE).inc()
+                self._rules.at(name, rule, Effect.THROTTLE).inc(1)

@@ -1,6 +1,19 @@
-"""A counter's children by their labels, remembered: `labels` takes longer than all the rest of a count."""
+"""Counters and histograms as they are counted in for every call: by their numbers, without the library's wrappings.
 
-from prometheus_client import CollectorRegistry, Counter
+`labels` takes longer than all the rest of a count, and what is left of it asks each time whether a metric without
+values for its labels was meant, and whether there is an example to keep. So the numbers behind are remembered.
+"""
+
+from bisect import bisect_left
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+
+class Number(Protocol):
+    """What a count is kept in. May be added to in any thread."""
+
+    def inc(self, amount: float, /) -> None: ...
 
 
 class Counters:
@@ -8,11 +21,26 @@ class Counters:
 
     def __init__(self, registry: CollectorRegistry, name: str, help_text: str, *labels: str) -> None:
         self._counter = Counter(f"modelfence_{name}_total", help_text, labels, registry=registry)
-        self._children: dict[tuple[str, ...], Counter] = {}
+        self._numbers: dict[tuple[str, ...], Number] = {}
 
-    def at(self, *labels: str) -> Counter:
-        """Return the child of these labels, in the order they were declared."""
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = self._counter.labels(*labels)
-        return child
+    def at(self, *labels: str) -> Number:
+        """Return the number of these labels, in the order they were declared. It is only ever added to."""
+        number = self._numbers.get(labels)
+        if number is None:
+            number = self._numbers[labels] = self._counter.labels(*labels)._value  # noqa: SLF001
+        return number
+
+
+class Distribution:
+    """A histogram of a registry, without labels."""
+
+    def __init__(self, registry: CollectorRegistry, name: str, help_text: str, buckets: tuple[float, ...]) -> None:
+        made = Histogram(f"modelfence_{name}", help_text, registry=registry, buckets=buckets)
+        self._bounds: list[float] = made._upper_bounds  # noqa: SLF001 - the last is infinite
+        self._buckets: list[Number] = made._buckets  # noqa: SLF001
+        self._sum: Number = made._sum  # noqa: SLF001
+
+    def observe(self, amount: float) -> None:
+        """Count one more, of that size."""
+        self._sum.inc(amount)
+        self._buckets[bisect_left(self._bounds, amount)].inc(1)

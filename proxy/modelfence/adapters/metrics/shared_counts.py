@@ -9,6 +9,9 @@ Rule: `share` comes before the first metric of the process, `Counts` is for the 
 
 import os
 from pathlib import Path
+from struct import Struct
+from threading import Lock
+from typing import Any
 
 import prometheus_client.values
 from prometheus_client import CollectorRegistry, generate_latest
@@ -33,7 +36,25 @@ def share(folder: Path, slot: int) -> None:
     for kind in _KINDS:
         _make_room(folder / f"{kind}_{slot}.db")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)  # where the library looks for it, and nowhere else
-    prometheus_client.values.ValueClass = MultiProcessValue(lambda: slot)
+    prometheus_client.values.ValueClass = _value_class(slot)
+
+
+def _value_class(slot: int) -> type:
+    """Return the library's class of numbers, which are added to in half the time: a call adds to some twenty-five.
+
+    The library looks each time whether this has become another process, and twice for the place of the number.
+    """
+    library_s: Any = MultiProcessValue(lambda: slot)
+    pack, lock = Struct("d").pack, Lock()
+
+    class Value(library_s):  # type: ignore[misc]  # the library makes a class for each process
+        def inc(self, amount: float) -> None:
+            with lock:
+                self._value += amount
+                at = self._file._positions[self._key]  # noqa: SLF001
+                self._file._m[at : at + 8] = pack(self._value)  # noqa: SLF001 - at once: a scrape never sees half of it
+
+    return Value
 
 
 def _make_room(path: Path) -> None:
