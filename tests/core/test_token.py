@@ -136,3 +136,10 @@ def test_what_the_token_does_not_state_the_directory_does():
     both = of_both(Account("acme", "active", "", screening="hit"), record)
     assert both == replace(record, screening="hit")
     assert both.version not in {"", record.version}
+
+
+@pytest.mark.parametrize("epoch", [0, "1970-01-01"])
+def test_a_day_that_counts_as_zero_is_stated_all_the_same(epoch):
+    record = Account("acme", "active", "verified")
+    both = of_both(stated(kyc_until=epoch).stated, record)
+    assert both.expired(NOW_S * 1_000_000)

@@ -82,7 +82,7 @@ def of_both(stated: Account, record: Account | None) -> Account:
     """
     if record is None:
         return stated
-    said = {name: value for name in _STATED if (value := getattr(stated, name))}
+    said = {name: value for name in _STATED if (value := getattr(stated, name)) not in {None, ""}}
     status = stated.status if record.status == STATUSES[0] else record.status
     return versioned(replace(record, **{**said, "status": status}))
 

@@ -169,6 +169,7 @@ FAULTS = {
     "nothing new": ({"status": 304, "body": b""}, "it answers 304"),
     "no keys": ({"body": b"<html>"}, "no JSON"),
     "too much": ({"body": jwks(jwk("k1")) + b" " * (256 << 10)}, ""),
+    "a head without an end": ({"headers": {"X-Filler": "a" * (64 << 10)}}, "the head of its answer has no end"),
     "less than it says": ({"headers": {"Content-Length": "99999", "Connection": "close"}}, ""),
 }
 

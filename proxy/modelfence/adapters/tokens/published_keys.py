@@ -16,6 +16,7 @@ from enum import StrEnum
 from urllib.parse import urlsplit
 
 from tornado.httpclient import HTTPError, HTTPRequest
+from tornado.iostream import UnsatisfiableReadError
 from tornado.simple_httpclient import SimpleAsyncHTTPClient
 
 from modelfence.adapters.tokens.keys import MAX_BYTES, KeySet, KeySetError, read_keys
@@ -147,6 +148,8 @@ async def _answer(url: str) -> tuple[KeySet, float]:
         answer = await client.fetch(request, raise_error=False)
     except (OSError, HTTPError, ValueError) as error:
         raise KeySetError(str(error)) from None
+    except UnsatisfiableReadError:
+        raise KeySetError("the head of its answer has no end") from None
     finally:
         client.close()
     if answer.code != _OK:
