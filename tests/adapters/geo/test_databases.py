@@ -249,6 +249,36 @@ def test_an_address_the_anonymous_database_does_not_list_is_known_to_be_open(wri
     assert (geo.locate("10.0.0.1").anonymous, geo.locate("10.0.0.1").hosting) == (None, None)
 
 
+def test_of_ipv6_a_list_of_ipv4_addresses_tells_nothing(write):
+    geo = GeoDatabases(anonymous=write("IPv4-VPN", {"8.8.8.0/24": {"is_anonymous": True}}, ip_version=4))
+    assert (geo.locate("9.9.9.9").anonymous, geo.locate("2001:4860:4860::8888").anonymous) == (False, None)
+
+
+@pytest.fixture
+def damaged(write):
+    """A function that writes a database in which the record of 200.0.0.0/24 can't be read."""
+
+    def write_damaged(kind: str, record: dict[str, Any]) -> Path:
+        sound = {f"8.{high}.{low}.0/24": record for high in range(5) for low in range(250)}
+        path = write(kind, sound | {"200.0.0.0/24": record | {"note": "to be damaged"}})
+        path.write_bytes(path.read_bytes().replace(b"to be damaged", b"\xff" * 13))
+        return path
+
+    return write_damaged
+
+
+def test_what_can_not_be_read_is_unknown_and_said_once(damaged, caplog):
+    country, anonymous = damaged("GeoLite2-Country", US), damaged("GeoIP2-Anonymous-IP", {"is_anonymous": True})
+    geo = GeoDatabases(country=country, anonymous=anonymous)
+    assert geo.locate("8.1.1.1").country == "US"
+    for ip in ("200.0.0.1", "200.0.0.2"):
+        assert geo.locate(ip) == Location(), "least of all is it known not to be anonymous"
+    assert [record.message for record in caplog.records] == [
+        f"{path} is damaged: of callers that can't be looked up there, it tells nothing"
+        for path in (country, anonymous)
+    ]
+
+
 def test_without_a_database_of_their_kind_facts_are_unknown(bundled):
     location = bundled.locate("8.8.8.8")
     assert (location.asn, location.network, location.anonymous, location.hosting) == (None, None, None, None)

@@ -75,6 +75,12 @@ NETWORKS = {
     "IPinfo Lite": ({"asn": "AS15169", "as_name": "Google LLC"}, {"asn": 15169, "network": "Google LLC"}),
     "IPinfo ASN": ({"asn": "AS15169", "name": "Google LLC"}, {"asn": 15169, "network": "Google LLC"}),
     "IPinfo, of an address nobody announces": ({"asn": "", "as_name": ""}, {}),
+    "an organisation that is no text": (
+        {"autonomous_system_number": 1, "autonomous_system_organization": 5},
+        {"asn": 1},
+    ),
+    "a number that is none": ({"autonomous_system_number": True}, {}),
+    "a number beyond all": ({"autonomous_system_number": 1 << 63}, {}),
     "no number": ({"asn": "15169", "autonomous_system_organization": "GOOGLE"}, {}),
 }
 NONE = dict.fromkeys(("anonymous", "vpn", "proxy", "residential_proxy", "tor", "hosting"), False)

@@ -8,6 +8,7 @@ lookup. The files are mapped into memory, so that workers share it.
 
 import functools
 import itertools
+import logging
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_network
 from pathlib import Path
@@ -39,6 +40,7 @@ _NOWHERE = [ip_network(text) for text in ("::/8", "2001::/32", "2002::/16", "3ff
 databases keep IPv4, Teredo, and what nobody should send from. These must not count as a private network either."""
 _FITTING = {"country": {"country", "continent"}, "asn": {"asn"}, "anonymous": {"anonymous"}}
 """What a database of each kind says at least."""
+log = logging.getLogger(__name__)
 
 
 class GeoDatabaseError(ValueError):
@@ -62,10 +64,13 @@ class Database:
         """Return when it was built, in seconds since the epoch."""
         return self.reader.metadata().build_epoch
 
-    def record(self, address: Address) -> Record:
-        """Return the record of an address, empty when there is none."""
+    def record(self, address: Address) -> Record | None:
+        """Return the record of an address, empty when there is none; None of IPv6 in a database of IPv4 alone.
+
+        Raises InvalidDatabaseError or ValueError where the file is damaged.
+        """
         if isinstance(address, IPv6Address) and self.reader.metadata().ip_version == _IPV4:
-            return {}
+            return None
         found = self.reader.get(address)
         return found if isinstance(found, dict) else {}
 
@@ -107,6 +112,8 @@ class GeoDatabases:
         self.country_built_s = self.built_s["country"]
         # Such a database lists what is anonymous, so what it does not list is known not to be.
         self._not_listed = dict.fromkeys(self._anonymous.says.intersection(ANONYMITY), False) if self._anonymous else {}
+        self._damaged: set[str] = set()
+        """The databases of which that has been said."""
         self._remembered = functools.lru_cache(REMEMBERED)(self._locate)
 
     @property
@@ -133,15 +140,27 @@ class GeoDatabases:
         address = _public(address)
         if _is_in(_NOWHERE, address) or not address.is_global or address.is_multicast:
             return Found(_UNKNOWN, str(address))
-        records = {database.name: database.record(address) for database in self.databases}
+        records = {database.name: self._record(database, address) for database in self.databases}
         place = records["country"]
+        # Some databases of countries know networks and data centres as well.
+        network, anonymity = records.get("asn", place), records.get("anonymous", place)
         location = Location(
-            **place_of(place),
-            # Some databases of countries know networks and data centres as well.
-            **network_of(records.get("asn", place)),
-            **{**self._not_listed, **anonymity_of(records.get("anonymous", place))},
+            **place_of(place or {}),
+            **network_of(network or {}),
+            # What the database can't tell is not known to be open.
+            **({} if anonymity is None else {**self._not_listed, **anonymity_of(anonymity)}),
         )
         return Found(location, str(address), tuple(name for name, record in records.items() if record))
+
+    def _record(self, database: Database, address: Address) -> Record | None:
+        """Return what a database says of an address; None when it can't tell."""
+        try:
+            return database.record(address)
+        except (maxminddb.InvalidDatabaseError, ValueError):
+            if database.name not in self._damaged:
+                self._damaged.add(database.name)
+                log.warning("%s is damaged: of callers that can't be looked up there, it tells nothing", database.path)
+            return None
 
 
 def _public(address: Address) -> Address:

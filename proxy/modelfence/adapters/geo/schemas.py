@@ -35,6 +35,8 @@ _MAXMIND_FLAGS = frozenset(("is_anonymous", *(flag for flags in _MAXMIND.values(
 _IPINFO = {name: (name, f"is_{name}") for name in ("vpn", "proxy", "tor", "relay", "hosting")}
 _IPINFO_FLAGS = frozenset(flag for flags in _IPINFO.values() for flag in flags)
 
+_LARGEST_ASN = (1 << 32) - 1
+
 
 def place_of(record: Record) -> Known:
     """Return country, registered country, region, continent and whether it is in the European Union."""
@@ -57,10 +59,10 @@ def network_of(record: Record) -> Known:
     """Return the number of the autonomous system and, where it has one, the organisation behind it."""
     for source in (record, _inside(record, "traits")):
         number = source.get("autonomous_system_number")
-        if isinstance(number, int):
-            return _known(asn=number, network=source.get("autonomous_system_organization"))
+        if type(number) is int and 0 <= number <= _LARGEST_ASN:
+            return _known(asn=number, network=_text(source.get("autonomous_system_organization")))
     written = re.fullmatch(r"AS([0-9]{1,10})", str(record.get("asn")))
-    return _known(asn=int(written[1]), network=record.get("as_name") or record.get("name")) if written else {}
+    return _known(asn=int(written[1]), network=_text(record.get("as_name") or record.get("name"))) if written else {}
 
 
 def anonymity_of(record: Record) -> Known:
@@ -110,6 +112,10 @@ def _continent(record: Record) -> str | None:
 def _inside(record: Record, key: str) -> Record:
     found = record.get(key)
     return found if isinstance(found, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _is_true(value: object) -> bool:
