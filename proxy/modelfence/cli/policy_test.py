@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from modelfence.cli.problems import as_json
+from modelfence.cli.watching import Round, add_watch_to, watch
 from modelfence.core.problem import Problem, errors, in_order
+from modelfence.source_files import SourceFiles
 from modelfence.workbench.cases import CaseFile, Results, read_cases, run
 from modelfence.workbench.cases.coverage import Coverage, coverage
 from modelfence.workbench.cases.finding import NoCasesError, find_cases
@@ -19,7 +21,8 @@ _EXAMPLE = """\
 examples:
   modelfence policy test
   modelfence policy test policies/default.yaml --coverage
-  modelfence policy test policies --min-coverage 100 --junit report.xml"""
+  modelfence policy test policies --min-coverage 100 --junit report.xml
+  modelfence policy test --watch policies/default.yaml"""
 
 
 def add_to(commands: Any) -> None:
@@ -50,19 +53,39 @@ def add_to(commands: Any) -> None:
         "--min-coverage", type=_percent, metavar="PERCENT", help="fail below that coverage; includes --coverage"
     )
     parser.add_argument("--junit", type=Path, metavar="FILE", help="write a report for build servers as well")
+    add_watch_to(parser)
     parser.set_defaults(command=test)
 
 
 def test(options: argparse.Namespace) -> int:
     """Return 0 when all is as expected, 1 when something is not, 2 when it could not be found out."""
+    if options.watch and options.format != "text":
+        print("modelfence policy test: --watch prints text alone: leave --format out", file=sys.stderr)
+        return 2
+    return watch(lambda files: _round(options, files)) if options.watch else _round(options, SourceFiles()).status
+
+
+def _round(options: argparse.Namespace, files: SourceFiles) -> Round:
+    def find() -> Sequence[Path]:
+        try:
+            return find_cases(options.cases)
+        except (NoCasesError, OSError):  # nothing is there now
+            return ()
+
+    found: Sequence[Path] = ()
+    status = 2
     try:
-        read = [read_cases(path) for path in find_cases(options.cases)]
+        found = find_cases(options.cases)
+        status = _run(options, [read_cases(path, files) for path in found])
     except NoCasesError as error:
         print(f"modelfence policy test: {error}", file=sys.stderr)
-        return 2
     except OSError as error:
         print(f"{error.filename} can't be read: {error.strerror}", file=sys.stderr)
-        return 2
+    return Round(status, found, find)
+
+
+def _run(options: argparse.Namespace, read: Sequence[CaseFile]) -> int:
+    """Run cases, print what came of them, and return the exit status."""
     every = [run(case_file) for case_file in read]
     problems = in_order(problem for case_file in read for problem in _problems(case_file))
     is_asked = options.coverage or options.min_coverage is not None
