@@ -13,7 +13,7 @@ from modelfence.policy import compile_text
 from modelfence.policy.lint import lint
 
 TODAY = date(2026, 11, 29)
-LISTS = "lists: {near: [IR, KP], embargoed: [CU, IR, KP], nobody: []}"
+LISTS = "lists: {near: [IR, KP], embargoed: [CU, IR, KP], nobody: [], models: [gpt-4, o4]}"
 ATOMS = [
     *(f'client.country {o} "{c}"' for o in ("==", "!=") for c in ("KP", "IR", "NO")),
     *(f"client.country in lists.{name}" for name in ("near", "embargoed", "nobody")),
@@ -28,7 +28,15 @@ ATOMS = [
     "client.tor == false",
     "client.country != kyc.country",
     "lists.near.exists(c, c == client.country)",
-    'request.model.startsWith("gpt")',
+    *(f'request.model.{test}("{text}")' for test in ("startsWith", "endsWith", "contains") for text in ("gpt", "4o", "")),
+    'request.model.startsWith("gpt-4")',
+    'request.model.contains("t-4")',
+    'request.model == "gpt-4o"',
+    'request.model in ["gpt-4", "o4o"]',
+    "lists.models.exists(m, request.model.startsWith(m))",
+    "lists.nobody.exists(m, request.model.startsWith(m))",
+    '["4", "gpt-5"].exists(m, request.model.endsWith(m))',
+    'kyc.status.startsWith("a")',
     "request.tools / 2 > 1",
     "1.0 / extraction.score > 2.0",
     "true",
@@ -78,7 +86,7 @@ FACTS = st.fixed_dictionaries(
         "kyc.country": st.sampled_from(["KP", "SE"]),
         "kyc.ownership": st.sampled_from([{}, {"CN": 0.5}, {"CN": 0.7, "IR": 0.1}]),
         "request.tools": st.integers(0, 6),
-        "request.model": st.sampled_from(["gpt-4o", ""]),
+        "request.model": st.sampled_from(["gpt-4o", "gpt-4", "4o", "o4o", "4ogpt", "gpt", "gptgpt-4o", "x", ""]),
         "client.tor": st.booleans(),
         "account.id": st.just("acme"),
     },

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from modelfence.policy.lint.situations import Constant, Relation
+from modelfence.policy.lint.situations import TEXT_TESTS, Constant, Relation
 from modelfence.policy.syntax import Part, PartKind, parse
 from modelfence.policy.tokens import Token, tokens
 
@@ -69,7 +69,8 @@ class Text:
             return Meaning(part, constant=self.source[part.start : part.end] == "true")
         if part.kind is PartKind.RELATION:
             return self._relation(part)
-        return self._as_a_whole(part)
+        relation = self._one_of(part) or self._text_test(part)
+        return Meaning(part, relation=relation) if relation else self._as_a_whole(part)
 
     def _as_a_whole(self, part: Part) -> Meaning:
         return Meaning(part, relation=Relation(self.term(part), "==", (True,)))
@@ -86,6 +87,36 @@ class Text:
         relation = Relation(self.term(left), operator, constants)
         value = self._constant(left)
         return Meaning(part, relation=relation) if value is None else Meaning(part, constant=relation.holds(value))
+
+    def _text_test(self, part: Part) -> Relation | None:
+        """Return what a text is asked, as in `request.model.startsWith("gpt")`."""
+        asked, call = self._within(part.start, part.end)[:-5], self._within(part.start, part.end)[-5:]
+        match [token.text for token in call]:
+            case [".", test, "(", text, ")"] if asked and test in TEXT_TESTS:
+                constant = constant_of(text)
+                term = self.term(Part(PartKind.VALUE, part.start, asked[-1].end))
+                return Relation(term, test, (constant,)) if isinstance(constant, str) else None
+        return None
+
+    def _one_of(self, part: Part) -> Relation | None:
+        """Return what is asked of each text of a list, as in `lists.x.exists(n, request.model.startsWith(n))`."""
+        written = self._within(part.start, part.end)
+        words = [token.text for token in written]
+        at = next((at for at in range(1, len(words) - 5) if words[at : at + 3] == [".", "exists", "("]), None)
+        if at is None or words[at + 4] != ",":
+            return None
+        items = self._listed(Part(PartKind.VALUE, part.start, written[at - 1].end))
+        match words[at + 5 : -1], words[at + 3]:
+            case ([*about, "==", one], name) | ([one, "==", *about], name) if one == name:
+                test = "in"
+            case [*about, ".", test, "(", one, ")"], name if one == name and test in TEXT_TESTS:
+                pass
+            case _:
+                return None
+        is_name = all(word == "." or word.isidentifier() for word in about) and about and about[0] != name
+        if not items or not is_name or not all(isinstance(item, str) for item in items):
+            return None
+        return Relation("".join(about).removeprefix("."), test, items)
 
     def _constants(self, part: Part, operator: str) -> tuple[Constant, ...] | None:
         """Return what one side of a comparison stands for, if these are constants."""

@@ -2,19 +2,21 @@
 
 A term is what a condition asks: a fact, or an expression that is taken as a whole. The policy compares it with some
 constants, and between two of them it does not matter where exactly a value lies. So a handful of samples stands for
-all values: each constant, one value in each gap, and *unknown* unless the fact is always known.
+all values: each constant, one value in each gap, and *unknown* unless the fact is always known. Texts have samples of
+their own (`text_samples`).
 
 Rule: what is not known of a term widens its samples. A proof that no sample works is then a proof for all values.
 """
 
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from modelfence.core.facts import FACTS, Fact, FactType
+from modelfence.policy.lint.text_samples import text_samples
 
 type Constant = str | int | float | bool
 type Cells = frozenset[int]
@@ -30,19 +32,21 @@ _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-
-
-class _Other:
-    """A text that no condition names."""
-
-
+TEXT_TESTS: Mapping[str, Callable[[str, str], bool]] = {
+    "startsWith": str.startswith,
+    "endsWith": str.endswith,
+    "contains": operator.contains,
+}
+"""What a text can be asked, by the names that CEL has for it."""
 UNKNOWN = None
-_OTHER = _Other()
 
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What a condition asks of one term: how it compares with constants. `in` has any number of them, others one."""
+    """What a condition asks of one term: how it compares with constants.
+
+    `in` and the tests of texts have any number of them, of which one has to do; others have one.
+    """
 
     term: str
     operator: str
@@ -52,6 +56,9 @@ class Relation:
         """Say whether it is true of a value that is known."""
         if self.operator == "in":
             return sample in self.constants
+        if self.operator in TEXT_TESTS:
+            test = TEXT_TESTS[self.operator]
+            return any(test(str(sample), str(constant)) for constant in self.constants)
         return _OPERATORS[self.operator](sample, self.constants[0])
 
 
@@ -72,12 +79,13 @@ class Situations:
     """The samples of every term that some relations ask for, and what each relation comes to."""
 
     def __init__(self, relations: Iterable[Relation], tiers: Sequence[str]) -> None:
-        relations = set(relations)
-        constants: dict[str, set[Constant]] = {}
+        by_term: dict[str, set[Relation]] = {}
         for relation in relations:
-            constants.setdefault(relation.term, set()).update(relation.constants)
-        samples = {term: _samples(term, found, tiers) for term, found in constants.items()}
-        self._outcomes = {relation: _outcome(relation, samples[relation.term]) for relation in relations}
+            by_term.setdefault(relation.term, set()).add(relation)
+        self._outcomes: dict[Relation, Outcome] = {}
+        for term, found in by_term.items():
+            samples = _samples(term, found, tiers)
+            self._outcomes |= {relation: _outcome(relation, samples) for relation in found}
 
     def outcome(self, relation: Relation) -> Outcome:
         """Return where one of these relations holds."""
@@ -102,15 +110,17 @@ def fact_of(term: str) -> Fact | None:
     return _FACTS.get(term)
 
 
-def _samples(term: str, constants: set[Constant], tiers: Sequence[str]) -> tuple[object, ...]:
+def _samples(term: str, relations: Collection[Relation], tiers: Sequence[str]) -> tuple[object, ...]:
     """Return values that stand for all; none where the term is compared with what does not go together."""
     fact = fact_of(term)
+    constants = {constant for relation in relations for constant in relation.constants}
     unknown = () if fact and fact.always else (UNKNOWN,)
     kinds = {type(constant) for constant in constants}
     if kinds <= {bool}:
         return (True, False, *unknown)
     if kinds <= {str}:
-        return (*(fact.values if fact and fact.values else (*sorted(map(str, constants)), _OTHER)), *unknown)
+        texts = fact.values if fact and fact.values else _texts(relations)
+        return (*texts, *unknown) if texts else ()
     if not kinds <= {int, float}:
         return ()
     numbers = [constant for constant in constants if isinstance(constant, int | float)]
@@ -121,6 +131,13 @@ def _samples(term: str, constants: set[Constant], tiers: Sequence[str]) -> tuple
     least = -math.inf if fact.least is None else fact.least
     most = math.inf if fact.most is None else fact.most
     return (*_between(numbers, least, most, whole=fact.type is FactType.INT), *unknown)
+
+
+def _texts(relations: Collection[Relation]) -> tuple[str, ...]:
+    asked = {name: set[str]() for name in (*TEXT_TESTS, "==")}
+    for relation in relations:
+        asked.get(relation.operator, asked["=="]).update(map(str, relation.constants))
+    return text_samples(asked["=="], asked["startsWith"], asked["endsWith"], asked["contains"])
 
 
 def _between(numbers: Iterable[float], least: float, most: float, *, whole: bool) -> list[float]:
