@@ -4,6 +4,11 @@ from modelfence.workbench.problems.page import Page
 
 _LONG = " ".join(["Organisations owned by more than half from embargoed countries are refused."] * 14)
 
+_OWNERS = (
+    "version: 1\nlists:\n  embargoed: [CU, IR, KP]\naccess:\n  - id: owners\n"
+    "    deny: kyc.tier >= tier.verified && kyc.owned_by.embargoed > 0.5\n"
+)
+
 PAGES = (
     Page(
         "unreadable",
@@ -99,9 +104,9 @@ PAGES = (
     Page(
         "too-long",
         "A message goes out with every refusal; a longer text belongs on a page that `help_url` names.",
-        wrong=f'version: 1\naccess:\n  - id: owners\n    deny: kyc.ownership["KP"] > 0.5\n    message: {_LONG}\n',
-        right='version: 1\naccess:\n  - id: owners\n    deny: kyc.ownership["KP"] > 0.5\n'
-        "    message: This service is not available to your organisation.\n    help_url: https://example.com/owners\n",
+        wrong=f"{_OWNERS}    message: {_LONG}\n",
+        right=f"{_OWNERS}    message: This service is not available to your organisation.\n"
+        "    help_url: https://example.com/owners\n",
     ),
     Page(
         "bad-url",

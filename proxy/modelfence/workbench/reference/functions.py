@@ -127,10 +127,14 @@ FUNCTION_EXAMPLES: Mapping[str, tuple[Shown, ...]] = {
 
 SURPRISES: tuple[Surprise, ...] = (
     Surprise(
-        "**A key that a map lacks is unknown**, and neither empty nor false. Ask with `has` first.",
+        "**A key that a map lacks is unknown**, and neither empty nor zero nor false: a deny would refuse everybody"
+        " whose map lacks it. Ask first whether it is there, or `kyc.owned_by` of a list, which is then 0.",
         (
             ('account.labels.region == "eu"', UNKNOWN),
             ('has(account.labels.region) && account.labels.region == "eu"', "false"),
+            ('kyc.ownership["KP"] > 0.5', UNKNOWN),
+            ('"KP" in kyc.ownership && kyc.ownership["KP"] > 0.5', "false"),
+            ("kyc.owned_by.embargoed > 0.5", "false"),
         ),
     ),
     Surprise(
