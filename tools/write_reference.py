@@ -43,7 +43,7 @@ _INTRODUCTION = """\
 
 One YAML file says who may call a model API, from where, and how much. Conditions are written in CEL, the Common
 Expression Language. [tutorial.md](tutorial.md) takes you from an empty file to a policy that is tested
-([cases.md](cases.md)); this page is for looking things up:
+([cases.md](cases.md)), [editors.md](editors.md) sets up your editor, and this page is for looking things up:
 
 * [how a call is decided](#how-a-call-is-decided)
 * [keys](#keys): of [the file](#the-file), of [every rule](#every-rule), of rules of [access](#a-rule-of-access),
