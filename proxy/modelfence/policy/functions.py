@@ -78,9 +78,9 @@ OPERATORS: tuple[Function, ...] = (
     Function("==", Group.OPERATORS, "whether both are the same; capital letters count", ("any == any -> bool",)),
     Function("!=", Group.OPERATORS, "whether they differ", ("any != any -> bool",)),
     _ordering("<", "whether the first is less, earlier, or before the other in the order of characters"),
-    _ordering("<=", "the same as `<`, or equal"),
+    _ordering("<=", "whether the first is `<` the other, or equal"),
     _ordering(">", "whether the first is more, later, or behind the other in the order of characters"),
-    _ordering(">=", "the same as `>`, or equal"),
+    _ordering(">=", "whether the first is `>` the other, or equal"),
     Function(
         "in",
         Group.OPERATORS,
