@@ -105,8 +105,8 @@ Some of the examples name these lists:
 _ABOUT_FUNCTIONS = f"""\
 ## Operators and functions
 
-What a condition, a `key` and a `cost` may compute of facts, by all operators and functions of CEL. `number` is int, uint
-or double; `ordered` is a number, string, timestamp, duration, bool or bytes; `any` is any type. Where one of these
+What a condition, a `key` and a `cost` may compute of facts, by all operators and functions of CEL. `number` is int,
+uint or double; `ordered` is a number, string, timestamp, duration, bool or bytes; `any` is any type. Where one of these
 stands twice, it is the same type both times. `x` is a name of your own for an item, or for a key of a map. Of a time,
 `getHours` and the like take a time zone as a text; without one they answer in UTC.
 
