@@ -102,13 +102,23 @@ def assert_usable(page: Page, view: str) -> None:
     assert width <= room, f"{view} is {width} pixels wide, and the window {room}"
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [400, 1600])
+# No style depends on both, so each width and each theme is looked at once.
+@pytest.mark.parametrize(("width", "theme"), [(400, "dark"), (1600, "light")])
 def test_every_view_fits_and_keeps_nobody_from_using_it(open_page, studio, width, theme):
     page = open_page(studio.address, width=width, theme=theme)
     expect(page.locator(".verdict")).to_contain_text("Allowed")
     page.locator(".more > summary").click()
+    page.locator("#fact-extraction-score").fill("")
+    expect(page.locator("#fact-extraction-score-fault")).to_contain_text("until then it counts as 0")
     assert_usable(page, "request")
+    page.get_by_role("button", name="Keyboard").click()
+    assert_usable(page, "keyboard")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Keyboard")).to_be_focused()
+    page.locator(".cm-fact").first.hover()
+    expect(page.locator(".cm-tooltip-hover")).to_be_visible()
+    assert_usable(page, "what a fact means")
+    page.mouse.move(0, 0)
     replace_text(page, "kyc.tier >= tier.basic", "kyc.tier >= tier.verified")
     page.locator("#tab-cases").click()
     page.locator(".failure summary").first.click()
@@ -168,6 +178,20 @@ def test_functions_are_completed_where_they_can_be_called(page):
     expect(page.locator(".cm-completionInfo code")).to_have_text("timestamp(string) -> timestamp")
 
 
+def test_keys_facts_and_words_of_cases_are_completed(page):
+    page.locator("#file").select_option(label="policy.cases.yaml")
+    page.locator(".cm-content").focus()
+    page.keyboard.press("Control+End")
+    for key, word in (("- na", "name"), ("giv", "given"), ("  kyc.ti", "kyc.tier"), ("ve", "verified")):
+        page.keyboard.type(key, delay=20)
+        expect(page.locator(".cm-tooltip-autocomplete")).to_contain_text(word)
+        page.wait_for_timeout(100)  # as above
+        page.keyboard.press("Enter")
+        if word != "kyc.tier":
+            page.keyboard.type("a new one\n" if word == "name" else "\n")
+    assert "\n- name: a new one\n  given:\n    kyc.tier: verified\n" in text_of(page)
+
+
 def test_another_country_another_decision_with_the_reason(page):
     page.locator("#fact-client-country").select_option("KP")
     expect(page.locator(".verdict")).to_contain_text("Refused (403)")
@@ -213,6 +237,21 @@ def test_cases_run_as_one_types_and_show_why_they_fail(page):
     expect(page.locator("#file option:checked")).to_have_text("policy.cases.yaml")
 
 
+def test_what_was_opened_stays_open_and_the_keyboard_where_it_was(page):
+    rule = page.locator(".rule", has_text="blocked-region")
+    rule.locator("summary").click()
+    page.locator("#fact-client-country").select_option("NO")
+    expect(rule).to_contain_text('client.country = "NO"')
+    expect(rule).to_have_attribute("open", "")
+    page.locator("#tab-cases").click()
+    run = page.locator(".case .small").nth(1)
+    run.focus()
+    with page.expect_response("**/api/cases"):
+        page.keyboard.press("Enter")
+    expect(page.locator(".summary")).to_contain_text("3 cases passed")
+    expect(run).to_be_focused()
+
+
 def test_the_map_and_its_table_say_who_is_refused(page):
     page.locator("#tab-map").click()
     expect(page.locator('[data-code="KP"]')).to_have_class("land refused")
@@ -235,6 +274,28 @@ def test_a_comparison_shows_what_the_change_would_have_done(page):
     assert "30 newly refused" in page.locator(".timeline svg").get_attribute("aria-label")
 
 
+def test_a_comparison_can_be_called_off(tmp_path, open_page):
+    running = Running(write_files(tmp_path / "policies", lines=20_000))
+    page = open_page(running.address)
+    page.locator("#tab-compare").click()
+    page.locator("#panel-compare .primary").click()
+    expect(page.locator(".compare progress")).to_be_visible()
+    expect(page.locator(".compare [role=status]")).to_have_text("Comparing…")
+    page.get_by_role("button", name="Call it off").click()
+    expect(page.locator(".compare [role=status]")).to_have_text("Called off.")
+    assert_usable(page, "called off")
+    expect(page.locator("#panel-compare .primary")).to_be_enabled()
+    assert running.end() == 0
+
+
+def test_a_comparison_says_when_it_is_no_longer_about_what_is_edited(page):
+    page.locator("#tab-compare").click()
+    page.locator("#panel-compare .primary").click()
+    expect(page.locator(".compare [role=status]")).to_contain_text("Compared: 0 requests of 90")
+    replace_text(page, "60 per minute", "30 per minute")
+    expect(page.locator(".compare [role=status]")).to_contain_text("has been edited since")
+
+
 def test_a_save_takes_a_click_that_says_so(own_studio, open_page):
     page, policy = open_page(own_studio.address), own_studio.folder / "policy.yaml"
     replace_text(page, "60 per minute", "30 per minute")
@@ -245,6 +306,10 @@ def test_a_save_takes_a_click_that_says_so(own_studio, open_page):
     expect(page.locator(".dialog[open]")).to_have_count(0)
     assert policy.read_text() == POLICY.replace("60 per minute", "30 per minute")
     expect(page.locator(".top .primary")).to_be_disabled()
+    expect(page.locator(".cm-content")).to_be_focused()
+    with page.expect_response("**/api/check"):
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(page.locator(".notice", has_text="Saved to policy.yaml")).to_be_visible()
 
 
 def test_what_others_saved_is_not_written_over(own_studio, open_page):
@@ -262,6 +327,45 @@ def test_what_others_saved_is_not_written_over(own_studio, open_page):
     assert policy.read_text() == f"{POLICY}# theirs\n"
 
 
+def test_what_others_change_shows_when_somebody_comes_back_to_the_page(own_studio, open_page):
+    page, policy = open_page(own_studio.address), own_studio.folder / "policy.yaml"
+    page.locator(".cm-line", has_text="60 per minute").click()
+    page.keyboard.press("End")
+    policy.write_text(f"# theirs\n{POLICY}")
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(page.locator(".cm-line").first).to_have_text("# theirs")
+    expect(page.locator(".top .primary")).to_be_disabled()
+    page.keyboard.type(" # mine")  # the cursor is where it was
+    expect(page.locator(".cm-content")).to_contain_text("60 per minute # mine")
+    policy.write_text(POLICY)
+    page.evaluate("window.dispatchEvent(new Event('focus'))")
+    expect(page.locator(".doubt")).to_contain_text("Changed on the disk since it was opened here: policy.yaml.")
+    expect(page.locator(".cm-content")).to_contain_text("60 per minute # mine")
+
+
+def test_a_studio_that_is_gone_is_told_of_and_another_one_is_taken_up(tmp_path, browser):
+    folder = write_files(tmp_path / "policies")
+    running = Running(folder)
+    port = running.address.split(":")[-1].partition("/")[0]
+    page = browser.new_page()  # its console says that nobody answers
+    page.goto(running.address)
+    expect(page.locator(".verdict")).to_be_visible()
+    assert running.end() == 0
+    page.locator(".cm-content").focus()
+    page.keyboard.type("# mine")
+    expect(page.get_by_role("alert")).to_contain_text("Is `modelfence studio` still running?")
+    expect(page.locator(".status")).to_have_text("Not checked")
+    again = Running(folder, "--port", port)
+    page.keyboard.type("!")
+    expect(page.get_by_role("alert")).to_contain_text("Open the address that modelfence studio has printed.")
+    page.on("dialog", lambda dialog: dialog.accept())  # there are unsaved changes
+    page.goto(again.address)
+    expect(page.locator(".verdict")).to_be_visible()
+    assert "#" not in page.url
+    page.close()
+    assert again.end() == 0
+
+
 def test_hostile_text_stays_text(own_studio, open_page):
     folder = own_studio.folder
     hostile = POLICY.replace("Not available in your region.", f"'{HOSTILE}'")
@@ -272,6 +376,10 @@ def test_hostile_text_stays_text(own_studio, open_page):
     expect(page.locator(".decision")).to_contain_text(HOSTILE)
     page.locator("#tab-cases").click()
     expect(page.locator(".case").first).to_contain_text(HOSTILE)
+    replace_text(page, "lists.blocked", "lists.constructor")
+    expect(page.locator(".cm-lintRange-error")).to_have_text("lists.constructor")
+    page.locator(".cm-lintRange-error").hover()
+    expect(page.locator(".cm-tooltip-hover")).to_contain_text("unknown list")
     replace_text(page, "client.country", f'"{HOSTILE}"')
     expect(page.locator(".write .problems button").first).to_be_visible()
     assert page.locator("img").count() == 0

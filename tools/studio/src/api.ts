@@ -5,19 +5,19 @@ export type Problem = {
   id: string | null; file: string; line: number; column: number; from: number; to: number;
   severity: "error" | "warning"; code: string; message: string; hint: string | null;
 };
-export type OpenedFile = { id: string; name: string; kind: "policy" | "included" | "cases"; text: string; digest: string };
+export type OpenedFile = { id: string; name: string; kind: "policy" | "included" | "cases"; text: string | null; digest: string };
 export type RuleOutline = { id: string; kind: string; shadow: boolean };
 export type Outline = {
   hash: string; mode: string; tiers: string[]; lists: Record<string, string[]>; rules: RuleOutline[]; reads: string[];
 };
-export type Checked = { problems: Problem[]; policy: Outline | null; files: OpenedFile[] };
+export type Checked = { problems: Problem[]; errors: number; warnings: number; policy: Outline | null; files: OpenedFile[] };
 export type Field = { name: string; type: string; what: string; always: boolean; choices: string[]; value: Fact };
 export type Fact = null | string | number | boolean | string[] | Record<string, string | number>;
 export type Facts = Record<string, Fact>;
 export type Key = { name: string; what: string; required: boolean; options: string[]; keys: Key[] };
 export type Callable = { name: string; what: string; forms: string[]; follows_a_dot: boolean };
 export type Vocabulary = {
-  keys: Key[]; facts: { name: string; type: string; what: string; example: string }[]; functions: Callable[];
+  keys: Key[]; case_keys: Key[]; facts: { name: string; type: string; what: string; example: string }[]; functions: Callable[];
 };
 export type CaseShown = {
   title: string; line: number; passed: boolean | null; calls?: number;
@@ -78,37 +78,55 @@ export type Changes = { changes: Change[]; may_save: boolean };
 export type Saved = { saved: boolean; why?: string; digest?: string };
 
 const KEPT = "studio-token";
-const DEADLINE_MS = 30_000;
+/** Longer than the server lets cases run. */
+const DEADLINE_MS = 75_000;
+const MAX_BYTES = 15_000_000;
 
 /** The server refused or did not answer. The message is for the author. */
 export class AskError extends Error {}
 
-if (location.hash.length > 20) {
+takeToken();
+// The address of another start on the same port, opened where this page is, changes nothing but the fragment.
+window.addEventListener("hashchange", () => takeToken() && location.reload());
+
+function takeToken(): boolean {
+  if (location.hash.length <= 20) return false;
   sessionStorage.setItem(KEPT, location.hash.slice(1));
   history.replaceState(null, "", location.pathname);
+  return true;
 }
 
 /** Asks the server. Throws AskError, and whatever `signal` was aborted with. */
 export async function ask<T>(question: string, body: object = {}, signal?: AbortSignal): Promise<T> {
   const response = await send(question, body, signal ? AbortSignal.any([signal, deadline()]) : deadline());
-  const answer = await response.json();
+  const answer = await response.json().catch((error: unknown) => {
+    throw asAskError(error);
+  });
   if (!response.ok) throw new AskError(answer.error ?? "The studio could not answer.");
   return answer as T;
 }
 
 /** Sends a question and returns the response as it comes. */
 export async function send(question: string, body: object, signal: AbortSignal): Promise<Response> {
+  const sent = new Blob([JSON.stringify(body)]);
+  if (sent.size > MAX_BYTES) throw new AskError("The texts on this page are too long: the studio takes 15 MB at a time.");
   try {
     return await fetch(`/api/${question}`, {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-Studio-Token": sessionStorage.getItem(KEPT) ?? "" },
-      body: JSON.stringify(body),
+      body: sent,
       signal,
     });
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new AskError("The studio does not answer. Is `modelfence studio` still running?");
+    throw asAskError(error);
   }
+}
+
+/** Returns what to tell the author when a request ended so; what the page itself has given up stays what it is. */
+function asAskError(error: unknown): unknown {
+  if (error instanceof DOMException && error.name === "AbortError") return error;
+  if (error instanceof DOMException && error.name === "TimeoutError") return new AskError("The studio takes too long to answer.");
+  return new AskError("The studio does not answer. Is `modelfence studio` still running?");
 }
 
 /** Asks again and again, and takes the answer to the last question only. */

@@ -3,7 +3,7 @@
 import { Latest, type CaseAnswer, type CaseFile, type CaseShown } from "./api";
 import { showCoverage } from "./coverage";
 import { traceView } from "./decision";
-import { count, fill, h } from "./dom";
+import { count, fill, h, refill } from "./dom";
 import type { Editor } from "./editor";
 import { problemEntry } from "./problems";
 import type { Store } from "./store";
@@ -58,11 +58,11 @@ export class Cases {
     const words = [`${count(passed, "case")} passed`, failed && `${failed} failed`, every.length - passed - failed && `${every.length - passed - failed} not run`].filter(Boolean);
     fill(
       this.summary,
-      every.length === 0 ? "No case is about this policy. Write some in a file beside it that ends in .cases.yaml." : h("span", { class: failed ? "bad" : "good" }, words.join(", ")),
+      every.length === 0 ? (files.length ? "No case can be run." : "No case is about this policy. Write some in a file beside it that ends in .cases.yaml.") : h("span", { class: failed ? "bad" : "good" }, words.join(", ")),
       coverage && every.length > 0 && ` · coverage ${coverage.percent} % (${coverage.seen} of ${coverage.total} sides of rules)`,
       !finished && " · stopped before the end, for it took too long",
     );
-    fill(this.list, files.map((file) => this.file(file)));
+    refill(this.list, files.map((file) => this.file(file)));
     const untested = coverage?.rules.flatMap((rule) => rule.gaps.map((gap) => ({ file: rule.file, ...gap }))) ?? [];
     fill(
       this.gaps,
@@ -86,7 +86,7 @@ export class Cases {
     return h(
       "section",
       {},
-      h("div", { class: "bar" }, h("h2", {}, file.name), file.cases.length > 0 && h("button", { type: "button", onclick: () => void this.run({ file: file.id }) }, "Run these", h("span", { class: "hidden" }, ` of ${file.name}`))),
+      h("div", { class: "bar", "data-key": `file ${file.name}` }, h("h2", {}, file.name), file.cases.length > 0 && h("button", { type: "button", onclick: () => void this.run({ file: file.id }) }, "Run these", h("span", { class: "hidden" }, ` of ${file.name}`))),
       file.broken && h("p", { class: "note" }, "Its policy has errors, so its cases can't be run."),
       file.problems.length > 0 && h("div", { class: "problems" }, h("ol", {}, file.problems.map((problem) => h("li", {}, problemEntry(problem, this.editor))))),
       h("ol", { class: "list" }, file.cases.map((one, n) => this.entry(file, one, n))),
@@ -98,7 +98,7 @@ export class Cases {
     const sign = { waiting: "·", passed: "✓", failed: "✗" }[state];
     return h(
       "li",
-      { class: state },
+      { class: state, "data-key": `case ${file.name} ${one.title}` },
       h(
         "div",
         { class: "case" },
@@ -107,11 +107,11 @@ export class Cases {
         h("button", { type: "button", class: "link name", title: "Show it in the editor", onclick: () => file.id !== null && this.editor.jumpToLine(file.id, one.line) }, one.title),
         h("button", { type: "button", class: "small", onclick: () => void this.run({ file: file.id, n }) }, "Run", h("span", { class: "hidden" }, ` ${one.title}`)),
       ),
-      one.failure && this.failure(one.failure),
+      one.failure && this.failure(one.failure, `why ${file.name} ${one.title}`),
     );
   }
 
-  private failure(failure: NonNullable<CaseShown["failure"]>): HTMLElement {
+  private failure(failure: NonNullable<CaseShown["failure"]>, key: string): HTMLElement {
     const which = failure.calls > 1 ? `In call ${failure.call} of ${failure.calls}, ${failure.after_s} s after the first` : failure.after_s ? `${failure.after_s} s after the first call` : "";
     return h(
       "div",
@@ -124,7 +124,7 @@ export class Cases {
         h("thead", {}, h("tr", {}, ["", "Expected", "Came"].map((title) => h(title ? "th" : "td", title ? { scope: "col" } : {}, title)))),
         h("tbody", {}, failure.differences.map((one) => h("tr", {}, h("th", { scope: "row" }, one.aspect), h("td", {}, one.expected), h("td", { class: "came" }, one.came)))),
       ),
-      h("details", {}, h("summary", {}, "Why it came so"), failure.trace.length ? traceView(failure.decision, failure.trace, (id, line) => this.editor.jumpToLine(id, line)) : h("p", {}, `It is refused before it is judged: ${failure.decision.message}`)),
+      h("details", { "data-key": key }, h("summary", {}, "Why it came so"), failure.trace.length ? traceView(failure.decision, failure.trace, (id, line) => this.editor.jumpToLine(id, line)) : h("p", {}, `It is refused before it is judged: ${failure.decision.message}`)),
     );
   }
 }

@@ -19,7 +19,8 @@ export class Compare {
   private start = h("button", { type: "button", class: "primary", onclick: () => void this.run() }, "Compare");
   private end = h("button", { type: "button", disabled: true, onclick: () => this.running?.abort() }, "Call it off");
   private enforced = h("input", { type: "checkbox", id: "as-enforced" });
-  private progress = h("div", { role: "status", class: "progress" });
+  private progress = h("div", { class: "progress" });
+  private said = h("p", { role: "status", class: "note" });
   private result = h("div", { class: "result" });
 
   constructor(private store: Store) {
@@ -33,8 +34,10 @@ export class Compare {
       h("p", { class: "note" }, "The policy as it is edited, in place of ", h("code", {}, against ?? `${store.start.name} as it is saved`), ", on ", h("code", {}, recording)),
       h("div", { class: "bar" }, this.start, this.end, h("span", { class: "check" }, this.enforced, h("label", { for: "as-enforced" }, "as if nothing in it were in shadow"))),
       this.progress,
+      this.said,
       this.result,
     );
+    store.on("edited", () => this.result.hasChildNodes() && fill(this.said, "The policy has been edited since this was compared."));
   }
 
   private async run(): Promise<void> {
@@ -42,6 +45,7 @@ export class Compare {
     const own = (this.running = new AbortController());
     this.busy(true);
     fill(this.result);
+    fill(this.said, "Comparing…");
     try {
       const response = await send("compare", { ...this.store.asking(), as_enforced: this.enforced.checked }, own.signal);
       for await (const line of lines(response)) {
@@ -51,7 +55,8 @@ export class Compare {
       }
     } catch (error) {
       const off = own.signal.aborted ? "Called off." : error instanceof AskError ? error.message : String(error);
-      fill(this.progress, h("span", { class: own.signal.aborted ? "note" : "fault" }, off));
+      fill(this.progress);
+      fill(this.said, h("span", { class: own.signal.aborted ? "note" : "fault" }, off));
     } finally {
       if (this.running === own) this.busy(false);
     }
@@ -77,9 +82,12 @@ export class Compare {
       recording.redacted && `${count(recording.redacted, "request")} of it have no prompt, so detection knows only their fingerprints.`,
       recording.rejected && `${count(recording.rejected, "request")} are refused before any policy is asked.`,
     ].filter((note): note is string => !!note);
+    const first = `${count(refused, "request")} of ${letIn.toLocaleString("en")}${share} would no longer be let in`;
+    const rest = `${count(comparison.changes.newly_allowed ?? 0, "request")} that ${comparison.changes.newly_allowed === 1 ? "was" : "were"} refused would be.`;
+    fill(this.said, h("span", { class: "hidden" }, `Compared: ${first}; ${rest}`));
     fill(
       this.result,
-      h("p", { class: "answer" }, h("strong", { class: refused ? "bad" : "good" }, `${count(refused, "request")} of ${letIn.toLocaleString("en")}${share} would no longer be let in`), `; ${count(comparison.changes.newly_allowed ?? 0, "request")} that ${comparison.changes.newly_allowed === 1 ? "was" : "were"} refused would be.`),
+      h("p", { class: "answer" }, h("strong", { class: refused ? "bad" : "good" }, first), `; ${rest}`),
       notes.map((note) => h("p", { class: "note" }, note)),
       h("h2", {}, "Over time"),
       timeline(comparison.over_time),

@@ -7,16 +7,19 @@ import { h } from "./dom";
 import type { Store } from "./store";
 
 const EXPRESSIONS = ["deny", "allow", "when", "key", "cost"];
-const KEY_LINE = /^(\s*(?:- +)?)([\w]+):(?:\s+(.*))?$/;
+const KEY_LINE = /^(\s*(?:- +)?)([\w.]+):(?:\s+(.*))?$/;
 const COMPARED = /([a-z_]+(?:\.[a-z_]+)+)\s*(?:==|!=|in)\s*\[?(?:\s*"[^"]*"\s*,)*\s*"([\w-]*)$/;
 
-export function completions(context: CompletionContext, store: Store): CompletionResult | null {
+/** Returns what fits at the cursor, in the file of that number. */
+export function completions(context: CompletionContext, store: Store, file: string): CompletionResult | null {
   const line = context.state.doc.lineAt(context.pos);
   const before = line.text.slice(0, context.pos - line.from);
   if (before.trimStart().startsWith("#")) return null;
+  const { keys, case_keys } = store.start.vocabulary;
+  if (store.files.find((one) => one.id === file)?.kind === "cases") return yaml(context, before, line.number, case_keys, store);
   const inside = keyAround(context.state.doc, line.number, before);
   if (inside && EXPRESSIONS.includes(inside)) return expression(context, before, store);
-  return yaml(context, before, line.number, store);
+  return yaml(context, before, line.number, keys, store);
 }
 
 function expression(context: CompletionContext, before: string, store: Store): CompletionResult | null {
@@ -59,19 +62,28 @@ function explained(what: string, code: string): () => HTMLElement {
   return () => h("div", {}, h("p", {}, what), h("code", {}, code));
 }
 
-function yaml(context: CompletionContext, before: string, line: number, store: Store): CompletionResult | null {
-  const place = placeOf(context.state.doc, line, before, store.start.vocabulary.keys);
-  const name = /^\s*(?:- +)?(\w*)$/.exec(before);
+function yaml(context: CompletionContext, before: string, line: number, top: Key[], store: Store): CompletionResult | null {
+  const place = placeOf(context.state.doc, line, before, top);
+  const name = /^\s*(?:- +)?([\w.]*)$/.exec(before);
   if (name && (name[1] || context.explicit)) {
     const options = place.keys
       .filter((key) => !place.present.includes(key.name))
-      .map((key) => ({ label: key.name, apply: `${key.name}: `, type: "property", info: key.what, boost: key.required ? 1 : 0 }));
-    return options.length ? { from: context.pos - (name[1] ?? "").length, options, validFor: /^\w*$/ } : null;
+      .map((key) => ({ label: key.name, apply: key.keys.length ? `${key.name}:` : `${key.name}: `, type: "property", info: key.what, boost: key.required ? 1 : 0 }));
+    return options.length ? { from: context.pos - (name[1] ?? "").length, options, validFor: /^[\w.]*$/ } : null;
   }
-  const value = /^\s*(?:- +)?(\w+):\s+\[?(?:\w+,\s*)*(\w*)$/.exec(before);
-  const words = place.keys.find((key) => key.name === value?.[1])?.options ?? [];
+  const value = /^\s*(?:- +)?([\w.]+):\s+\[?(?:[\w-]+,\s*)*([\w-]*)$/.exec(before);
+  const words = wordsOf(place.keys.find((key) => key.name === value?.[1]), store);
   if (!value || !words.length) return null;
-  return { from: context.pos - (value[2] ?? "").length, options: words.map((label) => ({ label, type: "constant" })), validFor: /^\w*$/ };
+  return { from: context.pos - (value[2] ?? "").length, options: words.map((label) => ({ label, type: "constant" })), validFor: /^[\w-]*$/ };
+}
+
+/** Returns what a key may be: its own words, or those of the fact of its name, or of the policy. */
+function wordsOf(key: Key | undefined, store: Store): string[] {
+  if (!key || key.options.length) return key?.options ?? [];
+  const policy = store.outline;
+  if (key.name === "kyc.tier") return policy?.tiers ?? [];
+  if (key.name === "rules" || key.name === "shadow_rules") return policy?.rules.map((rule) => rule.id) ?? [];
+  return store.start.fields.find((field) => field.name === key.name)?.choices ?? [];
 }
 
 /** Returns the key whose value the cursor stands in, on this line or on the lines of a folded text before it. */

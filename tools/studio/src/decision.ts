@@ -51,9 +51,14 @@ function chargeWords(charge: Charge): string {
   const number = (n: number) => n.toLocaleString("en", { maximumFractionDigits: 2 });
   const period = { 1: "second", 60: "minute", 3600: "hour", 86400: "day" }[charge.period_s] ?? `${charge.period_s} s`;
   return (
-    `${charge.throttle}: ${number(charge.amount)} ${charge.unit.replace("_", " ")} of the ${number(charge.burst)} in the bucket “${charge.key}”, ` +
+    `${charge.throttle}: ${number(charge.amount)} ${unitOf(charge)} of the ${number(charge.burst)} in the bucket “${charge.key}”, ` +
     `which refills by ${number(charge.rate)} per ${period}${charge.shadow ? " (in shadow: refuses nothing)" : ""}`
   );
+}
+
+function unitOf({ amount, unit }: Charge): string {
+  const words = unit.replace("_", " ");
+  return amount === 1 ? words.replace(/s$/, "") : words;
 }
 
 /** Every rule: those that made the decision open, the rest closed. */
@@ -78,7 +83,7 @@ function ruleView(rule: TracedRule, jump: Jump, open: boolean): HTMLElement {
   const { file, line } = rule;
   return h(
     "details",
-    { class: `rule ${rule.applies ? "applies" : ""}`, open },
+    { class: `rule ${rule.applies ? "applies" : ""}`, open, "data-open": open, "data-key": `rule ${rule.id}` },
     h("summary", {}, h("span", { class: `kind kind-${rule.kind}` }, rule.kind), " ", h("code", {}, rule.id), rule.shadow && h("span", { class: "chip" }, "shadow"), rule.unknown && h("span", { class: "chip doubt" }, "unknown")),
     rule.description && h("p", { class: "description" }, rule.description),
     rule.unknown && h("p", { class: "doubt" }, `${rule.unknown}: doubt counts against the caller`),

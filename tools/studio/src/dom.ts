@@ -45,6 +45,37 @@ export function fill(element: Element, ...children: (Child | Child[])[]): void {
   element.replaceChildren(...nodes(children));
 }
 
+/**
+ * As `fill`, for what is made anew while somebody is in the middle of it: what he has opened or closed stays so, and the
+ * focus stays where it was. Parts are known again by their `data-key`.
+ */
+export function refill(element: Element, ...children: (Child | Child[])[]): void {
+  const turned = [...element.querySelectorAll<HTMLDetailsElement>("details[data-key]")].filter((one) => one.open !== isOpenAtFirst(one));
+  const open = new Map(turned.map((one) => [keyOf(one), one.open]));
+  const focused = document.activeElement;
+  const around = focused && element.contains(focused) ? focused.closest("[data-key]") : null;
+  const at = around && focused ? focusable(around).indexOf(focused) : -1;
+  const key = around && keyOf(around);
+  fill(element, ...children);
+  for (const one of element.querySelectorAll<HTMLDetailsElement>("details[data-key]")) one.open = open.get(keyOf(one)) ?? one.open;
+  const again = key === null ? undefined : [...element.querySelectorAll("[data-key]")].find((one) => keyOf(one) === key);
+  const target = again && focusable(again)[at];
+  if (target instanceof HTMLElement) target.focus();
+}
+
+function keyOf(element: Element): string {
+  return element.getAttribute("data-key") ?? "";
+}
+
+/** Says whether it was made open: `data-open` is written beside `open`, which changes with what people do. */
+function isOpenAtFirst(details: HTMLDetailsElement): boolean {
+  return details.hasAttribute("data-open");
+}
+
+function focusable(element: Element): Element[] {
+  return [...element.querySelectorAll("button, summary, [tabindex]")];
+}
+
 /** Returns a function that waits until it was not called for so long, and then calls with the last arguments. */
 export function settled<A extends unknown[]>(ms: number, call: (...args: A) => void): (...args: A) => void {
   let timer = 0;

@@ -56,7 +56,7 @@ export class Editor {
       lineNumbers(), coverageGutter, lintGutter(), foldGutter(), history(), drawSelection(), indentOnInput(), bracketMatching(),
       closeBrackets(), highlightActiveLine(), highlightActiveLineGutter(), highlightSelectionMatches(), facts,
       yaml(), syntaxHighlighting(colours),
-      autocompletion({ override: [(context) => completions(context, store)] }),
+      autocompletion({ override: [(context) => completions(context, store, this.current)] }),
       hoverTooltip((view, at) => this.factAt(view, at)),
       // Tab is left to move on to what follows the editor: whoever uses the keyboard alone must get out of it.
       keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...searchKeymap, ...historyKeymap, ...foldKeymap, ...completionKeymap, ...lintKeymap]),
@@ -68,6 +68,7 @@ export class Editor {
     ];
     this.view = new EditorView({ parent, extensions: EditorView.cspNonce.of(nonce) });
     store.on("checked", () => this.showProblems());
+    store.on("reread", () => this.reread());
   }
 
   onSwitch(listener: () => void): void {
@@ -88,6 +89,12 @@ export class Editor {
   replace(id: string, text: string): void {
     this.open(id);
     this.view.dispatch({ changes: { from: 0, to: this.view.state.doc.length, insert: text }, annotations: isolateHistory.of("full") });
+  }
+
+  /** Has the texts that are not edited be what is on the disk now. */
+  private reread(): void {
+    for (const [id, state] of this.states) if (this.store.edited[id] === undefined) this.states.set(id, state.update(difference(state, this.store.text(id))).state);
+    if (this.current && this.store.edited[this.current] === undefined) this.view.dispatch(difference(this.view.state, this.store.text(this.current)));
   }
 
   /** Shows a place of a file, and takes the keyboard there. */
@@ -140,10 +147,23 @@ export class Editor {
     const fact = this.store.start.vocabulary.facts.find((one) => name === one.name || name.startsWith(`${one.name}.`));
     if (fact) return `${fact.what} (${fact.type})`;
     const policy = this.store.outline;
-    const items = policy?.lists[name.replace(/^lists\./, "").split(".")[0] ?? ""];
+    const list = name.replace(/^lists\./, "").split(".")[0] ?? "";
+    const items = policy && Object.hasOwn(policy.lists, list) ? policy.lists[list] : undefined;
     if (name.startsWith("lists.") && items) return `${items.length} items: ${items.slice(0, 20).join(", ")}${items.length > 20 ? " …" : ""}`;
     const tier = name.startsWith("tier.") ? policy?.tiers.indexOf(name.slice(5)) : undefined;
     if (policy && tier !== undefined && tier >= 0) return `tier ${tier + 1} of ${policy.tiers.length}: ${policy.tiers.join(" < ")}`;
     return name.startsWith("kyc.owned_by.") ? "share owned from the countries of that list, 0 to 1 (double)" : null;
   }
+}
+
+/** Returns what changes between a text and another: from where they first differ to where they last do. */
+function difference(state: EditorState, text: string): { changes?: { from: number; to: number; insert: string } } {
+  const before = state.doc.toString();
+  if (before === text) return {};
+  const least = Math.min(before.length, text.length);
+  let same = 0;
+  while (same < least && before[same] === text[same]) same++;
+  let after = 0;
+  while (after < least - same && before.at(-1 - after) === text.at(-1 - after)) after++;
+  return { changes: { from: same, to: before.length - after, insert: text.slice(same, text.length - after) } };
 }

@@ -67,8 +67,9 @@ export class Form {
   private field(field: Field): HTMLElement {
     const id = `fact-${field.name.replaceAll(".", "-")}`;
     const value = this.store.facts[field.name] ?? null;
-    const control = this.control(field, id, value);
-    const row = h("div", { class: "field" }, h("label", { for: id, title: field.what }, h("code", {}, field.name)), control);
+    const fault = h("span", { class: "fault", id: `${id}-fault` });
+    const control = this.control(field, id, value, fault);
+    const row = h("div", { class: "field" }, h("label", { for: id, title: field.what }, h("code", {}, field.name)), control, fault);
     if (field.always || control instanceof HTMLSelectElement) return row;
     const unknown = h("input", {
       type: "checkbox",
@@ -76,6 +77,7 @@ export class Form {
       checked: value === null,
       onchange: () => {
         control.disabled = unknown.checked;
+        fill(fault);
         this.store.state(field.name, unknown.checked ? null : (read(field, control.value) ?? null));
       },
     });
@@ -84,14 +86,12 @@ export class Form {
     return row;
   }
 
-  private control(field: Field, id: string, value: Fact): HTMLInputElement | HTMLSelectElement {
+  private control(field: Field, id: string, value: Fact, fault: HTMLElement): HTMLInputElement | HTMLSelectElement {
     const options = this.options(field);
     const state = (control: HTMLInputElement | HTMLSelectElement) => {
       const stated = read(field, control.value);
-      const fault = stated === undefined ? `This must be ${WANTED[field.type] ?? "a text"}.` : "";
-      control.setCustomValidity(fault);
-      control.setAttribute("aria-invalid", String(!!fault));
-      control.title = fault || field.what;
+      fill(fault, stated === undefined && `This must be ${WANTED[field.type] ?? "a text"}; until then it counts as ${written(this.store.facts[field.name] ?? null) || "unknown"}.`);
+      control.setAttribute("aria-invalid", String(stated === undefined));
       if (stated !== undefined) this.store.state(field.name, stated);
     };
     if (options) {
@@ -99,7 +99,7 @@ export class Form {
       select.value = value === null ? "" : written(value);
       return select;
     }
-    const input = h("input", { id, title: field.what, spellcheck: "false", value: written(value), oninput: () => state(input), ...KINDS[field.type] });
+    const input = h("input", { id, title: field.what, "aria-describedby": fault.id, spellcheck: "false", value: written(value), oninput: () => state(input), ...KINDS[field.type] });
     return input;
   }
 

@@ -4,7 +4,7 @@ import { ask, AskError, Latest, type Decided, type Start } from "./api";
 import { Cases } from "./cases";
 import { Compare } from "./compare";
 import { answerView, decisionView } from "./decision";
-import { fill, h, settled } from "./dom";
+import { fill, h, refill, settled } from "./dom";
 import { Editor } from "./editor";
 import { Form } from "./form";
 import { alt, control, keyboard } from "./keys";
@@ -34,7 +34,9 @@ async function main(): Promise<void> {
 
 function page(app: HTMLElement, store: Store): void {
   const notice = h("p", { class: "notice", role: "status" });
-  const fault = (error: unknown) => fill(notice, h("span", { class: "fault" }, words(error)));
+  const failure = h("p", { class: "notice", role: "alert" });
+  const fault = (error: unknown) => fill(failure, h("span", { class: "fault" }, words(error)));
+  const behind = h("p", { class: "notice doubt", role: "status" });
   const text = h("div", { class: "text", id: "editor", tabindex: -1 });
   const editor = new Editor(text, store);
   const problems = new Problems(store, editor);
@@ -54,9 +56,15 @@ function page(app: HTMLElement, store: Store): void {
   const decide = async () => {
     const decided = await latest.ask<Decided>("decide", store.asking());
     if (!decided) return;
-    fill(answer, answerView(decided));
-    fill(decision, decisionView(decided, jump));
+    fill(failure);
+    const view = answerView(decided);
+    if (answer.textContent !== view.textContent) fill(answer, view);
+    refill(decision, decisionView(decided, jump));
   };
+  const check = () => void store.check().catch((error: unknown) => {
+    fault(error);
+    fill(status, h("span", { class: "bad" }, "Not checked"));
+  });
   // The page is put together before anything is asked, so what is shown is asked for as soon as all is there.
   function refresh(): void {
     if (!app.hasChildNodes()) return;
@@ -66,7 +74,7 @@ function page(app: HTMLElement, store: Store): void {
   const save = new SaveDialog(store, editor, (said) => {
     fill(notice, said);
     header();
-    void store.check().catch(fault);
+    check();
   });
   const keys = keyboard([
     { keys: "Ctrl S", does: "Save: show what would be written", matches: (event) => control(event, "s"), run: () => void save.open() },
@@ -90,18 +98,22 @@ function page(app: HTMLElement, store: Store): void {
   }
   function checked(): void {
     const found = store.checked;
-    const errors = found?.problems.some((problem) => problem.severity === "error");
+    if (!found) return;
+    fill(failure);
     fill(
       status,
-      h("span", { class: errors ? "bad" : "good" }, verdict(found?.problems ?? [])),
-      found?.policy && ` · ${found.policy.rules.length} rules · ${found.policy.mode} · ${found.policy.hash}`,
+      h("span", { class: found.errors ? "bad" : "good" }, verdict(found)),
+      found.policy && ` · ${found.policy.rules.length} rules · ${found.policy.mode} · ${found.policy.hash}`,
     );
+    fill(behind, store.behind.length > 0 && `Changed on the disk since it was opened here: ${store.behind.join(", ")}. Save… shows how.`);
     header();
     refresh();
   }
 
+  store.on("edited", () => fill(notice));
   store.on("edited", () => header());
-  store.on("edited", settled(TYPING_MS, () => void store.check().catch(fault)));
+  store.on("edited", settled(TYPING_MS, check));
+  window.addEventListener("focus", check); // somebody may have changed a file elsewhere
   store.on("facts", settled(TYPING_MS / 2, () => refresh()));
   store.on("checked", checked);
   editor.onSwitch(() => header());
@@ -118,7 +130,7 @@ function page(app: HTMLElement, store: Store): void {
     h(
       "main",
       {},
-      h("section", { class: "write", "aria-label": "Policy" }, h("div", { class: "bar" }, h("label", { for: "file" }, "File"), files), status, notice, text, problems.element),
+      h("section", { class: "write", "aria-label": "Policy" }, h("div", { class: "bar" }, h("label", { for: "file" }, "File"), files), status, failure, behind, notice, text, problems.element),
       h("section", { class: "try", id: "tools", tabindex: -1, "aria-label": "What the policy does" }, tabs.element),
     ),
     save.element,
@@ -126,7 +138,6 @@ function page(app: HTMLElement, store: Store): void {
   );
   checked();
   void cases.runAll();
-  store.on("checked", () => fill(notice));
   window.addEventListener("beforeunload", (event) => {
     if (Object.keys(store.edited).length) event.preventDefault();
   });

@@ -1,7 +1,7 @@
 // The problems of the policy as a list: each leads to its place in the editor.
 
-import type { Problem } from "./api";
-import { count, fill, h } from "./dom";
+import type { Checked, Problem } from "./api";
+import { count, h, refill } from "./dom";
 import type { Editor } from "./editor";
 import type { Store } from "./store";
 
@@ -15,11 +15,12 @@ export class Problems {
   }
 
   private show(): void {
-    const problems = this.store.checked?.problems ?? [];
-    fill(
+    const { problems = [], errors = 0, warnings = 0 } = this.store.checked ?? {};
+    const more = errors + warnings - MOST;
+    refill(
       this.element,
-      problems.length > 0 && h("ol", {}, problems.slice(0, MOST).map((problem) => h("li", {}, problemEntry(problem, this.editor)))),
-      problems.length > MOST && h("p", { class: "note" }, `… and ${problems.length - MOST} more.`),
+      problems.length > 0 && h("ol", { "data-key": "problems" }, problems.slice(0, MOST).map((problem) => h("li", {}, problemEntry(problem, this.editor)))),
+      more > 0 && h("p", { class: "note" }, `… and ${more.toLocaleString("en")} more.`),
     );
   }
 }
@@ -38,9 +39,7 @@ export function problemEntry(problem: Problem, editor: Editor): HTMLElement {
 }
 
 /** Returns in a few words how many problems there are. */
-export function verdict(problems: Problem[]): string {
-  const errors = problems.filter((problem) => problem.severity === "error").length;
-  const warnings = problems.length - errors;
-  if (!problems.length) return "No problems";
+export function verdict({ errors, warnings }: Checked): string {
+  if (!errors && !warnings) return "No problems";
   return [errors && count(errors, "error"), warnings && count(warnings, "warning")].filter(Boolean).join(", ");
 }

@@ -10,6 +10,8 @@ export class SaveDialog {
   private body = h("div", { class: "changes" });
 
   constructor(private store: Store, private editor: Editor, private saved: (words: string) => void) {
+    // A button that has nothing more to save can't take the focus back, so the editor does.
+    this.element.addEventListener("close", () => !Object.keys(store.edited).length && editor.view.focus());
     fill(
       this.element,
       h("header", {}, h("h2", { id: "save-title" }, "Save"), h("button", { type: "button", onclick: () => this.element.close() }, "Close")),

@@ -3,18 +3,20 @@
 import { Latest, type Checked, type Fact, type Facts, type OpenedFile, type Outline, type Start } from "./api";
 
 type Listener = () => void;
-type What = "checked" | "facts" | "edited" | "filled";
+type What = "checked" | "facts" | "edited" | "filled" | "reread";
 
 export class Store {
   /** The files of the policy, as the server last said; their `text` is what is on the disk. */
-  files: OpenedFile[] = [];
+  files: (OpenedFile & { text: string })[] = [];
   /** Texts that differ from those on the disk, by the numbers of files. */
   edited: Record<string, string> = {};
   checked: Checked | null = null;
   /** What the policy defines; while it has errors, what it defined before. */
   outline: Outline | null = null;
   facts: Facts = {};
-  private listeners: Record<What, Listener[]> = { checked: [], facts: [], edited: [], filled: [] };
+  /** The names of files that are edited here and have changed on the disk since they were opened. */
+  behind: string[] = [];
+  private listeners: Record<What, Listener[]> = { checked: [], facts: [], edited: [], filled: [], reread: [] };
   private checking = new Latest();
 
   constructor(readonly start: Start) {
@@ -59,14 +61,28 @@ export class Store {
 
   /** Has the texts checked; a check that is still under way is given up. */
   async check(): Promise<void> {
-    const checked = await this.checking.ask<Checked>("check", { texts: this.edited });
+    const known = Object.fromEntries(this.files.map((file) => [file.id, file.digest]));
+    const checked = await this.checking.ask<Checked>("check", { texts: this.edited, known });
     if (!checked) return;
-    // What a file held when it was opened stays what its changes are measured by, until it is saved or loaded again.
-    const known = new Map(this.files.map((file) => [file.id, file]));
-    this.files = checked.files.map((file) => known.get(file.id) ?? file);
+    this.take(checked.files);
     this.checked = checked;
     this.outline = checked.policy ?? this.outline;
     this.tell("checked");
+  }
+
+  /**
+   * Takes the files as they are on the disk now. Of one that is edited here, what it held when it was opened stays what its
+   * changes are measured by, until it is saved or loaded again.
+   */
+  private take(files: OpenedFile[]): void {
+    const known = new Map(this.files.map((file) => [file.id, file]));
+    this.behind = files.filter((file) => this.edited[file.id] !== undefined && known.get(file.id)?.digest !== file.digest).map((file) => file.name);
+    this.files = files.map((file) => {
+      const before = known.get(file.id);
+      if (before && (file.text === null || this.edited[file.id] !== undefined)) return before;
+      return { ...file, text: file.text ?? "" };
+    });
+    if (this.files.some((file) => known.has(file.id) && known.get(file.id)?.text !== file.text)) this.tell("reread");
   }
 
   private tell(what: What): void {

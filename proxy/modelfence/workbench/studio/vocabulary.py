@@ -1,17 +1,19 @@
-"""What may be written where in a policy, for an editor that completes it: from the tables that the compiler reads."""
+"""What may be written where in a policy and its cases, for an editor that completes: from the readers' own tables."""
 
 from modelfence.core.facts import FACTS
-from modelfence.core.keys import Choice, Either, Flag, Key, ListOf, MapOf, Record, Shape
+from modelfence.core.keys import Choice, Either, Flag, Key, ListOf, MapOf, OrNull, Record, Shape
 from modelfence.policy.functions import FUNCTIONS
 from modelfence.policy.keys import POLICY_KEYS
+from modelfence.workbench.cases.keys import FILE_KEYS
 from modelfence.workbench.reference import FACT_EXAMPLES
 
 
 def vocabulary() -> dict[str, object]:
-    """Return the keys of a policy as a tree, the facts and the functions of conditions."""
+    """Return the keys of a policy and of a file of cases as trees, the facts and the functions of conditions."""
     examples = {one.fact: f"{one.key}: {one.condition}" for one in FACT_EXAMPLES}
     return {
         "keys": _keys(POLICY_KEYS),
+        "case_keys": _keys(FILE_KEYS),
         "facts": [
             {"name": fact.name, "type": fact.type, "what": fact.description, "example": examples[fact.name]}
             for fact in FACTS
@@ -43,7 +45,7 @@ def _options(shape: Shape) -> list[str]:
             return list(options)
         case Flag():
             return ["true", "false"]
-        case ListOf(item):
+        case ListOf(item) | OrNull(item):
             return _options(item)
         case Either(shapes):
             return [option for one in shapes for option in _options(one)]
@@ -56,7 +58,7 @@ def _inner(shape: Shape) -> list[dict[str, object]]:
     match shape:
         case Record(keys):
             return _keys(keys)
-        case ListOf(item) | MapOf(item):
+        case ListOf(item) | MapOf(item) | OrNull(item):
             return _inner(item)
         case Either(shapes):
             return [key for one in shapes for key in _inner(one)]
