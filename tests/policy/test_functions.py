@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cel_expr_python import cel
 
-from modelfence.policy.functions import FUNCTIONS, OPERATORS, Function
+from modelfence.policy.functions import ELSEWHERE, FUNCTIONS, OPERATORS, Function
 
 ENV = cel.NewEnv(variables={})
 LIBRARY = Path(cel.__file__).read_bytes()
@@ -66,6 +66,13 @@ def expanded(forms: tuple[str, ...]) -> set[str]:
 def test_no_name_stands_twice():
     names = [one.name for one in (*OPERATORS, *FUNCTIONS)]
     assert sorted(names) == sorted(set(names))
+
+
+def test_what_other_languages_call_a_function_is_the_name_of_no_other():
+    names = {one.name for one in FUNCTIONS}
+    words = [word for many in ELSEWHERE.values() for word in many]
+    assert set(ELSEWHERE) <= names
+    assert sorted(words) == sorted(set(words) - names)
 
 
 def test_every_word_of_the_library_that_can_be_called_is_listed():

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from modelfence.document import did_you_mean
-from modelfence.policy.functions import FUNCTIONS
+from modelfence.policy.functions import ELSEWHERE, FUNCTIONS
 from modelfence.policy.tokens import Place, Token, place_of, tokens
 
 _FUNCTIONS = {function.name: function for function in FUNCTIONS}
+_LIKE = {word.lower(): name for name in _FUNCTIONS for word in (name, *ELSEWHERE.get(name, ()))}
 
 MAX_SHOWN = 60
 """Characters of the author's text that a sentence repeats."""
@@ -67,7 +68,9 @@ def _complaint(sentence: str, parts: Sequence[Token], offset: int, known: Sequen
     if match := re.match(r"expression of type '(.*)' cannot be the operand of a select operation", sentence):
         place = _around(parts, offset)
         words = f"{with_article(match[1])} has no fields"
-        return Complaint(place.start, place.end - place.start, "type-mismatch", words)
+        function = _LIKE.get(_at(place, parts).lower())
+        hint = f"did you mean `{function}()`?" if function else None
+        return Complaint(place.start, place.end - place.start, "type-mismatch", words, hint)
     if match := re.match(r"expression of type '(.*)' cannot be the range of a comprehension", sentence):
         place = _around(parts, offset)
         words = f"{with_article(match[1])} has no items to look at"
@@ -86,8 +89,8 @@ def _undeclared(name: str, parts: Sequence[Token], offset: int, known: Sequence[
         words = f"`{name}` does not take these arguments"
         return Complaint(place.start, length, "unknown-function", words, f"it is written {forms}")
     if place.called:
-        hint = did_you_mean(name, _FUNCTIONS)
-        return Complaint(place.start, length, "unknown-function", f"unknown function `{name}`", hint)
+        words = f"unknown function `{name}`"
+        return Complaint(place.start, length, "unknown-function", words, _function_like(name))
     for prefix, kind in (("lists.", "list"), ("tier.", "tier"), ("kyc.owned_by.", "list")):
         if name.startswith(prefix):
             rest = name.removeprefix(prefix)
@@ -96,6 +99,14 @@ def _undeclared(name: str, parts: Sequence[Token], offset: int, known: Sequence[
             hint = f"did you mean `{prefix}{near[0]}`?" if near else None
             return Complaint(place.start, length, f"unknown-{kind}", f"unknown {kind} `{rest}`", hint)
     return Complaint(place.start, length, "unknown-fact", f"unknown fact `{name}`", _near(name, known))
+
+
+def _function_like(name: str) -> str | None:
+    if re.search("lower|upper", name, re.IGNORECASE):
+        return 'capital letters are passed over by `matches("(?i)…")`'
+    if found := _LIKE.get(name.lower()):
+        return f"did you mean `{found}`?"
+    return did_you_mean(name, _FUNCTIONS)
 
 
 def _near(name: str, known: Iterable[str]) -> str | None:
@@ -113,10 +124,14 @@ def _mismatch(function: str, types: str, parts: Sequence[Token], offset: int) ->
     name = re.sub(r"^@|_", "", function) if re.search(r"^@|_", function) else function
     name = {"[]": "[…]", "?:": "? :"}.get(name, name)
     words = f"`{name}` does not go with {_listed(types)}"
-    return Complaint(place.start, place.end - place.start, "type-mismatch", words, _hint_for(types, parts))
+    return Complaint(place.start, place.end - place.start, "type-mismatch", words, _hint_for(name, types, parts))
 
 
-def _hint_for(types: str, parts: Sequence[Token]) -> str | None:
+def _hint_for(function: str, types: str, parts: Sequence[Token]) -> str | None:
+    if function == "in" and types == "string, string":
+        return "a part of a text is looked for by `text.contains(part)`"
+    if function == "contains" and types.startswith("list("):
+        return "an item of a list is looked for by `item in list`"
     if types in ("int, double", "double, int"):
         return "write whole numbers as `1.0`, or convert with `double(…)`"
     if types in ("int, string", "string, int") and "tier" in [token.text for token in parts]:
@@ -132,6 +147,10 @@ def _listed(types: str) -> str:
 def with_article(type_name: str) -> str:
     """Return `an int`, `a string`."""
     return f"{'an' if type_name[:1] in 'aeiou' else 'a'} {type_name}"
+
+
+def _at(place: Place, parts: Sequence[Token]) -> str:
+    return next((token.text for token in parts if token.start == place.start), "")
 
 
 def _around(parts: Sequence[Token], offset: int) -> Place:
@@ -151,7 +170,7 @@ def _syntax(sentence: str, parts: Sequence[Token], offset: int) -> Complaint:
         words = f"the condition ends before `{missing[1]}`" if missing else "the condition ends too early"
         return Complaint(offset, 1, "condition-syntax", words)
     place = _around(parts, offset)
-    piece = next((token.text for token in parts if token.start == place.start), "")
+    piece = _at(place, parts)
     if piece in ("'", '"'):
         words = "this text is not closed, or holds an escape that CEL does not know"
         return Complaint(place.start, 1, "condition-syntax", words)

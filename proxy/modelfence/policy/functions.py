@@ -9,6 +9,7 @@ twice, it is the same type both times. `x` is a name of the author's own for an 
 `condition` or `value` is computed of it. What changes nothing, such as `int` of an int, is left out.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -210,3 +211,25 @@ FUNCTIONS: tuple[Function, ...] = (
         "dyn", Group.CONVERSIONS, "the value, whose type is looked at only when a call comes in", ("dyn(any) -> dyn",)
     ),
 )
+
+ELSEWHERE: Mapping[str, tuple[str, ...]] = {
+    "startsWith": ("beginsWith", "hasPrefix"),
+    "endsWith": ("hasSuffix",),
+    "contains": ("includes", "indexOf", "find"),
+    "matches": ("regex", "regexp", "match", "like"),
+    "size": ("len", "length", "count"),
+    "exists": ("any", "some"),
+    "all": ("every", "forall"),
+    "filter": ("where",),
+    "timestamp": ("date", "datetime", "time"),
+    "getFullYear": ("year",),
+    "getMonth": ("month",),
+    "getDate": ("day",),
+    "getDayOfWeek": ("weekday",),
+    "getHours": ("hour", "hours"),
+    "getMinutes": ("minute", "minutes"),
+    "int": ("integer", "parseInt"),
+    "double": ("float", "number"),
+    "string": ("str", "text", "toString"),
+}
+"""What other languages call some of them."""
