@@ -22,6 +22,21 @@ reads, and `--strict` lets warnings fail the step:
 ```sh
 modelfence policy check --strict --format github policies/default.yaml
 ```
+
+`--format json` prints a list of problems, sorted by file, line and column:
+
+| name | |
+| --- | --- |
+| `file` | the file it stands in |
+| `line`, `column` | where what is wrong begins, counted from 1 |
+| `code` | as below |
+| `severity` | `error` or `warning` |
+| `message` | what is wrong |
+| `hint` | how to mend it; null where that can't be told |
+| `excerpt` | the line |
+
+Exit status 0: fine, or nothing but warnings. 1: errors, or with `--strict` also warnings. 2: a file could not be read.
+`--watch` does it again whenever a file is saved.
 """
 
 _COMPILING = """\

@@ -1,10 +1,12 @@
 """Each code has a page, and each page's examples are what it says they are."""
 
+import re
 import runpy
 from pathlib import Path
 
 import pytest
 
+from modelfence.cli.problems import as_json
 from modelfence.core.problem import Severity
 from modelfence.policy.codes import LINT
 from modelfence.workbench.cases import CODES as CASE_CODES
@@ -50,3 +52,15 @@ def test_a_page_as_markdown_is_what_its_readers_know():
 def test_the_document_of_problems_is_what_the_pages_say():
     written = runpy.run_path(str(ROOT / "tools" / "write_problems.py"))["page"]()
     assert written == (ROOT / "docs" / "problems.md").read_text(), "run tools/write_problems.py"
+
+
+def test_the_document_of_problems_explains_every_name_of_the_json():
+    page = (ROOT / "docs" / "problems.md").read_text()
+    table = page.partition("`--format json`")[2].partition("\n\nExit")[0]
+    named = [
+        name
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    ]
+    assert named == list(as_json(PAGES["wrong-type"].said_of_wrong()[0]))
