@@ -121,7 +121,7 @@ class Scrambler:
         ways = [f'"{key}"', f"'{key}'"]
         return self._random.choice([*ways, key, key, key] if key != "#" else ways)
 
-    def _text(self, head: str, value: str, column: int) -> list[str]:
+    def _text(self, head: str, value: str, column: int) -> list[str]:  # noqa: PLR0911 - a table of ways
         indentation = " " * (column + self._random.randrange(1, 4))
         words = value.split(" ")
         is_clean = value == value.strip() and value.replace("\n", "").isprintable()
@@ -130,7 +130,9 @@ class Scrambler:
         ways += ["plain"] * 3 if is_plain and "\n" not in value else []
         ways += ["|"] if value.strip("\n") and value.replace("\n", "").isprintable() and value[0] != "\n" else []
         ways += [">"] if is_clean and value and "\n" not in value and "  " not in value else []
-        way = self._random.choice(ways)
+        way = self._random.choice(ways if value else ["'", '"', "nothing"])
+        if way == "nothing":
+            return [f"{head}{self._beside()}"]
         if way == "plain" and len(words) > 1 and "" not in words and self._chance(0.3):
             return [
                 f"{head} {words[0]}",

@@ -1,6 +1,7 @@
 """What the standard form is, and that nothing is lost on the way to it.
 
-After a change of the form, `python tests/workbench/formatting/test_formatting.py` writes `forms/` anew; read the difference.
+After a change of the form, `python -m tests.workbench.formatting.test_formatting` writes `forms/` anew; read the
+difference.
 """
 
 from pathlib import Path
@@ -87,6 +88,43 @@ def test_quotes_stay_where_some_reader_would_take_the_value_for_another(written,
 @pytest.mark.parametrize("written", ['"a, b"', '"a]"', "'{a'"])
 def test_within_brackets_more_needs_quotes(written):
     assert formatted(f"tiers: [ {written} ]\n", POLICY) == f"tiers: [{written}]\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("include:\n- a.yaml\n# the end of the file\n", "include:\n  - a.yaml\n# the end of the file\n"),
+        (
+            "lists:\n a:\n  - b\n  # of the list\n # of the lists\n",
+            "lists:\n  a:\n    - b\n    # of the list\n  # of the lists\n",
+        ),
+        ("lists:\n  a: [b]\n      # of the list\nmode: shadow\n", "mode: shadow\nlists:\n  a: [b]\n  # of the list\n"),
+        (
+            "access:\n  # - id: later\n\n  #   deny: x\nmode: shadow\n",
+            "mode: shadow\n\naccess:\n  # - id: later\n\n  #   deny: x\n",
+        ),
+        ("tiers: # low\n  # to high\n  [none]\n", "# to high\ntiers: [none]  # low\n"),
+        ("include: [ # those\n]\n", "include: []  # those\n"),
+        ("{mode: shadow # mode\n # end\n} # file\n# last\n", "mode: shadow  # mode\n# end\n# file\n# last\n"),
+        ("--- # head\nmode: shadow\n...\n# end\n", "---\n# head\nmode: shadow\n# end\n"),
+    ],
+)
+def test_a_comment_stays_with_what_it_is_about(text, form):
+    assert formatted(text, POLICY) == form
+    assert formatted(form, POLICY) == form
+
+
+@pytest.mark.parametrize(
+    ("written", "form"),
+    [
+        ("[ 'a\n  b' ]", "[a b]"),
+        ("[ 'a: b\n\n  \"c\"' ]", r'["a: b\n\"c\""]'),
+        ('[ "a\\x07\n  \\tb" ]', r'["a\U00000007 \tb"]'),
+        ("|+\n\n", r'"\n"'),
+    ],
+)
+def test_what_can_not_stay_on_several_lines_is_written_with_escapes(written, form):
+    assert formatted(f"tiers: {written}", POLICY) == f"tiers: {form}\n"
 
 
 def test_line_ends_stay_those_of_the_file():

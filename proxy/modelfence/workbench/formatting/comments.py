@@ -24,19 +24,13 @@ class Lines:
         self._root = root
         self._lines = LINE_END.split(source)
         self._starts = [0, *(end.end() for end in LINE_END.finditer(source))]
-        self._of_values = {
-            line
-            for node in scalars(root)
-            if node.style in ("|", ">") and node.value.endswith("\n\n")
-            for line in range(node.start_mark.line, bisect_right(self._starts, node.end_mark.index - 1))
-        }
 
     def is_below_blank(self, line: int) -> bool:
         """Say whether a line, from zero, is below a blank one. One with a dash alone belongs to the item below it."""
         above = line - 1
         while above >= 0 and self._lines[above].strip() == "-":
             above -= 1
-        return above >= 0 and not self._lines[above].strip() and above not in self._of_values
+        return above >= 0 and not self._lines[above].strip()
 
     def comments(self, begin: int) -> Iterator[Comment]:
         """Yield every comment from a place on: outside of values nothing else begins with `#`."""
@@ -70,6 +64,8 @@ class Attaching:
         self._gap = -1
         self._open: Sequence[Collection] = ()
         """What comments of this gap can end: the innermost last."""
+        self._is_inside = False
+        """Whether they can still stand in the place of a value that is left out."""
 
     def attach(self, comments: Iterable[Comment]) -> None:
         """Attach all."""
@@ -79,6 +75,7 @@ class Attaching:
             after = self._entries[place] if place < len(self._entries) else None
             if place != self._gap:
                 self._gap, self._open = place, _ended(before, after)
+                self._is_inside = before is not None and before.is_left_empty
             if before is None or not comment.beside:
                 self._alone(comment, before, after)
             else:
@@ -101,6 +98,10 @@ class Attaching:
             return
         if before is not None and _is_before_value(comment, before):
             before.above.append(comment)
+            return
+        self._is_inside = self._is_inside and before is not None and comment.column > before.parent.column
+        if self._is_inside and before is not None:
+            before.inside.append(comment)
             return
         while self._open and self._open[-1].column > comment.column:
             self._open = self._open[:-1]

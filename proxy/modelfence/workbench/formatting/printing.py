@@ -65,6 +65,8 @@ class _Printing:
             above = _above(entry, column, may_begin=may_be_blank)
             begins_section = is_root and is_section(below(shape, _name_of(entry)))
             inner = self._entry(entry, column, shape, are_apart=begins_section)
+            for comment in entry.inside:
+                inner += _line_of(comment, column + 2, may_begin=len(inner) > 1)
             is_long = len(inner) > 1
             is_apart = are_apart or begins_section or was_section
             if is_apart and may_be_blank and (is_long or was_long) and above[:1] != [""]:
@@ -152,10 +154,8 @@ class _Row:
 
 def _rows_of(tree: Collection, source: str) -> list[_Row]:
     rows: list[_Row] = []
-    for entry in tree.entries:
-        node = entry.value
-        if not isinstance(node, yaml.ScalarNode):
-            continue
+    values = [(entry, entry.value) for entry in tree.entries if isinstance(entry.value, yaml.ScalarNode)]
+    for entry, node in values:
         text = on_one_line(node, source, in_flow=True)
         if rows and rows[-1].line == node.start_mark.line and not entry.above:
             rows[-1].texts.append(text)

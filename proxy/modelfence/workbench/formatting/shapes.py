@@ -5,7 +5,7 @@ Rule: only keys that a table knows are put in order. Names of the author's own, 
 
 from collections.abc import Callable, Sequence
 
-from modelfence.core.keys import Anything, ListOf, MapOf, OrNull, Record, Shape
+from modelfence.core.keys import Anything, ListOf, MapOf, Record, Shape
 
 SENTENCES = frozenset(("description", "message", "name"))
 """The keys whose values are sentences, which may be folded: a condition's lines are its author's."""
@@ -22,8 +22,6 @@ def in_order[T](parts: Sequence[T], shape: Shape, name_of: Callable[[T], str]) -
 def below(shape: Shape, name: str | None) -> Shape:
     """Return the shape of a value: of a key's, or of an item's where `name` is None."""
     match shape:
-        case OrNull(inner):
-            return below(inner, name)
         case Record(keys) if name is not None:
             return next((key.value for key in keys if key.name == name), Anything())
         case MapOf(value) if name is not None:

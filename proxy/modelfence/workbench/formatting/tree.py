@@ -33,6 +33,14 @@ class Entry:
     below_blank: bool
     above: list[Comment] = field(default_factory=list)
     beside: list[Comment] = field(default_factory=list)
+    inside: list[Comment] = field(default_factory=list)
+    """In the place of a value that is left out, as of a section whose rules are all commented out."""
+
+    @property
+    def is_left_empty(self) -> bool:
+        """Say whether there is nothing where the value would be."""
+        value = self.value
+        return isinstance(value, yaml.ScalarNode) and value.start_mark.index == value.end_mark.index
 
 
 @dataclass(slots=True)
