@@ -23,6 +23,7 @@ What it changes, each because of something mitmproxy 12.2 does:
 * A piece of an answer goes straight from its upstream to its client; mitmproxy hands it on through a dozen generators.
 * Hooks go straight to the fence, not through mitmproxy's list of addons, and run on the spot as far as they need not
   wait; what one event has to say to a connection is said in one write.
+* Neither the end of an answer nor the next request waits until the call is settled; mitmproxy waits for that hook.
 * What comes of a connection is served in the turn of the event loop in which it comes, and so is what follows a hook;
   mitmproxy makes a task of every wait, and has all of them wait for each other.
 """
@@ -99,6 +100,7 @@ class GuardedHttpClient(HttpClient):
             self.child_layer = GuardedHttp1Client(self.context)
             self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]
             yield from self._handle_event(event)
+            self.handle_event = self.child_layer.handle_event  # type: ignore[method-assign] # it waits for nothing more
         yield RegisterHttpConnection(self.context.server, error)
 
 

@@ -105,6 +105,14 @@ class GuardedHttp1Server(Http1Server):
         self._chunked = False
         self._discarded_bytes = 0
 
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Serve an event. Nothing here ever waits, so that what mitmproxy does to hold events back is left out."""
+        if isinstance(event, events.DataReceived):
+            self.buf += event.data
+            steps: layer.CommandGenerator[None] = self.state(event)
+            return steps
+        return self._handle_event(event)
+
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         if isinstance(event, DeadlinePassed):
             yield from self._end_late()

@@ -37,6 +37,15 @@ _END = b"\r\n"
 class GuardedHttp1Client(Http1Client):
     """HTTP/1 towards the upstream."""
 
+    def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
+        """Serve an event. Nothing here ever waits, so that what mitmproxy does to hold events back is left out."""
+        if isinstance(event, HttpEvent):
+            return self.send(event)
+        if isinstance(event, events.DataReceived):
+            self.buf += event.data
+        steps: layer.CommandGenerator[None] = self.state(event)
+        return steps
+
     def send(self, event: HttpEvent) -> layer.CommandGenerator[None]:
         """Send a request, as HTTP/1.1 whatever the client spoke. Its length is always stated."""
         if isinstance(event, RequestData):

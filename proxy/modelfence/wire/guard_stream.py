@@ -21,7 +21,10 @@ from mitmproxy.proxy.layers.http import (
     HttpResponseHook,
     HttpStream,
     RequestData,
+    RequestEndOfMessage,
+    RequestHeaders,
     RequestProtocolError,
+    RequestTrailers,
     ResponseData,
     ResponseEndOfMessage,
     ResponseHeaders,
@@ -36,7 +39,9 @@ from modelfence.wire.guard_http1 import LastResponseHeaders
 
 READ_ON_BYTES = 256 << 10
 """What is still read of an answer whose client has left. The last event of a `responses` stream repeats its text."""
-_FROM_UPSTREAM = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage, ResponseProtocolError)
+_OF_A_REQUEST = (RequestHeaders, RequestData, RequestTrailers, RequestEndOfMessage)
+_OF_AN_ANSWER = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage)
+_FROM_UPSTREAM = (*_OF_AN_ANSWER, ResponseProtocolError)
 
 
 class Hooks(Protocol):
@@ -156,7 +161,13 @@ class GuardedStream(HttpStream):
         if isinstance(event, FenceStops):
             # Unless it came to its end while the event waited.
             return self._end_stream("the fence stops") if self.can_end_here else _nothing()
-        steps: layer.CommandGenerator[None] = super()._handle_event(event)
+        steps: layer.CommandGenerator[None]
+        if isinstance(event, _OF_A_REQUEST):
+            steps = self.client_state(event)
+        elif isinstance(event, _OF_AN_ANSWER):
+            steps = self.server_state(event)
+        else:
+            steps = super()._handle_event(event)
         return steps
 
     def _handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
