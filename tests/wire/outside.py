@@ -40,14 +40,17 @@ class Geo:
 
 
 class Buckets:
-    """Buckets in memory that remember what was settled. `fails` is raised by both ways in; `hangs` stops `take`."""
+    """Buckets in memory that remember what was settled. `fails` is raised by both ways in; `hangs` stops `take`.
+
+    `settle_hangs` stops `settle`, until `released`.
+    """
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._buckets = MemoryBuckets(clock)
         self.adjustments: list[Adjustment] = []
         self.fails: Exception | None = None
         self.settle_fails: Exception | None = None
-        self.hangs = False
+        self.hangs = self.settle_hangs = False
         self.waiting = 0
         """How many calls came in while it hung; they go on once `released`."""
         self.released = asyncio.Event()
@@ -71,6 +74,8 @@ class Buckets:
             raise self.settle_fails
         for _ in range(self.turns):
             await asyncio.sleep(0)
+        if self.settle_hangs:
+            await self.released.wait()
         self.adjustments += adjustments
         await self._buckets.settle(adjustments)
 

@@ -52,6 +52,19 @@ async def test_an_event_reaches_the_client_while_the_upstream_holds_back_the_nex
     assert tokens(fence.buckets.adjustments) == [7]
 
 
+async def test_neither_the_end_of_an_answer_nor_the_next_call_waits_for_the_store_to_settle(fence, upstream, wire):
+    fence.buckets.settle_hangs = True
+    client = await fence.connect()
+    for _ in range(3):
+        upstream.answers.append(wire.STREAM_HEAD + wire.chunk(wire.event("word")) + b"0\r\n\r\n")
+        await client.send(wire.post({**wire.BODY, "stream": True}))
+        assert (await client.answer()).status == 200
+    assert (fence.watcher.admitted, fence.watcher.settlements) == (3, [])
+    fence.buckets.released.set()
+    await fence.watcher.settlement(3)
+    await fence.addon.all_settled()
+
+
 async def test_a_chunked_answer_cut_anywhere_is_passed_on_whole(fence, upstream, wire):
     whole = wire.STREAM_HEAD + wire.chunk(wire.event("one")) + wire.chunk(wire.event("two")) + b"0\r\n\r\n"
     client = await fence.connect()

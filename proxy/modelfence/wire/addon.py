@@ -87,6 +87,8 @@ class FenceAddon:
         self._passages: WeakKeyDictionary[http.HTTPFlow, Passage] = WeakKeyDictionary()
         self._answered: WeakKeyDictionary[Connection, str] = WeakKeyDictionary()
         """The id of the call that was let in last on each connection, while that is the last one there."""
+        self._settlements: set[asyncio.Task[None]] = set()
+        """Of answers that are complete, kept from being forgotten half done."""
         self._settling = 0
         self._changed = asyncio.Event()
 
@@ -197,9 +199,15 @@ class FenceAddon:
         passage = self._passages.get(flow)
         return passage is not None and passage.meter is not None and passage.meter.awaits_usage
 
+    def response(self, flow: http.HTTPFlow) -> None:
+        """Settle a call whose answer is complete. The store is asked at once, before anything that comes after it."""
+        settling = asyncio.Task(self._answered_in_full(flow), loop=asyncio.get_running_loop(), eager_start=True)
+        if not settling.done():
+            self._settlements.add(settling)
+            settling.add_done_callback(self._settlements.discard)
+
     @fail_closed.counts
-    async def response(self, flow: http.HTTPFlow) -> None:
-        """Settle a call whose answer is complete."""
+    async def _answered_in_full(self, flow: http.HTTPFlow) -> None:
         await self._settle(flow)
 
     @fail_closed.counts

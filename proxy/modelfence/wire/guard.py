@@ -100,7 +100,7 @@ class GuardedHttpClient(HttpClient):
             self.child_layer = GuardedHttp1Client(self.context)
             self._handle_event = self.child_layer.handle_event  # type: ignore[method-assign]
             yield from self._handle_event(event)
-            self.handle_event = self.child_layer.handle_event  # type: ignore[method-assign] # it waits for nothing more
+            self.handle_event = self.child_layer.handle_event  # type: ignore[method-assign]  # it waits no more
         yield RegisterHttpConnection(self.context.server, error)
 
 

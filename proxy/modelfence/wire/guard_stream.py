@@ -53,7 +53,9 @@ class Hooks(Protocol):
 
     def responseheaders(self, flow: http.HTTPFlow, /) -> None: ...
 
-    async def response(self, flow: http.HTTPFlow, /) -> None: ...
+    def response(self, flow: http.HTTPFlow, /) -> None:
+        """Begin to settle; the end of the answer and the next request do not wait for that."""
+        ...
 
     async def error(self, flow: http.HTTPFlow, /) -> None: ...
 
@@ -183,7 +185,9 @@ class GuardedStream(HttpStream):
                 self._hooks.requestheaders(command.flow)
             elif isinstance(command, HttpResponseHeadersHook):
                 self._hooks.responseheaders(command.flow)
-            elif isinstance(command, HttpRequestHook | HttpResponseHook | HttpErrorHook):
+            elif isinstance(command, HttpResponseHook):
+                self._hooks.response(command.flow)
+            elif isinstance(command, HttpRequestHook | HttpErrorHook):
                 hook = getattr(self._hooks, command.name)
                 running = asyncio.Task(hook(command.flow), loop=asyncio.get_running_loop(), eager_start=True)
                 if running.done():
