@@ -38,6 +38,14 @@ class MaxMind:
     checksums: dict[str, str] = field(default_factory=dict)
     modified_s: float = MODIFIED_S
     status: int | None = None
+    raw: bytes = b""
+    """What it says instead of an answer."""
+    location: str | None = None
+    """Where it redirects to instead of the storage."""
+    modified: str | None = None
+    """How it says when that was, in words of its own."""
+    may_end: threading.Event = field(default_factory=threading.Event)
+    """Until then an answer of the storage is not complete."""
     credentials: str = "42:license"
     requests: list[tuple[str, str, str | None]] = field(default_factory=list)
     """Of each: who was asked, for what, and as whom."""
@@ -65,14 +73,16 @@ class Handler(BaseHTTPRequestHandler):
         maxmind.requests.append(("maxmind", f"{address.path}?{address.query}", whom))
         edition, suffix = address.path.split("/")[3], parse_qs(address.query)["suffix"][0]
         expected = "Basic " + base64.b64encode(maxmind.credentials.encode()).decode()
-        if maxmind.status is not None or whom != expected:
+        if maxmind.raw:
+            self.wfile.write(maxmind.raw)
+        elif maxmind.status is not None or whom != expected:
             self._answer(maxmind.status or 401, b"no")
         elif edition not in maxmind.archives:
             self._answer(404, b"no")
         elif suffix == "tar.gz.sha256":
             self._answer(200, maxmind.checksum(edition).encode())
         else:
-            self._answer(302, b"", location=f"{maxmind.storage}/stored/{edition}")
+            self._answer(302, b"", location=maxmind.location or f"{maxmind.storage}/stored/{edition}")
 
     def _stored(self, edition: str) -> None:
         maxmind = self.server.maxmind
@@ -80,7 +90,7 @@ class Handler(BaseHTTPRequestHandler):
         if since and mktime_tz(since) >= maxmind.modified_s:
             self._answer(304, b"")
             return
-        modified = formatdate(maxmind.modified_s, usegmt=True)
+        modified = maxmind.modified or formatdate(maxmind.modified_s, usegmt=True)
         self._answer(200, maxmind.archives[edition], **{"last-modified": modified})
 
     def _answer(self, status: int, body: bytes, **headers: str) -> None:
@@ -89,7 +99,10 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body[:10])
+        if self.path.startswith("/stored/"):
+            self.server.maxmind.may_end.wait(30)
+        self.wfile.write(body[10:])
 
     def log_message(self, format: str, *args: object) -> None: ...  # noqa: A002 - its name in the library
 
@@ -104,6 +117,7 @@ class Server(ThreadingHTTPServer):
 def serving() -> Iterator[MaxMind]:
     """Serve both hosts on free ports."""
     maxmind = MaxMind()
+    maxmind.may_end.set()
     servers = [Server(maxmind) for _ in range(2)]
     threads = [threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}) for server in servers]
     for thread in threads:
@@ -112,6 +126,7 @@ def serving() -> Iterator[MaxMind]:
     try:
         yield maxmind
     finally:
+        maxmind.may_end.set()
         for server, thread in zip(servers, threads, strict=True):
             server.shutdown()
             thread.join()

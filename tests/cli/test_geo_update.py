@@ -1,8 +1,11 @@
 """`modelfence geo update`, against a server that speaks as MaxMind's does."""
 
 import json
+import signal
+import subprocess
 
 import pytest
+from tests.cli.conftest import COMMAND, WITHIN_S
 from tests.geo import write_database
 from tests.maxmind_server import serving
 from tests.redis_servers import until
@@ -83,6 +86,22 @@ def test_one_that_can_not_be_had_does_not_keep_the_other_back(modelfence, tmp_pa
     )
     assert "asn: GeoLite2-ASN is renewed" in ended.stdout
     assert not (tmp_path / "country.mmdb").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_one_that_is_stopped_leaves_nothing_behind(environment_of, tmp_path, maxmind, number):
+    (tmp_path / "country.mmdb").write_bytes(b"in place")
+    maxmind.may_end.clear()
+    variables = environment_of(MAXMIND_LICENSE_KEY="license", no_proxy="127.0.0.1")
+    with subprocess.Popen(  # noqa: S603 - our own command
+        [*COMMAND, "geo", "update"], cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True
+    ) as process:
+        until(lambda: any(who == "storage" for who, _, _ in maxmind.requests), "the storage to be asked")
+        process.send_signal(number)
+        _, said = process.communicate(timeout=WITHIN_S)
+    assert (process.returncode, said) == (2, "modelfence geo: stopped; what was in place still is\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["country.mmdb", "modelfence.yaml", "published"]
+    assert (tmp_path / "country.mmdb").read_bytes() == b"in place"
 
 
 LACKING = {

@@ -3,8 +3,9 @@
 import argparse
 import json
 import os
+import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,8 +39,6 @@ def add_to(commands: Any) -> None:
 
 def update(options: argparse.Namespace) -> int:
     """Return 0 when each database is the latest, 2 when one could not be had."""
-    from modelfence.adapters.geo.download import DownloadError, renew  # noqa: PLC0415 - loads what help need not wait for
-
     try:
         settings = settings_of(options, os.environ, with_upstreams=False)
         publisher = publisher_of(settings, os.environ)
@@ -48,6 +47,23 @@ def update(options: argparse.Namespace) -> int:
         complain(error.problems)
         print(f"modelfence geo: {error}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that nothing half done is left behind
+    try:
+        done = _renewed(wanted, publisher, options.format)
+    except KeyboardInterrupt:
+        print("modelfence geo: stopped; what was in place still is", file=sys.stderr)
+        return 2
+    if options.format == "json":
+        print(json.dumps(done, indent=2))
+    return 0 if len(done) == len(wanted) else 2
+
+
+def _renewed(
+    wanted: Mapping[str, tuple[str, Path]], publisher: "Publisher", form: str
+) -> Sequence[Mapping[str, object]]:
+    """Put the latest of each in its place, and return what came of those that could be had."""
+    from modelfence.adapters.geo.download import DownloadError, renew  # noqa: PLC0415 - loads what help need not wait for
+
     done: list[dict[str, object]] = []
     for name, (edition, path) in wanted.items():
         try:
@@ -56,11 +72,9 @@ def update(options: argparse.Namespace) -> int:
             print(f"modelfence geo: {name}: {error}", file=sys.stderr)
             continue
         done.append({"database": name, "edition": edition, "path": str(path), "renewed": renewed})
-        if options.format == "text":
+        if form == "text":
             print(f"{name}: {edition} {'is renewed' if renewed else 'is the latest'} in {path}", flush=True)
-    if options.format == "json":
-        print(json.dumps(done, indent=2))
-    return 0 if len(done) == len(wanted) else 2
+    return done
 
 
 def publisher_of(settings: Settings, environment: Mapping[str, str]) -> "Publisher":

@@ -1,5 +1,6 @@
 import socket
 import stat
+import time
 from dataclasses import replace
 
 import pytest
@@ -186,6 +187,33 @@ def test_what_takes_too_long_is_given_up(maxmind, publisher, target, tmp_path):
     maxmind.publish(EDITION, database(tmp_path))
     with pytest.raises(DownloadError, match="did not arrive within 0 s"):
         renew("country", EDITION, target, replace(publisher, deadline_s=0.0))
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ({"location": "http://a..b/"}, "gives an answer that makes no sense when asked for GeoLite2-Country"),
+        ({"location": "file:///etc/passwd"}, "answers 302 when asked for GeoLite2-Country"),
+        ({"raw": b"\x1b[2J\r\n"}, "can't be reached, or fell silent: �[2J"),
+        ({"modified": "Mon, 01 Jan 99999 00:00:00 GMT"}, "gives an answer that makes no sense when asked for"),
+    ],
+)
+def test_an_answer_that_makes_no_sense_is_refused(maxmind, publisher, target, tmp_path, said, words):
+    maxmind.publish(EDITION, database(tmp_path))
+    for name, value in said.items():
+        setattr(maxmind, name, value)
+    with pytest.raises(DownloadError) as refused:
+        renew("country", EDITION, target, publisher)
+    assert words in str(refused.value)
+    assert str(refused.value).isprintable()
+    assert list(target.parent.iterdir()) == []
+
+
+def test_a_date_to_come_keeps_no_successor_away(maxmind, publisher, target, tmp_path):
+    maxmind.publish(EDITION, database(tmp_path))
+    maxmind.modified = "Fri, 01 Jan 2100 00:00:00 GMT"
+    assert renew("country", EDITION, target, publisher)
+    assert target.stat().st_mtime <= time.time()
 
 
 def test_whoever_does_not_answer_is_named(publisher, target):

@@ -12,6 +12,7 @@ import base64
 import gzip
 import hashlib
 import http.client
+import math
 import os
 import re
 import shutil
@@ -100,13 +101,15 @@ def _download(edition: str, archive: Path, target: Path, publisher: Publisher) -
                     raise DownloadError(f"{edition} did not arrive within {publisher.deadline_s:g} s")
                 digest.update(chunk)
                 file.write(chunk)
-        modified = parsedate_tz(answer.headers.get("last-modified", ""))
+        parsed = parsedate_tz(answer.headers.get("last-modified", ""))
+        modified_s = mktime_tz(parsed) if parsed else math.inf
     with _answer(edition, "tar.gz.sha256", publisher) as answer:
         text = answer.read(_MAX_CHECKSUM_BYTES).decode("ascii", "replace") if answer else ""
     expected = re.match(r"[0-9a-f]{64}\b", text.lower())
     if expected is None or expected[0] != digest.hexdigest():
         raise DownloadError(f"{edition} arrived with another checksum than the published one; try again later")
-    return mktime_tz(modified) if modified else time.time()
+    # A date to come would keep its successors away until then.
+    return min(modified_s, time.time())
 
 
 def _is_of(edition: str, target: Path) -> bool:
@@ -142,7 +145,10 @@ def _answer(
         yield None
     except (URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
-        raise DownloadError(f"{host} can't be reached, or fell silent: {reason or type(error).__name__}") from None
+        words = "".join(c if c.isprintable() else "�" for c in str(reason)) or type(error).__name__
+        raise DownloadError(f"{host} can't be reached, or fell silent: {words}") from None
+    except ValueError:  # of a date, or of an address that it redirects to
+        raise DownloadError(f"{host} gives an answer that makes no sense when asked for {edition}") from None
 
 
 class _SafeRedirects(urllib.request.HTTPRedirectHandler):
