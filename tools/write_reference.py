@@ -119,7 +119,7 @@ The examples are about this call. What is not given is unknown, and `lists.embar
 _ABOUT_SURPRISES = """\
 ### What surprises
 
-`policy check` finds what it can, with the code that is shown; what it can't is unknown when a call comes in.
+Where `policy check` sees a mistake, its code is shown. Where it can't, the condition is unknown when a call comes in.
 """
 
 _IN_YAML = """\
