@@ -66,6 +66,7 @@ QUERIES = {
     "api-version=1&model=other": "The parameter 'model' does not belong into the query of this request.",
     "deployment=other": "The parameter 'deployment' does not belong into the query of this request.",
     "api-version=1&subscription-key=k": "Send the API key in the header 'api-key'.",
+    "api-version=1&api%2Dkey=k": "Send the API key in the header 'api-key'.",
 }
 
 

@@ -44,8 +44,9 @@ _MOST_ROLES = 8
 """Texts of data sources that are looked at."""
 _CAMEL_CASE = frozenset(("dataSources",))
 """As an early version of the API spelt one of them."""
-_OTHER_KEYS = frozenset(("ocp-apim-subscription-key", "subscription-key"))
-"""Where Azure's gateway also reads a key, as a header and as a parameter."""
+_OTHER_HEADERS = frozenset(("ocp-apim-subscription-key", "subscription-key"))
+_PARAMETERS = ("subscription-key", "api-key")
+"""Where Azure's gateway also reads a key, and where its realtime API does."""
 
 
 class Azure:
@@ -151,5 +152,5 @@ def _refuse_other_spellings(body: Body) -> None:
 
 def _refuse_other_keys(request: Request) -> None:
     """Refuse a key where only Azure would look for it, so that the call can't be judged as somebody else's."""
-    if any(name in _OTHER_KEYS for name, _ in request.headers) or parameters(request.query, ("subscription-key",)):
+    if any(name in _OTHER_HEADERS for name, _ in request.headers) or parameters(request.query, _PARAMETERS):
         raise MalformedRequestError("Send the API key in the header 'api-key'.")
