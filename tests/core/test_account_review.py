@@ -38,6 +38,11 @@ FOUND = {
                 "`acme` was screened against lists of an unknown date: `screened` is missing"),
     "old lists": ({"screened_us": days(-90)}, "screening-old", "screened",
                   "`acme` was screened against lists of 2026-08-31, 90 days ago"),
+    "verified in a year to come": ({"verified_us": days(365)}, "date-ahead", "verified",
+                                   "`acme` was verified on a day to come, 2027-11-29, in 365 days"),
+    "lists of a year to come": ({"screened_us": days(365)}, "date-ahead", "screened",
+                                "`acme` was screened by lists of a day to come, 2027-11-29, in 365 days"),
+    "lists of tomorrow, which is today further east": ({"screened_us": days(1)}, None, None, None),
     "lists of the last days": ({"screened_us": days(-89)}, None, None, None),
 }  # fmt: skip
 

@@ -41,9 +41,19 @@ def review(account: Account, keys: Sequence[Key], now_us: int, horizon: Horizon)
     """Yield what is to be looked at in a record."""
     if account.status != "active":
         return
+    yield from _of_dates(account, now_us)
     yield from _of_verification(account, now_us, horizon)
     yield from _of_screening(account, now_us, horizon)
     yield from _of_keys(account, keys, now_us, horizon)
+
+
+def _of_dates(account: Account, now_us: int) -> Iterator[Finding]:
+    verified = ("verified", account.verified_us, "was verified on")
+    screened = ("screened", account.screened_us, "was screened by lists of")
+    for field, at_us, what in (verified, screened):
+        if at_us is not None and at_us > now_us + DAY_US:
+            message = f"`{account.id}` {what} a day to come, {_when(at_us, now_us)}"
+            yield Finding("date-ahead", message, field)
 
 
 def _of_verification(account: Account, now_us: int, horizon: Horizon) -> Iterator[Finding]:
