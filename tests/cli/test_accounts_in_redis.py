@@ -54,6 +54,18 @@ def test_records_are_checked_without_a_file(run_here):
     assert ran.stdout.endswith(": 2 accounts, 1 error, 2 warnings\n")
 
 
+def test_a_record_that_can_not_be_understood_is_an_error_beside_the_others(run_here, prefix, redis_server):
+    with redis_server.client() as client:
+        client.set(f"{prefix}:account:gamma", '{"id": "gamma"}')
+    ran = run_here("accounts", "check")
+    assert ran.returncode == 1
+    assert "gamma:1:1: the record of `gamma` can't be understood, so it lets nobody in [bad-record]\n" in ran.stdout
+    assert ran.stdout.endswith(": 2 accounts, 2 errors, 2 warnings\n")
+    listed = run_here("accounts", "due")
+    assert listed.returncode == 2
+    assert "the record of `gamma` can't be understood" in listed.stderr
+
+
 def test_what_is_due_is_listed(run_here):
     [one] = json.loads(run_here("accounts", "due", "--format", "json").stdout)
     assert one == {"date": str(TODAY + timedelta(days=5)), "account": "acme", "what": "verification"}

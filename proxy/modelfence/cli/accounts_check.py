@@ -93,15 +93,19 @@ def _in_file(settings: Settings, tiers: Sequence[str], horizon: Horizon) -> _Fou
 
 async def _in_redis(settings: Settings, tiers: Sequence[str], horizon: Horizon) -> _Found:
     """Find what there is to a record without a file: its place is the account's id."""
-    from modelfence.cli.accounts_stores import accounts_store  # noqa: PLC0415 - loads what help need not wait for
+    from modelfence.adapters.redis.account_records import BadRecordError  # noqa: PLC0415 - help need not wait for it
+    from modelfence.cli.accounts_stores import accounts_in_redis  # noqa: PLC0415 - likewise
 
     problems: list[Problem] = []
     accounts: list[Account] = []
     today_us = now_us()
-    async with accounts_store(settings) as store:
-        async for entry in store.entries():
-            accounts.append(entry.account)
-            problems += _of_record(entry, tiers, today_us, horizon)
+    async with accounts_in_redis(settings) as store:
+        async for account_id, found in store.records():
+            if isinstance(found, BadRecordError):
+                problems.append(Problem(account_id, 1, 1, "bad-record", f"{found}, so it lets nobody in"))
+                continue
+            accounts.append(found.account)
+            problems += _of_record(found, tiers, today_us, horizon)
     return _Found(settings.accounts_shown, len(accounts), in_order(problems), shared(accounts))
 
 

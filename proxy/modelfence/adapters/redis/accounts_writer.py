@@ -84,15 +84,22 @@ class RedisAccountsWriter:
                 if cursor == b"0":
                     break
 
-    async def entries(self) -> AsyncIterator[Entry]:
-        """Yield all accounts, once each."""
+    async def records(self) -> AsyncIterator[tuple[str, Entry | BadRecordError]]:
+        """Yield the ids of all accounts with what is kept of them, or why that can't be understood; once each."""
         seen: set[str] = set()
         async for some in self.ids():
             names = {account_key(self._prefix, one): one for one in some if one not in seen}
             seen.update(some)
             for name, record in (await self._read(list(names))).items():
                 if record != _NOTHING:
-                    yield _decoded(record, names[name])
+                    yield names[name], _decoded_or_not(record, names[name])
+
+    async def entries(self) -> AsyncIterator[Entry]:
+        """Yield all accounts, once each."""
+        async for _, found in self.records():
+            if isinstance(found, BadRecordError):
+                raise _not_understood(found) from found
+            yield found
 
     async def companies(self) -> Mapping[str, Entity]:
         """Return none: of the owners behind owners it is kept what comes of them, in each account's `ownership`."""
@@ -242,11 +249,22 @@ class RedisAccountsWriter:
         return await within(self._deadline_s, waited())
 
 
+def _decoded_or_not(record: bytes, account_id: str) -> Entry | BadRecordError:
+    try:
+        return decode(record, account_id)
+    except BadRecordError as error:
+        return error
+
+
 def _decoded(record: bytes, account_id: str) -> Entry:
     try:
         return decode(record, account_id)
     except BadRecordError as error:
-        raise UnavailableError(f"Redis: {error}", may_have_run=False) from error
+        raise _not_understood(error) from error
+
+
+def _not_understood(error: BadRecordError) -> UnavailableError:
+    return UnavailableError(f"Redis: {error}", may_have_run=False)
 
 
 def _digests(record: bytes, account_id: str) -> Sequence[str]:
