@@ -55,7 +55,7 @@ def _root(text: str) -> yaml.Node | None:
         if getattr(event, "tag", None) is not None:
             raise RefusedError("yaml-tag", "a `!` here begins a YAML tag; put the whole text in quotes", event)
         if kind is yaml.ScalarEvent:
-            node = yaml.ScalarNode("", event.value, event.start_mark, event.end_mark, event.style)
+            node = _scalar(event)
         elif kind in _NODE_OF:
             if len(outer) == MAX_DEPTH:
                 raise RefusedError("yaml-depth", f"this is nested deeper than {MAX_DEPTH} levels", event)
@@ -76,3 +76,9 @@ def _root(text: str) -> yaml.Node | None:
         else:
             root = node
     return root
+
+
+def _scalar(event: Any) -> yaml.ScalarNode:
+    if "\0" in event.value:  # CEL would read no further
+        raise RefusedError("yaml-syntax", "a text can't hold the character NUL (`\\0`)", event)
+    return yaml.ScalarNode("", event.value, event.start_mark, event.end_mark, event.style)

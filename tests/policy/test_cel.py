@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from modelfence.core.facts import FACTS, Facts, FactType, FactValue
@@ -150,7 +150,22 @@ def test_a_key_is_a_text(source, facts, value):
     assert evaluated(source, facts, TEXT) == value
 
 
+@pytest.mark.parametrize(
+    ("source", "facts"),
+    [
+        ("request.model == 'gpt-4o'", {"request.model": "gpt-4o\0o3"}),
+        ("'gold' in account.labels", {"account.labels": {"gold\0": "yes"}}),
+        ("account.labels.plan == 'gold'", {"account.labels": {"plan": "gold\0"}}),
+        ("'a' in extraction.signals", {"extraction.signals": ["a\0"]}),
+    ],
+)
+def test_a_text_of_which_only_a_part_would_be_read_is_unknown(source, facts):
+    [name] = facts
+    assert evaluated(source, facts, TRUTH) == Unknown((name,), f"`{name}` is unknown")
+
+
 @given(st.dictionaries(st.sampled_from(["account.id", "client.ip"]), st.text(st.characters(exclude_categories=()))))
+@example({"account.id": "a\0b"})
 def test_a_text_by_itself_is_what_cel_says_it_is(facts):
     assert evaluated("account.id", facts, TEXT) == evaluated('account.id + ""', facts, TEXT)
 

@@ -159,7 +159,7 @@ def test_a_missing_root_is_an_oserror(tmp_path):
         compile_policy(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("name", ["nothing.yaml", ".", "a\\0b", "x" * 300, "latin.yaml", "pipe"])
+@pytest.mark.parametrize("name", ["nothing.yaml", ".", "x" * 300, "latin.yaml", "pipe"])
 def test_an_include_that_can_not_be_read_is_a_problem_at_its_entry(tmp_path, name):
     (tmp_path / "latin.yaml").write_bytes(b"version: 1 # \xfc")
     os.mkfifo(tmp_path / "pipe")

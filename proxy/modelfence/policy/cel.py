@@ -223,16 +223,24 @@ class Language:
         return CelExpression(source, facts, constants, program, result, self, text)
 
     def binder(self, names: frozenset[str], constants: frozenset[str]) -> Callable[[Facts], Bound]:
-        """Return what prepares these facts and constants for the expressions that read them."""
+        """Return what prepares these facts and constants for the expressions that read them.
+
+        A text with a NUL is taken for unknown: CEL would be given what stands before it, so that the rules would judge
+        another model, say, than the one the upstream reads.
+        """
         activation = self._env.Activation
         fixed = {name: self._constants[name] for name in sorted(constants)}
         plain, compound = tuple(sorted(names - _COMPOUND)), tuple(sorted(names & _COMPOUND))
 
         def bind(facts: Facts) -> Bound:
             values: dict[str, object] = {name: facts[name] for name in plain if name in facts}
+            cut = [name for name, value in values.items() if isinstance(value, str) and "\0" in value]
             for name in compound:
                 if name in facts:
                     values[name] = _as_cel_takes_it(facts[name])
+                    cut += [name] if _holds_nul(values[name]) else []
+            if cut:
+                return bind({name: value for name, value in facts.items() if name not in cut})
             return Bound(activation(fixed | values), facts)
 
         return bind
@@ -267,6 +275,11 @@ def _as_cel_takes_it(value: FactValue) -> object:
     if isinstance(value, Mapping):
         return dict(value)
     return list(value) if isinstance(value, Sequence) else value
+
+
+def _holds_nul(compound: object) -> bool:
+    items = [*compound, *compound.values()] if isinstance(compound, dict) else compound
+    return isinstance(items, list) and any(isinstance(item, str) and "\0" in item for item in items)
 
 
 def _type_name(kind: cel.Type) -> str:

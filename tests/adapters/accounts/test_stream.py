@@ -118,7 +118,7 @@ BAD = [
             ("id: acme", 1), ('{"id" "a"}', 7), ('{"id": }', 8), ('{"id": "a",}', 12), ("{id: a}", 2), ('{"id": "a', 8),
             ('{"id": 01}', 9), ("[1 2]", 4), ("[1,]", 4), ("[" * 5_000, 21), ('{"a": "\x01"}', 8), ("[", 2), ('{"a":1', 7),
             # Half of a surrogate pair is no character, and could not be written anywhere.
-            (r'{"id": "a\ud800"}', 8), (r'{"\udc00": 1}', 2), (r'{"id": "\udc00\ud800"}', 8),
+            (r'{"id": "a\ud800"}', 8), (r'{"\udc00": 1}', 2), (r'{"id": "a\u0000b"}', 8), (r'{"id": "\udc00\ud800"}', 8),
         )
     ),
     ("csv", "id,status,tier\na,open,none", ":2:3: `open` is not possible here [unknown-value]"),

@@ -14,8 +14,8 @@ from modelfence.document import Document, Node
 _BLANKS = (" ", "\t")
 _STRINGS = JSONDecoder()
 _PLAIN = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?|true|false|null")
-_HALF_PAIR = re.compile("[\ud800-\udfff]")
-"""Half of a surrogate pair is no character: nobody could write it on."""
+_UNFIT = re.compile("[\0\ud800-\udfff]")
+"""Half of a surrogate pair is no character: nobody could write it on. Behind a NUL conditions would not read on."""
 _MAX_DEPTH = 20
 """An account takes five."""
 
@@ -65,8 +65,8 @@ def _value(text: str, at: int, *, depth: int) -> tuple[yaml.Node, int]:
 
 def _text(text: str, at: int) -> tuple[yaml.ScalarNode, int]:
     value, end = _STRINGS.raw_decode(text, at)
-    if _HALF_PAIR.search(value):
-        raise JSONDecodeError("half a character", text, at)
+    if _UNFIT.search(value):
+        raise JSONDecodeError("no text", text, at)
     return yaml.ScalarNode("", value, _mark(at), _mark(end), style='"'), end
 
 
