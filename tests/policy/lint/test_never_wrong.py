@@ -1,7 +1,7 @@
 """No false alarms: whatever lint says of a policy made up at random holds for every call that is tried on it."""
 
 import re
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +13,7 @@ from modelfence.policy import compile_text
 from modelfence.policy.lint import lint
 
 TODAY = date(2026, 11, 29)
+NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LISTS = "lists: {near: [IR, KP], embargoed: [CU, IR, KP], nobody: [], models: [gpt-4, o4]}"
 ATOMS = [
     *(f'client.country {o} "{c}"' for o in ("==", "!=") for c in ("KP", "IR", "NO")),
@@ -24,6 +25,10 @@ ATOMS = [
     *(f'kyc.status {o} "{s}"' for o in ("==", "!=") for s in ("active", "suspended", "actve")),
     *(f'kyc.ownership["CN"] {o} 0.5' for o in (">", "<=", "==")),
     '"IR" in kyc.ownership',
+    *(f'now {o} timestamp("{t}")' for o in ("<", ">=", "==") for t in ("2026-01-31T12:00:00Z", "2026-01-31T13:00:00.000001+01:00")),
+    'timestamp("2026-03-01T00:00:00Z") > now',
+    *(f"size(extraction.signals) {o}" for o in ("== 0", "> 1", "< 0", ">= 0")),
+    "request.model.size() >= 0",
     "client.tor",
     "client.tor == false",
     "client.country != kyc.country",
@@ -80,6 +85,8 @@ FACTS = st.fixed_dictionaries(
         "kyc.tier": st.integers(0, 3),
         "kyc.status": st.sampled_from(["active", "suspended", "closed", "unknown"]),
         "extraction.score": st.sampled_from([0.0, 0.2, 0.5, 0.6, 0.7, 0.9, 1.0]),
+        "extraction.signals": st.sampled_from([[], ["template"], ["template", "bulk_work"]]),
+        "now": st.sampled_from([NOON + timedelta(microseconds=us) for us in (-1, 0, 1, 5_000_000_000_000)]),
     },
     optional={
         "client.country": st.sampled_from(["KP", "IR", "CU", "NO", "SE"]),

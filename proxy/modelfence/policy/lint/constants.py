@@ -125,7 +125,7 @@ def _words(part: _Settled, source: str, reasoning: Reasoning) -> str:
     meaning = part.meaning
     if meaning.part.kind is PartKind.LITERAL:
         return f"a constant stands here: `{str(part.is_true).lower()}`"
-    if meaning.part.kind in (PartKind.AND, PartKind.OR):
+    if meaning.part.kind is (PartKind.OR if part.is_true else PartKind.AND):
         truth = Truth.FALSE if part.is_true else Truth.TRUE
         pairs = combinations(meaning.parts, 2)
         pair = next((two for two in pairs if reasoning.impossible((two[0], truth), (two[1], truth))), None)

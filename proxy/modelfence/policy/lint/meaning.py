@@ -5,8 +5,10 @@ false is taken as a whole: two of the same text say the same, and nothing more i
 """
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from modelfence.policy.lint.situations import TEXT_TESTS, Constant, Relation
@@ -15,6 +17,8 @@ from modelfence.policy.tokens import Token, tokens
 
 _MIRRORED = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _ORDERINGS = frozenset(("<", "<=", ">", ">="))
+_TO_MICROSECONDS = re.compile(r"[0-9-]+T[0-9:]+(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
+_EPOCH = datetime.fromtimestamp(0, UTC)
 _COMPOUND = frozenset((PartKind.AND, PartKind.OR, PartKind.NOT, PartKind.CHOICE))
 
 
@@ -127,7 +131,12 @@ class Text:
 
     def _constant(self, part: Part) -> Constant | None:
         named = self.names.get(self.term(part))
-        return named if isinstance(named, str | int | float) else constant_of(self.source[part.start : part.end])
+        if isinstance(named, str | int | float):
+            return named
+        match [token.text for token in self._within(part.start, part.end)]:
+            case ["timestamp", "(", text, ")"]:
+                return _moment_us(constant_of(text))
+        return constant_of(self.source[part.start : part.end])
 
     def _listed(self, part: Part) -> tuple[Constant, ...] | None:
         """Return the items of a list of constants."""
@@ -142,6 +151,16 @@ class Text:
         if any(item.text != "," for item in items[1::2]) or None in constants:
             return None
         return tuple(constant for constant in constants if constant is not None)
+
+
+def _moment_us(text: Constant | None) -> int | None:
+    """Return a point in time; None for what is finer than microseconds, or no time."""
+    if not isinstance(text, str) or not _TO_MICROSECONDS.fullmatch(text):
+        return None
+    try:
+        return (datetime.fromisoformat(text) - _EPOCH) // timedelta(microseconds=1)
+    except ValueError:
+        return None
 
 
 def constant_of(text: str) -> Constant | None:

@@ -10,6 +10,7 @@ Rule: what is not known of a term widens its samples. A proof that no sample wor
 
 import math
 import operator
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,6 +24,7 @@ type Cells = frozenset[int]
 """Which of a term's samples, by number."""
 
 _FACTS = {fact.name: fact for fact in FACTS}
+_SIZE = re.compile(r"size\(([\w.]+)\)|([\w.]+)\.size\(\)")
 _OWNED_BY, _OWNED_FROM = "kyc.owned_by.", "kyc.ownership["
 _OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
     "==": operator.eq,
@@ -102,11 +104,13 @@ def _outcome(relation: Relation, samples: Sequence[object]) -> Outcome:
 
 
 def fact_of(term: str) -> Fact | None:
-    """Return what the table says of a term, if it is a fact, a share of one country, or one of a list of countries."""
+    """Return what the table says of a term, if it is a fact, its size, or a share of one country or a list of them."""
     if term.startswith(_OWNED_BY):
         return Fact(term, FactType.DOUBLE, "", least=0)
     if term.startswith(_OWNED_FROM) and term.count("[") == 1 and term.endswith("]"):
         return Fact(term, FactType.DOUBLE, "", least=0)
+    if (sized := _SIZE.fullmatch(term)) and (fact := _FACTS.get(sized[1] or sized[2])):
+        return Fact(term, FactType.INT, "", always=fact.always, least=0)
     return _FACTS.get(term)
 
 
