@@ -2,8 +2,12 @@
 
 import asyncio
 import json
+import signal
+import socket
+import subprocess
 
 import pytest
+from tests.cli.conftest import COMMAND, WITHIN_S
 
 from modelfence.adapters.redis.accounts import RedisAccounts
 from modelfence.adapters.redis.accounts_writer import RedisAccountsWriter
@@ -167,3 +171,18 @@ def test_without_a_redis_nothing_can_be_done(accounts):
 def test_what_may_be_removed_is_a_number_or_a_share(accounts, most):
     with pytest.raises(SystemExit):
         accounts.run("sync", HEAD + ACME, f"--max-removed={most}")
+
+
+def test_one_that_is_interrupted_says_so(environment_of, tmp_path):
+    (tmp_path / "some.csv").write_text("id,status,tier\na,active,basic\n")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}"
+        with subprocess.Popen(  # noqa: S603 - our own command
+            [*COMMAND, "accounts", "import", "some.csv", "--store", url],
+            cwd=tmp_path, env=environment_of(), stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            silent.settimeout(WITHIN_S)
+            with silent.accept()[0]:
+                process.send_signal(signal.SIGINT)
+                _, said = process.communicate(timeout=WITHIN_S)
+    assert (process.returncode, said) == (2, "interrupted\n")

@@ -101,4 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"what was found can't be written: {error.strerror}", file=sys.stderr)
         return COULD_NOT_BE_DONE
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return COULD_NOT_BE_DONE
     return status
