@@ -217,7 +217,7 @@ def _consequences(policy: Policy, *, bound: object, demand: Demand) -> _Conseque
         if not reshape.rule.shadow:
             then.reshaping |= reshape.reshaping
     if (most := then.reshaping.cap.get("output_tokens")) is not None:
-        demand = replace(demand, output_tokens=min(most, demand.output_tokens))
+        demand = Demand(demand.input_tokens, min(most, demand.output_tokens))
     for throttle in policy.throttles:
         charge, unknown = _charge(throttle, bound, demand)
         if charge is not None:

@@ -26,6 +26,7 @@ class Alarms:
         self._seconds = seconds
         self._set: dict[Alarm, None] = {}
         """In the order in which they are due."""
+        self._rings_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, ring: Callable[[], None]) -> Alarm:
@@ -33,8 +34,8 @@ class Alarms:
         loop = asyncio.get_running_loop()
         alarm = Alarm(loop.time() + self._seconds, ring)
         self._set[alarm] = None
-        if self._timer is None or self._timer.when() > alarm.due_s:  # the latter if the clock was set back
-            self._timer = loop.call_at(alarm.due_s, self._ring)
+        if self._rings_s is None or self._rings_s > alarm.due_s:  # the latter if the clock was set back
+            self._ring_at(alarm.due_s)
         return alarm
 
     def drop(self, alarm: Alarm) -> None:
@@ -46,9 +47,16 @@ class Alarms:
         while self._set and (first := next(iter(self._set))).due_s <= loop.time():
             due.append(first)
             del self._set[first]
-        self._timer = loop.call_at(first.due_s, self._ring) if self._set else None
+        self._rings_s = None
+        if self._set:
+            self._ring_at(first.due_s)
         for alarm in due:
             alarm.ring()
+
+    def _ring_at(self, at_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._rings_s, self._timer = at_s, asyncio.get_running_loop().call_at(at_s, self._ring)
 
 
 class Deadlines:

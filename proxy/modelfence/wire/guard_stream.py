@@ -39,6 +39,7 @@ from modelfence.wire.guard_http1 import LastResponseHeaders
 
 READ_ON_BYTES = 256 << 10
 """What is still read of an answer whose client has left. The last event of a `responses` stream repeats its text."""
+_WAITED_FOR = (HttpRequestHook, HttpErrorHook)
 _OF_A_REQUEST = (RequestHeaders, RequestData, RequestTrailers, RequestEndOfMessage)
 _OF_AN_ANSWER = (ResponseHeaders, ResponseData, ResponseTrailers, ResponseEndOfMessage)
 _FROM_UPSTREAM = (*_OF_AN_ANSWER, ResponseProtocolError)
@@ -181,13 +182,15 @@ class GuardedStream(HttpStream):
             except StopIteration:
                 return
             reply = None
-            if isinstance(command, HttpRequestHeadersHook):
+            if not isinstance(command, commands.StartHook):
+                reply = yield command
+            elif isinstance(command, HttpRequestHeadersHook):
                 self._hooks.requestheaders(command.flow)
             elif isinstance(command, HttpResponseHeadersHook):
                 self._hooks.responseheaders(command.flow)
             elif isinstance(command, HttpResponseHook):
                 self._hooks.response(command.flow)
-            elif isinstance(command, HttpRequestHook | HttpErrorHook):
+            elif isinstance(command, _WAITED_FOR):
                 hook = getattr(self._hooks, command.name)
                 running = asyncio.Task(hook(command.flow), loop=asyncio.get_running_loop(), eager_start=True)
                 if running.done():

@@ -68,7 +68,7 @@ def address(
             raise MalformedRequestError(words, status=403)
         _refuse_changes(message, signed, fields=fields, target=target, body=body)
     data.path = target
-    data.headers = http.Headers(fields)
+    data.headers.fields = tuple(fields)
     data.content = body
     data.trailers = None
     # Set beside mitmproxy's own setters, which would rewrite the host header.

@@ -19,7 +19,7 @@ after its caller gave up, for as long as the two clocks are apart.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -84,14 +84,14 @@ class RedisScripts:
         self.last_answer_us = 0
         """The server's time in the last answer."""
 
-    async def run(
+    def run(
         self, name: str, keys: Sequence[str], arguments: Sequence[int | str | bytes]
-    ) -> tuple[int, Sequence[Any]]:
+    ) -> Coroutine[Any, Any, tuple[int, Sequence[Any]]]:
         """Run the script of that name; return the server's time and the rest of the answer. Raises UnavailableError.
 
         The keys share a slot. `arguments` follow after the latest time at which the script may run.
         """
-        return await within(self._deadline_s, self._run(Script.of(name), keys, arguments))
+        return within(self._deadline_s, self._run(Script.of(name), keys, arguments))
 
     async def _run(
         self, script: Script, keys: Sequence[str], arguments: Sequence[int | str | bytes]

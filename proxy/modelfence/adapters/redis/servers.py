@@ -3,8 +3,8 @@
 Rule: nothing is sent again that may have run.
 """
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Coroutine, Sequence
+from typing import Any, Protocol
 
 from redis.typing import EncodableT
 
@@ -42,13 +42,13 @@ class RedisServers:
         """Return the slot of a key: keys of different slots can't be asked for in one command. 0 without a cluster."""
         return self._servers.slot(key)
 
-    async def ask(self, key: str, *command: EncodableT) -> object:
-        """Return the answer of the server that owns the key.
+    def ask(self, key: str, *command: EncodableT) -> Coroutine[Any, Any, object]:
+        """Return, once awaited, the answer of the server that owns the key.
 
         Raises redis.exceptions.RedisError or OSError: NotSentError when the command surely did not run, ResponseError
         when the server answered with an error.
         """
-        return await self._servers.ask(key, command)
+        return self._servers.ask(key, command)
 
     async def each(self) -> Sequence[Ask]:
         """Return what asks each server that keeps keys. Raises like `ask`."""
@@ -63,7 +63,7 @@ class _Servers(Protocol):
     @property
     def circuit(self) -> Circuit: ...
     def slot(self, key: str, /) -> int: ...
-    async def ask(self, key: str, command: Command, /) -> object: ...
+    def ask(self, key: str, command: Command, /) -> Coroutine[Any, Any, object]: ...
     async def each(self) -> Sequence[Ask]: ...
     async def close(self) -> None: ...
 
@@ -80,8 +80,8 @@ class _OneServer:
     def slot(self, _: str) -> int:
         return 0
 
-    async def ask(self, _: str, command: Command) -> object:
-        return await self._known.at(self._at).ask(command)
+    def ask(self, _: str, command: Command) -> Coroutine[Any, Any, object]:
+        return self._known.at(self._at).ask(command)
 
     async def each(self) -> Sequence[Ask]:
         return (self._known.at(self._at).ask,)
