@@ -314,6 +314,13 @@ async def test_cases_that_somebody_has_just_written_are_found_when_all_are_run(s
     assert [one["passed"] for one in answer["files"][0]["cases"]] == [True, True]
 
 
+async def test_an_empty_file_of_cases_is_not_blamed_on_the_policy(with_cases, policy):
+    policy.with_name("policy.cases.yaml").write_text("")
+    _, answer = await with_cases.ask("cases", {"run": True})
+    [file] = answer["files"]
+    assert (file["broken"], [problem["code"] for problem in file["problems"]]) == (False, ["empty-document"])
+
+
 async def test_cases_are_run_on_what_is_edited(with_cases):
     _, answer = await with_cases.ask("cases", {"run": True})
     [file] = answer["files"]

@@ -135,6 +135,7 @@ def test_every_view_fits_and_keeps_nobody_from_using_it(open_page, studio, width
     assert_usable(page, "problems")
     page.keyboard.press("Control+s")
     expect(page.locator(".dialog .diff")).to_be_visible()
+    expect(page.locator(".dialog .doubt")).to_contain_text("The policy has 1 error")
     assert_usable(page, "save")
 
 
@@ -286,6 +287,15 @@ def test_a_comparison_can_be_called_off(tmp_path, open_page):
     assert_usable(page, "called off")
     expect(page.locator("#panel-compare .primary")).to_be_enabled()
     assert running.end() == 0
+
+
+@pytest.mark.parametrize(("data", "why"), [("", "It is empty."), ("x\ny\n", "None of its 2 lines can be read")])
+def test_what_is_no_recording_is_said_to_be_none(own_studio, open_page, data, why):
+    (own_studio.folder / "day.jsonl").write_text(data)
+    page = open_page(own_studio.address)
+    page.locator("#tab-compare").click()
+    page.locator("#panel-compare .primary").click()
+    expect(page.locator(".compare .fault")).to_contain_text(f"There is nothing to compare on. {why}")
 
 
 def test_a_comparison_says_when_it_is_no_longer_about_what_is_edited(page):

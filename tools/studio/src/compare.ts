@@ -74,6 +74,11 @@ export class Compare {
   private show(comparison: Comparison): void {
     fill(this.progress);
     const { recording } = comparison;
+    if (recording.broken === recording.lines) {
+      const why = recording.lines ? `None of its ${count(recording.lines, "line")} can be read: it is no recording.` : "It is empty.";
+      fill(this.said, h("span", { class: "fault" }, `There is nothing to compare on. ${why}`));
+      return;
+    }
     const letIn = comparison.old.effects.allow ?? 0;
     const refused = comparison.newly_refused;
     const share = letIn ? ` (${((100 * refused) / letIn).toLocaleString("en", { maximumFractionDigits: 2 })} %)` : "";

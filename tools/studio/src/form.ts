@@ -152,7 +152,7 @@ function read(field: Field, text: string): Fact | undefined {
 }
 
 function mapping(text: string, numbers: boolean): Record<string, string | number> | undefined {
-  const found: Record<string, string | number> = {};
+  const found = Object.create(null) as Record<string, string | number>; // whatever a name is, it is but a name
   for (const item of text.split(",").filter((part) => part.trim())) {
     const [, name = "", value = ""] = /^\s*([^:]+?)\s*:\s*(.*?)\s*$/.exec(item) ?? [];
     if (!name || (numbers && (!value || !Number.isFinite(Number(value))))) return undefined;

@@ -4,7 +4,7 @@ import { ask, AskError, Latest, type Decided, type Start } from "./api";
 import { Cases } from "./cases";
 import { Compare } from "./compare";
 import { answerView, decisionView } from "./decision";
-import { fill, h, refill, settled } from "./dom";
+import { count, fill, h, refill, settled } from "./dom";
 import { Editor } from "./editor";
 import { Form } from "./form";
 import { alt, control, keyboard } from "./keys";
@@ -26,6 +26,7 @@ async function main(): Promise<void> {
   try {
     const store = new Store(await ask<Start>("start"));
     await store.check();
+    fill(app);
     page(app, store);
   } catch (error) {
     fill(app, h("main", { class: "sorry" }, h("h1", {}, "modelfence studio"), h("p", { role: "alert" }, words(error))));
@@ -103,7 +104,7 @@ function page(app: HTMLElement, store: Store): void {
     fill(
       status,
       h("span", { class: found.errors ? "bad" : "good" }, verdict(found)),
-      found.policy && ` · ${found.policy.rules.length} rules · ${found.policy.mode} · ${found.policy.hash}`,
+      found.policy && ` · ${count(found.policy.rules.length, "rule")} · ${found.policy.mode} · ${found.policy.hash}`,
     );
     fill(behind, store.behind.length > 0 && `Changed on the disk since it was opened here: ${store.behind.join(", ")}. Save… shows how.`);
     header();

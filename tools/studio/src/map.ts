@@ -25,7 +25,7 @@ export class WorldMap {
   private drawing = h("div", { class: "drawing" });
   private legend = h("div", { class: "legend", role: "group", "aria-label": "Show in the table only" });
   private details = h("p", { class: "details", role: "status" });
-  private table = h("div", { class: "rows" });
+  private table = h("div", { class: "rows", tabindex: 0, role: "region", "aria-label": "Countries" });
   private select = h("select", { id: "map-country", onchange: () => this.choose(this.select.value) });
 
   constructor(private store: Store, private fault: (error: unknown) => void) {

@@ -1,7 +1,7 @@
 // Saving: what will change is shown first, and each file has a button of its own that says what it writes.
 
 import { ask, AskError, type Change, type Changes, type Saved } from "./api";
-import { fill, h } from "./dom";
+import { count, fill, h } from "./dom";
 import type { Editor } from "./editor";
 import type { Store } from "./store";
 
@@ -36,6 +36,7 @@ export class SaveDialog {
     }
     fill(
       this.body,
+      !!this.store.checked?.errors && h("p", { class: "doubt" }, `The policy has ${count(this.store.checked.errors, "error")}: no fence takes it up before they are mended.`),
       !may_save && h("p", { class: "fault" }, "This policy comes with modelfence and can't be changed. Copy it, and open the copy."),
       changes.map((change) => this.change(change, may_save)),
     );

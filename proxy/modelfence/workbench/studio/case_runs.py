@@ -112,7 +112,7 @@ class _Job:
     def _file(self, results: Results, places: Places) -> dict[str, object]:
         case_file = results.case_file
         came = {id(one.case): one for one in results.results}
-        broken = case_file.compiled is None or case_file.compiled.policy is None
+        broken = case_file.compiled is not None and case_file.compiled.policy is None
         return {
             "id": self.workspace.id_of(str(case_file.path)),
             "name": str(case_file.path),

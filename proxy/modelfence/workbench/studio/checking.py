@@ -24,6 +24,8 @@ class Checking:
     def __init__(self, workspace: Workspace, today: Callable[[], date]) -> None:
         self._workspace = workspace
         self._today = today
+        self._warned: tuple[Compiled, Sequence[Problem]] | None = None
+        """What lint said last: it compares every two rules, and a page asks again whenever it gets the focus."""
 
     def check(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Return the problems, what the policy defines when it has no errors, and all its files.
@@ -35,7 +37,9 @@ class Checking:
         known = asked.get("known")
         compiled = compiled_of(self._workspace, texts)
         sources = self._workspace.sources(texts)
-        problems = [*compiled.problems, *lint(compiled, today=self._today())]
+        if self._warned is None or self._warned[0] is not compiled:
+            self._warned = (compiled, lint(compiled, today=self._today()))
+        problems = [*compiled.problems, *self._warned[1]]
         for path in self._workspace.cases:
             if self._workspace.id_of(str(path)) in texts:
                 problems += read_cases(path, sources).problems
