@@ -248,6 +248,7 @@ def test_an_unknown_variable_is_a_warning_with_a_suggestion():
         ("geo_update: {account: sk12}", "the number of a MaxMind account is expected here [bad-account]"),
         ("geo_update: {country: ../x}", "an edition like GeoLite2-Country is expected here, not `../x` [bad-edition]"),
         ("geo_update: {url: 'http://a.test'}", "the https URL of MaxMind or of a mirror is expected here [bad-url]"),
+        ("geo_update: {url: 'https://a.test:65536'}", "the https URL of MaxMind or of a mirror is expected here [bad-url]"),
         ("geo_update: {url: 'https://u:p@a.test'}", "the https URL of MaxMind or of a mirror is expected here [bad-url]"),
         ("trusted_proxies: [10.0.0.0/33]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.0/33` [bad-network]"),
         ("trusted_proxies: [10.0.0.1/8]", "a network like 10.0.0.0/8 is expected here, not `10.0.0.1/8` [bad-network]"),
@@ -442,6 +443,10 @@ GIVEN = "jwt: {issuer: i, audience: a, keys: k.json"
         ),
         (
             "jwt: {issuer: i, audience: a, keys: 'https://me:secret@login.example.com/jwks'}",
+            "the https URL of a JWK set is expected here, or the path of a file [bad-url]",
+        ),
+        (
+            "jwt: {issuer: i, audience: a, keys: 'https://login.example.com:99999/jwks'}",
             "the https URL of a JWK set is expected here, or the path of a file [bad-url]",
         ),
         (f"{GIVEN}, algorithms: []}}", "at least one algorithm is expected here [empty-value]"),

@@ -5,7 +5,7 @@ from pathlib import Path
 from modelfence.core.countries import COUNTRY_CODE
 from modelfence.core.keys import Text
 from modelfence.document import Node
-from modelfence.settings_upstreams import credential_in, path_in
+from modelfence.settings_upstreams import credential_in, has_a_port, path_in
 
 ACCOUNT = Text(r"[0-9]{1,20}")
 EDITION = Text(r"[A-Za-z0-9\-]{1,64}", examples=("GeoLite2-Country",))
@@ -56,7 +56,7 @@ def edition_in(node: Node, _: Path) -> str | None:
 def publisher_in(node: Node, _: Path) -> str | None:
     """Return a URL to which a key may be sent: encrypted, or to this machine."""
     value = node.text()
-    if value is None or PUBLISHER.admits(value):
+    if value is None or (PUBLISHER.admits(value) and has_a_port(value)):
         return value and value.rstrip("/")
     node.problem("bad-url", "the https URL of MaxMind or of a mirror is expected here", quote=False)
     return None

@@ -8,7 +8,7 @@ from modelfence.core.keys import Choice, Key, Record, Text, Whole
 from modelfence.core.problem import Problem
 from modelfence.core.token import FACTS
 from modelfence.document import Node, did_you_mean
-from modelfence.settings_upstreams import path_in
+from modelfence.settings_upstreams import has_a_port, path_in
 
 ALGORITHM = Choice(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"))
 """All of them are asymmetric: whoever can verify can't sign."""
@@ -51,7 +51,7 @@ def keys_in(node: Node, folder: Path) -> str | Path | None:
     if value is None or "://" not in value:
         return path_in(node, folder)
     match = _URL.fullmatch(value)
-    if match is None or (match[1] == "http" and match[2] not in _THIS_MACHINE):
+    if match is None or (match[1] == "http" and match[2] not in _THIS_MACHINE) or not has_a_port(value):
         node.problem("bad-url", "the https URL of a JWK set is expected here, or the path of a file", quote=False)
         return None
     return value

@@ -61,6 +61,14 @@ def path_in(node: Node, folder: Path) -> Path | None:
     return None if value is None else folder / Path(value).expanduser()
 
 
+def has_a_port(url: str) -> bool:
+    """Say whether a URL's port, if it names one, is one: a larger number would be taken for another one."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
 def dialect_of_host(host: str) -> str | None:
     """Return which API answers at a host, None where it is not known for any."""
     return next((name for name, pattern in _HOSTS.items() if pattern.fullmatch(host.lower())), None)
