@@ -15,8 +15,9 @@ def days(number: int) -> int:
 
 
 FINE = Account(
-    "acme", "active", "verified", verified_us=days(-100), expires_us=days(265), screening="clear", screened_us=days(-10)
-)
+    "acme", "active", "verified", verified_us=days(-100), expires_us=days(265), screening="clear",
+    screened_us=days(-10), ownership={},
+)  # fmt: skip
 KEYS = (Key("sha256:aa"), Key("sha256:bb", days(1), is_revoked=True), Key("sha256:cc", days(-1)))
 SOON = Key("sha256:dd", days(30), name="ci")
 
@@ -34,6 +35,9 @@ FOUND = {
     "never screened": ({"screening": None, "screened_us": None}, "never-screened", "verified",
                        "`acme` was verified and never screened"),
     "never verified": ({"screening": None, "screened_us": None, "verified_us": None}, None, None, None),
+    "owners not stated": ({"ownership": None}, "owners-unstated", "verified",
+                          "`acme` was verified and its owners are not stated: that counts against it where a rule asks"),
+    "owners not stated by an account that was never verified": ({"ownership": None, "verified_us": None}, None, None, None),
     "undated": ({"screened_us": None}, "screening-undated", "screening",
                 "`acme` was screened against lists of an unknown date: `screened` is missing"),
     "old lists": ({"screened_us": days(-90)}, "screening-old", "screened",

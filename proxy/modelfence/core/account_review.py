@@ -42,6 +42,9 @@ def review(account: Account, keys: Sequence[Key], now_us: int, horizon: Horizon)
     if account.status != "active":
         return
     yield from _of_dates(account, now_us)
+    if account.verified_us is not None and account.ownership is None:
+        message = f"`{account.id}` was verified and its owners are not stated: that counts against it where a rule asks"
+        yield Finding("owners-unstated", message, "verified")
     yield from _of_verification(account, now_us, horizon)
     yield from _of_screening(account, now_us, horizon)
     yield from _of_keys(account, keys, now_us, horizon)

@@ -27,6 +27,8 @@ accounts:
   - {{id: gone, status: closed, tier: basic, country: XK, keys: }}
 entities:
   - {{id: holding-1, country: HK, owners: [{{country: QQ, share: 0.9}}]}}
+  - {{id: shell, country: KY}}
+  - {{id: listed, country: US, owners: []}}
 """
 
 
@@ -55,8 +57,12 @@ def test_each_warning_stands_where_what_it_is_about_stands(write):
         (12, 20, "key-expiring", 104),
         (13, 10, "no-key", 4),
         (16, 53, "unknown-country", 2),
+        (17, 10, "owners-unstated", 5),
     ]
     assert {str(one.severity) for one in found} == {"warning"}
+    assert found[-1].message == (
+        "the owners of `shell` are not stated: it counts for KY alone; write [] if nobody is known"
+    )
     assert found[0].render() == (
         "accounts.yaml:5:14: warning: no country has the code `UK` in ISO 3166-1 [unknown-country]\n"
         "  |\n"
@@ -74,7 +80,11 @@ def test_no_warning_shows_what_may_be_a_secret(write):
 
 def test_the_companies_behind_accounts_are_read(write):
     document, _ = open_accounts(write(FILE))
-    assert document.entities() == {"holding-1": Entity("holding-1", "HK", (Owner(0.9, country="QQ"),))}
+    assert document.entities() == {
+        "holding-1": Entity("holding-1", "HK", (Owner(0.9, country="QQ"),)),
+        "shell": Entity("shell", "KY"),
+        "listed": Entity("listed", "US"),
+    }
 
 
 def test_a_file_with_nothing_but_sound_records_has_no_warnings(write):

@@ -49,6 +49,8 @@ class AccountsDocument:
         for name, record in self.records.items():
             for finding in review(record.account, record.keys, now_us, horizon):
                 self._place(name, finding).problem(finding.code, finding.message, severity=Severity.WARNING)
+        for company in _items(self.root, "entities"):
+            _check_owners(company)
         for country in self._countries():
             _check_country(country)
         return in_order(without_secrets(self.root.document.problems, self.root))
@@ -97,6 +99,14 @@ def stated(node: Node) -> dict[str, Node]:
 def _items(root: Node, name: str) -> list[Node]:
     entries = stated(root)
     return entries[name].items() if name in entries else []
+
+
+def _check_owners(company: Node) -> None:
+    entries = stated(company)
+    if "owners" not in entries:
+        name, country = entries["id"].text(), entries["country"].text()
+        message = f"the owners of `{name}` are not stated: it counts for {country} alone; write [] if nobody is known"
+        entries["id"].problem("owners-unstated", message, severity=Severity.WARNING)
 
 
 def _check_country(node: Node) -> None:
