@@ -1,4 +1,4 @@
-"""Ctrl-C ends the studio at once and cleanly, whatever it is at."""
+"""What takes long is ended: at once and cleanly by Ctrl-C, and by a question in its place."""
 
 import http.client
 import json
@@ -38,6 +38,16 @@ def test_ctrl_c_ends_a_comparison_that_is_under_way(tmp_path, capfd):
         with suppress(http.client.IncompleteRead):  # it is cut off
             assert b"comparison" not in answer.read()
     assert capfd.readouterr().err == ""
+
+
+def test_a_second_comparison_ends_the_first_and_says_so(tmp_path):
+    running = Running(write_files(tmp_path / "policies", lines=5_000))
+    with asked(running, "compare") as first, asked(running, "compare") as second:
+        *_, last = first.getresponse().read().splitlines()
+        assert json.loads(last) == {"error": "The comparison was called off, for another one was begun."}
+        *_, last = second.getresponse().read().splitlines()
+        assert json.loads(last)["comparison"]["recording"]["lines"] == 5_000
+    assert running.end() == 0
 
 
 def test_ctrl_c_waits_for_no_condition_that_takes_long(tmp_path, capfd):

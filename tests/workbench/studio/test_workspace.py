@@ -69,7 +69,12 @@ def test_files_are_known_by_their_numbers_alone(nested):
 
 
 @pytest.mark.parametrize(
-    "data", [b"a\nb\n", b"a\r\nb\r\n", b"\xef\xbb\xbfa\nb\n", b"\xef\xbb\xbfa\r\nb", b"", "é\n".encode()]
+    "data", [b"a\nb\n", b"a\r\nb\r\n", b"a\rb\r", b"\xef\xbb\xbfa\nb\n", b"\xef\xbb\xbfa\r\nb", b"", "é\n".encode()]
 )
 def test_a_text_that_was_not_edited_is_written_as_it_was(data):
     assert as_written(as_edited(data), data) == data
+
+
+def test_a_file_of_several_line_ends_gets_those_of_most_of_its_lines():
+    assert as_written("a\nb\nc\nd\n", b"a\nb\nc\r\n") == b"a\nb\nc\nd\n"
+    assert as_written("a\nb\nc\n", b"a\r\nb\r\nc\n") == b"a\r\nb\r\nc\r\n"

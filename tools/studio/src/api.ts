@@ -123,7 +123,7 @@ export async function send(question: string, body: object, signal: AbortSignal):
 }
 
 /** Returns what to tell the author when a request ended so; what the page itself has given up stays what it is. */
-function asAskError(error: unknown): unknown {
+export function asAskError(error: unknown): unknown {
   if (error instanceof DOMException && error.name === "AbortError") return error;
   if (error instanceof DOMException && error.name === "TimeoutError") return new AskError("The studio takes too long to answer.");
   return new AskError("The studio does not answer. Is `modelfence studio` still running?");

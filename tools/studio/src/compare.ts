@@ -1,6 +1,6 @@
 // The policy as it is edited beside the one it would replace, on recorded traffic.
 
-import { AskError, send, type Comparison, type Row } from "./api";
+import { AskError, asAskError, send, type Comparison, type Row } from "./api";
 import { timeline } from "./chart";
 import { count, fill, h } from "./dom";
 import { countryName } from "./form";
@@ -62,9 +62,12 @@ export class Compare {
     }
   }
 
+  /** Has one of the two buttons take the place of the other, for the keyboard as well. */
   private busy(busy: boolean): void {
-    this.end.disabled = !busy;
-    this.start.disabled = busy;
+    const [on, off] = busy ? [this.end, this.start] : [this.start, this.end];
+    on.disabled = false;
+    if (document.activeElement === off) on.focus();
+    off.disabled = true;
   }
 
   private tell(done: number, share: number | null): void {
@@ -164,7 +167,9 @@ async function* lines(response: Response): AsyncGenerator<Line> {
   const decoder = new TextDecoder();
   let rest = "";
   for (;;) {
-    const { value, done } = await reader.read();
+    const { value, done } = await reader.read().catch((error: unknown) => {
+      throw asAskError(error);
+    });
     if (done) return;
     const whole = (rest + decoder.decode(value, { stream: true })).split("\n");
     rest = whole.pop() ?? "";

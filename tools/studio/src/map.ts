@@ -33,7 +33,7 @@ export class WorldMap {
     fill(
       this.element,
       h("p", { class: "note" }, "The call of the Request tab, as if it came from each country in turn. Everything else stays as it is there."),
-      h("div", { class: "bar call" }, h("label", { for: "map-tier" }, "Tier"), this.tier, h("label", { for: "map-model" }, "Model"), this.model),
+      h("div", { class: "bar call" }, h("span", { class: "pair" }, h("label", { for: "map-tier" }, "Tier"), this.tier), h("span", { class: "pair" }, h("label", { for: "map-model" }, "Model"), this.model)),
       this.drawing,
       this.legend,
       h("div", { class: "bar" }, h("label", { for: "map-country" }, "Country"), this.select),

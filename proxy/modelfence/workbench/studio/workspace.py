@@ -59,8 +59,10 @@ def as_edited(data: bytes) -> str:
 
 
 def as_written(text: str, before: bytes) -> bytes:
-    """Return what to write for an edited text: with the line ends and the mark of what is there."""
-    ending = "\r\n" if b"\r\n" in before else "\n"
+    """Return what to write for an edited text: with the mark of what is there, and the line ends most of it has."""
+    windows = before.count(b"\r\n")
+    counts = {"\n": before.count(b"\n") - windows, "\r\n": windows, "\r": before.count(b"\r") - windows}
+    ending = max(counts, key=lambda one: counts[one])
     mark = _BOM if before.startswith(_BOM) else b""
     return mark + text.replace("\n", ending).encode()
 
