@@ -7,12 +7,13 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import COMMAND
+from tests.cli.conftest import COMMAND, WITHIN_S
 
 from modelfence.cli import main
 
@@ -125,6 +126,16 @@ def test_a_name_that_is_no_text_is_printed_as_well_as_can_be(kind, modelfence, t
     ended = modelfence("policy", "check", "--format", kind, name, PYTHONIOENCODING="ascii:strict")
     assert (ended.returncode, ended.stderr) == (1, "")
     assert ("p%FF.yaml" if kind == "sarif" else "p\\udcff.yaml") in ended.stdout
+
+
+def test_whoever_interrupts_it_sees_no_traceback(tmp_path):
+    os.mkfifo(tmp_path / "slow.yaml")
+    running = subprocess.Popen(  # noqa: S603 - our own command
+        [*COMMAND, "policy", "check", "slow.yaml"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    with running, (tmp_path / "slow.yaml").open("wb"):  # it has opened the file when this can be opened
+        running.send_signal(signal.SIGINT)
+        assert (running.wait(WITHIN_S), running.stderr.read()) == (2, "interrupted\n")
 
 
 def test_a_full_disk_is_told_without_a_traceback(tmp_path):
