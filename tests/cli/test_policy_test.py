@@ -121,7 +121,7 @@ def test_build_servers_read_a_report(run_here, tmp_path, monkeypatch):
 
 def test_a_report_holds_nothing_that_xml_can_not(run_here, tmp_path, monkeypatch):
     (tmp_path / "p.yaml").write_text("version: 1\naccess: [{id: a, allow: 'true'}]\n")
-    case = r'{name: "one\0\x1b<&", expect: {effect: deny}}'
+    case = r'{name: "one\x01\x1b<&", expect: {effect: deny}}'
     (tmp_path / "p.cases.yaml").write_text(f"cases: [{case}]\n")
     monkeypatch.chdir(tmp_path)
     run_here("policy", "test", "--junit", "report.xml")

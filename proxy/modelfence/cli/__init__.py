@@ -93,9 +93,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = int(options.command(options))
         print(end="", flush=True)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return COULD_NOT_BE_DONE
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads on: not worth a traceback
         return COULD_NOT_BE_DONE
