@@ -85,6 +85,15 @@ async def test_commands_of_the_same_turn_leave_in_one_write(server, servers):
     assert await writes(server, servers) == 1
 
 
+async def test_a_command_that_comes_alone_leaves_at_once(server, servers):
+    await servers.ask("", "PING")
+    asking = asyncio.Task(servers.ask("", "INCR", "counter"), loop=asyncio.get_running_loop(), eager_start=True)
+    give_up_s = time.monotonic() + WITHIN_S
+    while server.command("GET", "counter") is None:  # and this process's event loop does nothing meanwhile
+        assert time.monotonic() < give_up_s
+    assert await asking == 1
+
+
 async def test_each_call_gets_its_own_answer(servers):
     answers = await asyncio.gather(*(servers.ask("", "ECHO", "x" * n) for n in range(1, 2_000, 7)))
     assert [len(answer) for answer in answers] == [*range(1, 2_000, 7)]

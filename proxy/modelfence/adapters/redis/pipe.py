@@ -1,8 +1,8 @@
 """One connection to a Redis server, shared by many calls at once.
 
-Commands of calls in the same turn of the event loop leave in one write; answers are read in their order, and each goes
-to its caller. A caller that gives up before its command was written takes it back; after that, its answer is thrown
-away when it comes. Commands given while the connection is being made wait for it.
+Commands of calls in the same turn of the event loop leave in one write, a single one at once; answers are read in
+their order, and each goes to its caller. A caller that gives up before its command was written takes it back; after
+that, its answer is thrown away when it comes. Commands given while the connection is being made wait for it.
 
 Rule: whatever ends the connection, every caller is told, and told truly: NotSentError when its command was not written,
 ConnectionError when it was. A pipe that ended is not used again.
@@ -113,9 +113,12 @@ class Pipe:
         packed = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]  # one item
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
-        if not self._unwritten and self.is_connected and self._writing is None:
-            loop.call_soon(self._write)
         self._unwritten.append(_Asked(packed, len(commands), answer))
+        if len(self._unwritten) == 1 and self.is_connected and self._writing is None:
+            if loop._ready:  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way to ask
+                loop.call_soon(self._write)
+            else:
+                self._write()  # nothing else is to be done in this turn, so nothing is left that could be gathered
         return await answer
 
     async def close(self, *, patience_s: float = 0) -> None:
