@@ -11,6 +11,8 @@ from modelfence.core.continents import CONTINENT_OF
 from modelfence.core.countries import COUNTRIES
 from modelfence.core.facts import FACTS
 from modelfence.workbench.studio.checking import MAX_PROBLEMS, Lines
+from modelfence.workbench.studio.mapping import DEADLINE_S, Mapped
+from modelfence.workbench.studio.protection import BadRequestError
 from modelfence.workbench.studio.workspace import digest_of
 
 
@@ -179,6 +181,14 @@ async def test_what_goes_with_a_country_changes_along(studio, condition, refused
     _, answer = await studio.ask("map", {"facts": facts, "texts": {"0": text}})
     assert {code for code, one in answer["countries"].items() if one["outcome"] == "refused"} == refused
     assert answer["countries"]["SE"]["outcome"] == "allowed"
+
+
+async def test_a_map_whose_time_is_over_says_so(studio):
+    clock_s = iter((0.0, 1.0, DEADLINE_S + 1))
+    mapped = Mapped(studio.workspace, lambda: next(clock_s))
+    with pytest.raises(BadRequestError, match="takes too long"):
+        await mapped.countries({})
+    mapped.stop()
 
 
 async def test_a_rule_in_shadow_shows_on_the_map(studio):

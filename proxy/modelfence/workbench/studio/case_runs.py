@@ -1,7 +1,7 @@
 """The cases of the policy and of what it includes, run on the texts of a page, with what they leave untested.
 
-They are run one after the other, apart from what else a page asks. A run ends early when another one is asked for, when
-the studio ends, or when its time is over.
+They are run one after the other, apart from what else a page asks. A run ends early when the page no longer waits for
+it, or when its time is over.
 """
 
 import time
@@ -52,20 +52,20 @@ class CaseRuns:
     workspace: Workspace
     clock_s: Callable[[], float] = time.monotonic
     _worker: Worker = field(default_factory=lambda: Worker("cases"))
-    _turn: int = 0
 
     async def cases(self, asked: Mapping[str, Any]) -> Mapping[str, object]:
         """Return the cases of all files, with what came of those that are run, and the coverage when all are."""
         texts = self.workspace.texts_of(asked)
-        self._turn += 1
-        turn = self._turn
+        wanted = _Wanted.of(asked)
         until_s = self.clock_s() + DEADLINE_S
-        job = _Job(self.workspace, _Wanted.of(asked), lambda: turn != self._turn or self.clock_s() > until_s)
-        return await self._worker.do(lambda: job.done(texts))
+
+        def done(is_left: Callable[[], bool]) -> Mapping[str, object]:
+            return _Job(self.workspace, wanted, lambda: is_left() or self.clock_s() > until_s).done(texts)
+
+        return await self._worker.do_for_page(done)
 
     def stop(self) -> None:
-        """End a run that is under way, after the case it is at, and take no more."""
-        self._turn += 1
+        """Take no more."""
         self._worker.stop()
 
 

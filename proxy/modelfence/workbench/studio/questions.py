@@ -50,13 +50,13 @@ class Questions:
         workspace = named.workspace
         saving = Saving(workspace)
         self._cases = CaseRuns(workspace)
+        self._mapped = Mapped(workspace)
         self._comparing = CompareRuns(workspace, named.settings, named.recording, named.against)
         answering: Mapping[str, Callable[[Mapping[str, Any]], Answer]] = {
             "start": named.start,
             "check": Checking(workspace, date.today).check,
             "decide": Deciding(workspace, named.settings.limits).decide,
             "paste": Pasting(workspace, named.settings).read,
-            "map": Mapped(workspace).countries,
             "changes": saving.changes,
             "save": saving.save,
         }
@@ -64,6 +64,7 @@ class Questions:
         self.short: Mapping[str, Ask] = {
             **{name: _asking(self._worker, answer) for name, answer in answering.items()},
             "cases": self._cases.cases,
+            "map": self._mapped.countries,
         }
         self.long: Mapping[str, AskLong] = {"compare": self._comparing.compare}
 
@@ -71,6 +72,7 @@ class Questions:
         """End what is under way."""
         self._comparing.stop()
         self._cases.stop()
+        self._mapped.stop()
         self._worker.stop()
 
 

@@ -32,6 +32,14 @@ class Worker:
         self._waiting.put(work)
         return await asyncio.wrap_future(future)
 
+    async def do_for_page[T](self, call: Callable[[Callable[[], bool]], T]) -> T:
+        """As `do`, for what looks now and then whether anybody still waits: it is given what says that nobody does."""
+        left = threading.Event()
+        try:
+            return await self.do(lambda: call(left.is_set))
+        finally:
+            left.set()
+
     def stop(self) -> None:
         """Have the thread end when it is done with what it has. Nobody waits for it."""
         self._waiting.put(None)
