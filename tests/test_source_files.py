@@ -1,7 +1,9 @@
 """The files of a configuration: read once, handed on, and seen to change."""
 
+import errno
 import os
 import pickle
+import shutil
 
 import pytest
 
@@ -71,6 +73,38 @@ def test_a_database_is_copied_so_that_nobody_can_write_over_what_is_mapped(tmp_p
     later = files.again().database(path)
     assert later.read_bytes() == b"second, in place"
     assert {copy, later} == set(folder.iterdir())
+
+
+def test_a_copy_is_named_after_what_it_holds_though_the_file_is_written_over_meanwhile(tmp_path, monkeypatch):
+    path, folder = tmp_path / "country.mmdb", tmp_path / "copies"
+    folder.mkdir()
+    path.write_bytes(b"first")
+    copyfile = shutil.copyfile
+
+    def copied_late(source, target):
+        path.write_bytes(b"half of the sec")
+        return copyfile(source, target)
+
+    monkeypatch.setattr(shutil, "copyfile", copied_late)
+    SourceFiles(folder).database(path)
+    monkeypatch.undo()
+    path.write_bytes(b"first")
+    assert SourceFiles(folder).database(path).read_bytes() == b"first"
+
+
+def test_a_copy_that_can_not_be_made_leaves_nothing(tmp_path, monkeypatch):
+    path, folder = tmp_path / "country.mmdb", tmp_path / "copies"
+    folder.mkdir()
+    path.write_bytes(b"first")
+
+    def full(_source, target):
+        target.write_bytes(b"fir")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        SourceFiles(folder).database(path)
+    assert list(folder.iterdir()) == []
 
 
 def test_a_database_that_comes_back_is_not_copied_again(tmp_path):

@@ -5,6 +5,7 @@ ran: neither what an author has half saved meanwhile, nor what was found to be w
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -69,15 +70,18 @@ class SourceFiles:
 
 
 def _copied(path: Path, folder: Path) -> Path:
-    """Return a copy that is named after what it holds, so that it is made once."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    copy = folder / f"{digest[:32]}{path.suffix}"
-    if not copy.exists():
-        unfinished = copy.with_suffix(".unfinished")
+    """Return a copy that is named after what it holds: not after the file, which may be written over meanwhile."""
+    unfinished = folder / f"{path.name}.{os.getpid()}.unfinished"
+    try:
         shutil.copyfile(path, unfinished)
-        unfinished.replace(copy)
-    return copy
+        with unfinished.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        copy = folder / f"{digest[:32]}{path.suffix}"
+        if not copy.exists():
+            unfinished.replace(copy)
+        return copy
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True, slots=True)

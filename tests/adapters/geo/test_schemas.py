@@ -59,6 +59,10 @@ PLACES = {
     "no country": ({"country": {"iso_code": "ZZ"}, "continent": {"code": "--"}}, {}),
     "a union for a country": ({"country_code": "EU"}, {}),
     "a name for a country": ({"country": "Germany"}, {}),
+    "a text for a flag": (
+        {"country": {"iso_code": "US", "is_in_european_union": "false"}},
+        {"country": "US", "eu": False},
+    ),
     "texts for records": ({"country": 1, "continent": [], "subdivisions": "CA", "registered_country": "US"}, {}),
     "subdivisions of another form": ({"country": "US", "subdivisions": ["CA"]}, {"country": "US", "eu": False}),
 }

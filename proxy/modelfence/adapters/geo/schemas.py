@@ -44,8 +44,8 @@ def place_of(record: Record) -> Known:
     country = _country(nested.get("iso_code") or record.get("country_code") or record.get("country"))
     # MaxMind leaves the flag out where it is false, as do databases that have none.
     eu = nested.get("is_in_european_union")
-    if eu is None and country is not None:
-        eu = country in EU
+    if not isinstance(eu, bool):
+        eu = None if country is None else country in EU
     return _known(
         country=country,
         registered_country=_country(_inside(record, "registered_country").get("iso_code")),
