@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 from tests.workbench.studio.conftest import PACK, POLICY
 
@@ -44,9 +45,19 @@ class Running:
         try:
             return self._process.wait(within_s)
         finally:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
+            self.kill()
+
+    def kill(self) -> None:
+        """Leave nothing of it, whatever has become of a test."""
+        self._process.kill()
+        self._process.wait()
+        self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
 
 def write_files(folder: Path, *, lines: int = 90) -> Path:

@@ -35,16 +35,16 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory) -> Iterator[Running]:
     """One for all tests that save nothing."""
-    running = Running(write_files(tmp_path_factory.mktemp("studio") / "policies"))
-    yield running
-    assert running.end() == 0
+    with Running(write_files(tmp_path_factory.mktemp("studio") / "policies")) as running:
+        yield running
+        assert running.end() == 0
 
 
 @pytest.fixture
 def own_studio(tmp_path) -> Iterator[Running]:
-    running = Running(write_files(tmp_path / "policies"))
-    yield running
-    assert running.end() == 0
+    with Running(write_files(tmp_path / "policies")) as running:
+        yield running
+        assert running.end() == 0
 
 
 @pytest.fixture
@@ -281,18 +281,18 @@ def test_a_comparison_shows_what_the_change_would_have_done(page):
 
 
 def test_a_comparison_can_be_called_off(tmp_path, open_page):
-    running = Running(write_files(tmp_path / "policies", lines=20_000))
-    page = open_page(running.address)
-    page.locator("#tab-compare").click()
-    page.locator("#panel-compare .primary").press("Enter")
-    expect(page.locator(".compare progress")).to_be_visible()
-    expect(page.locator(".compare [role=status]")).to_have_text("Comparing…")
-    expect(page.get_by_role("button", name="Call it off")).to_be_focused()
-    page.keyboard.press("Enter")
-    expect(page.locator(".compare [role=status]")).to_have_text("Called off.")
-    expect(page.locator("#panel-compare .primary")).to_be_focused()
-    assert_usable(page, "called off")
-    assert running.end() == 0
+    with Running(write_files(tmp_path / "policies", lines=20_000)) as running:
+        page = open_page(running.address)
+        page.locator("#tab-compare").click()
+        page.locator("#panel-compare .primary").press("Enter")
+        expect(page.locator(".compare progress")).to_be_visible()
+        expect(page.locator(".compare [role=status]")).to_have_text("Comparing…")
+        expect(page.get_by_role("button", name="Call it off")).to_be_focused()
+        page.keyboard.press("Enter")
+        expect(page.locator(".compare [role=status]")).to_have_text("Called off.")
+        expect(page.locator("#panel-compare .primary")).to_be_focused()
+        assert_usable(page, "called off")
+        assert running.end() == 0
 
 
 @pytest.mark.parametrize(("data", "why"), [("", "It is empty."), ("x\ny\n", "None of its 2 lines can be read")])
@@ -361,25 +361,25 @@ def test_what_others_change_shows_when_somebody_comes_back_to_the_page(own_studi
 
 def test_a_studio_that_is_gone_is_told_of_and_another_one_is_taken_up(tmp_path, browser):
     folder = write_files(tmp_path / "policies")
-    running = Running(folder)
-    port = running.address.split(":")[-1].partition("/")[0]
-    page = browser.new_page()  # its console says that nobody answers
-    page.goto(running.address)
-    expect(page.locator(".verdict")).to_be_visible()
-    assert running.end() == 0
-    page.locator(".cm-content").focus()
-    page.keyboard.type("# mine")
-    expect(page.get_by_role("alert")).to_contain_text("Is `modelfence studio` still running?")
-    expect(page.locator(".status")).to_have_text("Not checked")
-    again = Running(folder, "--port", port)
-    page.keyboard.type("!")
-    expect(page.get_by_role("alert")).to_contain_text("Open the address that modelfence studio has printed.")
-    page.on("dialog", lambda dialog: dialog.accept())  # there are unsaved changes
-    page.goto(again.address)
-    expect(page.locator(".verdict")).to_be_visible()
-    assert "#" not in page.url
-    page.close()
-    assert again.end() == 0
+    with Running(folder) as running:
+        port = running.address.split(":")[-1].partition("/")[0]
+        page = browser.new_page()  # its console says that nobody answers
+        page.goto(running.address)
+        expect(page.locator(".verdict")).to_be_visible()
+        assert running.end() == 0
+        page.locator(".cm-content").focus()
+        page.keyboard.type("# mine")
+        expect(page.get_by_role("alert")).to_contain_text("Is `modelfence studio` still running?")
+        expect(page.locator(".status")).to_have_text("Not checked")
+        with Running(folder, "--port", port) as again:
+            page.keyboard.type("!")
+            expect(page.get_by_role("alert")).to_contain_text("Open the address that modelfence studio has printed.")
+            page.on("dialog", lambda dialog: dialog.accept())  # there are unsaved changes
+            page.goto(again.address)
+            expect(page.locator(".verdict")).to_be_visible()
+            assert "#" not in page.url
+            page.close()
+            assert again.end() == 0
 
 
 def test_hostile_text_stays_text(own_studio, open_page):
