@@ -6,8 +6,6 @@ Rule: only what follows from the policy alone is looked at, whatever the facts a
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from modelfence.core.bucket import SECOND_US
-from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.facts import FACTS
 from modelfence.core.policy import CAPPABLE, HIDABLE, REMOVABLE, Mode, Policy, Reshaping, Rule, RuleKind
@@ -37,8 +35,6 @@ class Reach:
     """All that its rules change together."""
     caps: Mapping[str, frozenset[int]]
     reads: frozenset[str]
-    waits_us: Mapping[str, int | None]
-    """How long each throttle that is enforced can keep a call waiting; None for tokens, of which debt has no bound."""
 
     @classmethod
     def of(cls, policy: Policy) -> "Reach":
@@ -49,12 +45,7 @@ class Reach:
             together |= one
         caps = {name: frozenset(one.cap[name] for one in acting if name in one.cap) for name in together.cap}
         rules = {rule.id: rule for rule in policy.rules()}
-        waits_us = {
-            one.rule.id: one.rate.burst_us if one.unit is Unit.REQUESTS else None
-            for one in policy.throttles
-            if not one.rule.shadow
-        }
-        return cls(rules, policy.mode is Mode.SHADOW, together, caps, policy.names, waits_us)
+        return cls(rules, policy.mode is Mode.SHADOW, together, caps, policy.names)
 
     def check(self, expect: Node, expectation: Expectation) -> None:
         """Note what of an expectation can never come; `expect` is the mapping that it was read from."""
@@ -64,7 +55,6 @@ class Reach:
         found = expectation.stated.get("effect")
         effect = Effect(found) if isinstance(found, str) else None
         self._check_effect(nodes, effect)
-        self._check_wait(nodes, effect, expectation.stated.get("retry_after"))
         self._check_rules(nodes, effect)
         self._check_reshaping(nodes, effect)
         self._check_throttles(nodes)
@@ -81,24 +71,12 @@ class Reach:
             _unreachable(node, "the policy has no throttle that is enforced")
         elif effect is Effect.ALLOW and not self.shadow and not self._any(RuleKind.ALLOW, shadow=False):
             _unreachable(node, "the policy has no `allow` that is enforced")
+        wait = nodes.get("retry_after")
+        if wait is not None and not wait.is_null and effect is not Effect.THROTTLE:
+            _unreachable(wait, f"a call has to wait only when the effect is throttle, and it is {effect} here")
         message = nodes.get("message")
         if message is not None and not message.is_null:
             self._check_message(message, effect)
-
-    def _check_wait(self, nodes: Mapping[str, Node], effect: Effect | None, wait_us: object) -> None:
-        wait = nodes.get("retry_after")
-        if wait is None or wait.is_null:
-            return
-        if effect is not None and effect is not Effect.THROTTLE:
-            _unreachable(wait, f"a call has to wait only when the effect is throttle, and it is {effect} here")
-            return
-        named = [item.text() for item in _items(nodes.get("rules"))]
-        longest = [most_us for id_, most_us in self.waits_us.items() if id_ in named or not named]
-        if isinstance(wait_us, int) and longest and None not in longest:
-            most_us = max(most_us or 0 for most_us in longest)
-            if wait_us > most_us:
-                full = f"an empty bucket is full again after {most_us / SECOND_US:,.15g} s"
-                _unreachable(wait, f"{full}, so no call has to wait longer")
 
     def _check_message(self, node: Node, effect: Effect | None) -> None:
         if effect is Effect.ALLOW:
