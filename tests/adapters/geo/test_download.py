@@ -1,3 +1,4 @@
+import os
 import socket
 import stat
 import time
@@ -89,16 +90,19 @@ def test_a_damaged_file_or_another_edition_is_replaced_however_new_it_is(maxmind
     assert country(target) == "US"
 
 
-def test_the_file_keeps_its_permissions_and_a_link_leads_where_it_led(maxmind, publisher, target, tmp_path):
+def test_the_file_keeps_its_permissions_and_owner_and_a_link_leads_where_it_led(maxmind, publisher, target, tmp_path):
     maxmind.publish(EDITION, database(tmp_path))
     target.write_bytes(b"")
     target.chmod(0o640)
+    owner = (os.getuid(), os.getgid() if os.getuid() else 12_345)
+    os.chown(target, *owner)
     link = tmp_path / "link.mmdb"
     link.symlink_to(target)
     assert renew("country", EDITION, link, publisher)
     assert link.is_symlink()
     assert country(target) == "US"
-    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    after = target.stat()
+    assert (stat.S_IMODE(after.st_mode), after.st_uid, after.st_gid) == (0o640, *owner)
 
 
 STATUSES = {

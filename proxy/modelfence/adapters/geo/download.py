@@ -16,12 +16,13 @@ import math
 import os
 import re
 import shutil
+import stat
 import tarfile
 import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import formatdate, mktime_tz, parsedate_tz
 from pathlib import Path
@@ -207,7 +208,10 @@ def _extract(archive: Path, database: Path, max_bytes: int) -> None:
 def _put_in_place(database: Path, target: Path, modified_s: float) -> None:
     """Rename a file once it is on the disk, with the date by which its successor is asked for."""
     if target.exists():
-        shutil.copymode(target, database)
+        before = target.stat()
+        with suppress(PermissionError):  # root alone gives files away, and must: who read the last one reads the next
+            os.chown(database, before.st_uid, before.st_gid)
+        database.chmod(stat.S_IMODE(before.st_mode))
     os.utime(database, (modified_s, modified_s))
     _sync(database)
     database.replace(target)
