@@ -18,7 +18,7 @@ TARGET = Path(__file__).parent.parent / "docs" / "tutorial.md"
 _STEP = re.compile(
     r"""
       (?P<how>Write|Add\ to\ the\ end\ of)\ `(?P<file>[\w.]+)`[^`\n]*:\n\n```\w+\n(?P<content>.*?)^```$
-    | In\ `(?P<changed>[\w.]+)`,\s+replace\s+`(?P<this>[^`]+)`\s+with\s+`(?P<that>[^`]+)`
+    | In\s+`(?P<changed>[\w.]+)`,\s+replace\s+`(?P<this>[^`]+)`\s+with\s+`(?P<that>[^`]+)`
     | ^```console\n(?P<console>.*?)^```$
     """,
     re.DOTALL | re.MULTILINE | re.VERBOSE,
