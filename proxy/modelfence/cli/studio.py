@@ -14,6 +14,7 @@ from modelfence.settings import Address, CannotStartError
 
 _EXAMPLE = "example:\n  modelfence studio policies/default.yaml --accounts accounts.yaml --recording day.jsonl"
 _HOST = "127.0.0.1"
+_LAST_PORT = 65535
 
 
 def add_to(commands: Any) -> None:
@@ -44,7 +45,7 @@ def add_to(commands: Any) -> None:
         metavar="POLICY",
         help="policy to compare with (default: the one that is edited, as saved)",
     )
-    parser.add_argument("--port", type=int, default=0, metavar="PORT", help="where to listen (default: a free port)")
+    parser.add_argument("--port", type=_port, default=0, metavar="PORT", help="where to listen (default: a free port)")
     parser.set_defaults(command=studio, store=None)
 
 
@@ -68,13 +69,14 @@ async def _serve(options: argparse.Namespace) -> int:
 
     settings = settings_of(options, os.environ)
     policy = _as_seen_from_here(settings.policy or shipped_policy())
+    accounts = settings.accounts if isinstance(settings.accounts, Path) else None
+    for named in (policy, accounts, options.recording, options.against):
+        if named is not None and not named.is_file():
+            raise CannotStartError(f"{named} is no file that can be read")
     try:
         workspace = Workspace(policy, may_save=settings.policy is not None)
     except OSError as error:
         raise CannotStartError(f"the policy {policy} can't be read: {error.strerror}") from None
-    for named in (options.recording, options.against):
-        if named is not None and not named.is_file():
-            raise CannotStartError(f"{named} is no file that can be read")
     listening = bind("--port", Address(_HOST, options.port))
     identity = Identity.at(address_of(listening).port)
     questions = Questions(Named(workspace, settings, options.recording, options.against))
@@ -89,6 +91,12 @@ async def _serve(options: argparse.Namespace) -> int:
     questions.stop()
     await server.stop()
     return 0
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= _LAST_PORT):
+        raise argparse.ArgumentTypeError(f"`{text}` is no port: these are 0 (a free one) to {_LAST_PORT}")
+    return int(text)
 
 
 def _as_seen_from_here(path: Path) -> Path:

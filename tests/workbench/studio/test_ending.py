@@ -42,11 +42,14 @@ def test_ctrl_c_ends_a_comparison_that_is_under_way(tmp_path, capfd):
 
 def test_a_second_comparison_ends_the_first_and_says_so(tmp_path):
     with Running(write_files(tmp_path / "policies", lines=1_500)) as running:
-        with asked(running, "compare") as first, asked(running, "compare") as second:
-            *_, last = first.getresponse().read().splitlines()
+        with asked(running, "compare") as first:
+            ended = first.getresponse()
+            assert ended.readline()  # it is under way
+            with asked(running, "compare") as second:
+                *_, last = second.getresponse().read().splitlines()
+                assert json.loads(last)["comparison"]["recording"]["lines"] == 1_500
+            *_, last = ended.read().splitlines()
             assert json.loads(last) == {"error": "The comparison was called off, for another one was begun."}
-            *_, last = second.getresponse().read().splitlines()
-            assert json.loads(last)["comparison"]["recording"]["lines"] == 1_500
         assert running.end() == 0
 
 
