@@ -73,6 +73,7 @@ def _file(path: Path, *, is_check: bool) -> int:
     if formed.problems:
         for problem in formed.problems:
             print(problem.render(), end="\n\n", file=sys.stderr if path == _STDIN else sys.stdout)
+        print(f"{path} has problems and is left as it is", file=sys.stderr)
         return 1
     if is_check:
         if formed.before != formed.after:

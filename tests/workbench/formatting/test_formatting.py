@@ -106,6 +106,10 @@ def test_within_brackets_more_needs_quotes(written):
         ("tiers: # low\n  # to high\n  [none]\n", "# to high\ntiers: [none]  # low\n"),
         ("include: [ # those\n]\n", "include: []  # those\n"),
         ("{mode: shadow # mode\n # end\n} # file\n# last\n", "mode: shadow  # mode\n# end\n# file\n# last\n"),
+        (
+            f"access:\n  - {{id: {'x' * 99}, mode: shadow}}  # long\n",
+            f"access:\n  - id: {'x' * 99}  # long\n    mode: shadow\n",
+        ),
         ("--- # head\nmode: shadow\n...\n# end\n", "---\n# head\nmode: shadow\n# end\n"),
     ],
 )
@@ -120,6 +124,8 @@ def test_a_comment_stays_with_what_it_is_about(text, form):
         ("[ 'a\n  b' ]", "[a b]"),
         ("[ 'a: b\n\n  \"c\"' ]", r'["a: b\n\"c\""]'),
         ('[ "a\\x07\n  \\tb" ]', r'["a\U00000007 \tb"]'),
+        ("[ a\n  b, 1e3\n  x, c\n\n  d ]", r'[a b, 1e3 x, "c\nd"]'),
+        ("|1\n   \n", r'"  \n"'),
         ("|+\n\n", r'"\n"'),
     ],
 )

@@ -70,4 +70,4 @@ def _said(node: yaml.Node, shape: Shape) -> object:
     style = getattr(node, "style", None)
     if not style and node.value in _NULLS:
         return None
-    return (bool(style) or is_plainly_a_text(node.value), node.value)
+    return (bool(style) or is_plainly_a_text(node.value) or "\n" in node.value, node.value)

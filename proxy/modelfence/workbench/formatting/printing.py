@@ -102,7 +102,7 @@ class _Printing:
         return lines
 
     def _scalar(self, entry: Entry, node: yaml.ScalarNode, head: str, column: int, *, is_prose: bool) -> list[str]:
-        place = Place(entry.parent.column, column, len(head) + 1)
+        place = Place(entry.parent.column, column, len(head) + 1, in_flow=entry.parent.is_flow)
         first, *others = lines_of(node, self.source, place, is_prose=is_prose)
         self.is_open = is_block(node) and node.value.endswith("\n\n")
         lines = [f"{head} {first}" if first else head, *others]

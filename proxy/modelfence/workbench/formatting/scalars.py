@@ -29,8 +29,8 @@ def is_block(node: yaml.ScalarNode) -> bool:
 def on_one_line(node: yaml.ScalarNode, source: str, *, in_flow: bool, may_lose_quotes: bool = True) -> str:
     """Return a value on one line: as it is, without quotes it does not need, or else in quotes."""
     text = source[node.start_mark.index : node.end_mark.index]
-    if not node.style and not LINE_END.search(text):
-        return text or ("null" if in_flow else "")
+    if not node.style and "\n" not in node.value:
+        return node.value or text or ("null" if in_flow else "")
     if may_lose_quotes and is_plainly_a_text(node.value) and _reads_as_itself(node.value, in_flow=in_flow):
         return str(node.value)
     return text if node.style in ("'", '"') and not LINE_END.search(text) else _quoted(node.value)
@@ -46,6 +46,8 @@ class Place:
     """That of the value's key or dash in what is written."""
     start: int
     """And that of the value itself."""
+    in_flow: bool
+    """Whether it stands in brackets in the source: there the lines it takes are no author's layout."""
 
 
 def lines_of(node: yaml.ScalarNode, source: str, place: Place, *, is_prose: bool) -> list[str]:
@@ -59,7 +61,8 @@ def lines_of(node: yaml.ScalarNode, source: str, place: Place, *, is_prose: bool
         first, *others = _block(node, text, place.parent)
     else:
         lines = [line.lstrip(" \t") if node.style else line.strip(" \t") for line in LINE_END.split(text)]
-        first, *others = lines if len(lines) > 1 else [on_one_line(node, source, in_flow=False)]
+        has_lines = len(lines) > 1 and not place.in_flow
+        first, *others = lines if has_lines else [on_one_line(node, source, in_flow=False)]
     is_too_long = place.start + len(first) > WIDTH or any(len(indentation + line) > WIDTH for line in others)
     if is_too_long and is_prose and node.style != "|" and _can_be_folded(node.value):
         return [">" if node.value.endswith("\n") else ">-", *_filled(node.value.rstrip("\n"), indentation)]
@@ -69,7 +72,7 @@ def lines_of(node: yaml.ScalarNode, source: str, place: Place, *, is_prose: bool
 def _block(node: yaml.ScalarNode, text: str, parent: int) -> list[str]:
     """Return a block's header and its lines without their indentation."""
     value = str(node.value)
-    if not value.strip("\n"):
+    if not value.strip():
         return [_quoted(value)]
     header, *content = LINE_END.split(text)
     found = _HEADER.match(header)
