@@ -49,8 +49,8 @@ def watch(run: Callable[[SourceFiles], Round]) -> int:
             said, complaints = io.StringIO(), io.StringIO()
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(complaints):
                 done = run(files)
-            _show(said.getvalue(), complaints.getvalue())
             is_first, status = status is None, done.status
+            _show(said.getvalue(), complaints.getvalue())
             if is_first and status == _COULD_NOT_BE_DONE:
                 return status
             if is_first:
