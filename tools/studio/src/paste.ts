@@ -44,8 +44,8 @@ export class Paste {
       this.said,
       h("p", {}, h("strong", {}, pasted.answer)),
       !Object.keys(pasted.facts).length && h("p", { class: "note" }, "Nothing is known of it, so the form stays as it was."),
-      pasted.notes.map((note) => h("p", { class: "note" }, note)),
-      pasted.told && h("details", {}, h("summary", {}, `What its caller is told (${pasted.told.status})`), h("pre", { tabindex: 0, class: "diff", "aria-label": "Answer" }, [...pasted.told.headers, "", pasted.told.body].join("\n"))),
+      pasted.notes.map((note) => h("p", { class: "note" }, `${note.slice(0, 1).toUpperCase()}${note.slice(1)}.`)),
+      pasted.told && h("details", {}, h("summary", {}, `What its caller is told (${pasted.told.status})`), h("pre", { tabindex: 0, class: "diff told", "aria-label": "Answer" }, [...pasted.told.headers, "", pasted.told.body].join("\n"))),
       pasted.sources.length > 0 && h(
         "details",
         {},
