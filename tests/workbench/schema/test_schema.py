@@ -191,3 +191,11 @@ def test_a_file_with_something_changed_is_refused_by_both_or_by_neither(kind, tm
     said = (change, key, refusals, [problem.render()[:200] for problem in problems])
     assert refusals or not any(is_of_form(kind, problem) for problem in problems), said
     assert problems or not refusals, said
+
+
+def test_an_editor_says_in_words_what_is_expected_in_place_of_a_pattern():
+    [refusal] = VALIDATORS["policy"].iter_errors(
+        {"version": 1, "throttle": [{"id": "a", "key": "account.id", "rate": "60 per minuet"}]}
+    )
+    said = refusal.schema["patternErrorMessage"]
+    assert said == "something like `60 per minute` or `200000 per day` is expected here"

@@ -1,10 +1,14 @@
 """The keys of an accounts file and what they hold: what its reader checks, and what the schema for editors says."""
 
 from modelfence.core.account import SCREENINGS, STATUSES
+from modelfence.core.call import key_digest
 from modelfence.core.countries import COUNTRY_CODE
 from modelfence.core.keys import Choice, Date, Either, Flag, Key, ListOf, MapOf, Number, Record, Text
 
 DIGEST = Text(r"sha256:[0-9a-f]{64}")
+OF_NOTHING = key_digest("")
+"""What is made of a variable that is not set."""
+_OF_A_KEY = Text(DIGEST.pattern, without=(OF_NOTHING,))
 SHARE = Number(0, 1)
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9\-]*[A-Za-z0-9])?"
 DOMAIN = Text(rf"({_LABEL}\.)+(?![0-9]){_LABEL}", examples=("example.com",))
@@ -23,12 +27,12 @@ ENTITY_KEYS: tuple[Key, ...] = (
 )
 
 KEY_KEYS: tuple[Key, ...] = (
-    Key("digest", "`sha256:` and the 64 digits of the digest, never the key itself", required=True, value=DIGEST),
+    Key("digest", "`sha256:` and the 64 digits of the digest, never the key itself", required=True, value=_OF_A_KEY),
     Key("name", "what its account calls it", value=Text()),
     Key("expires", "from this day on it is valid no longer", value=Date()),
     Key("revoked", "true: it is valid no longer", value=Flag()),
 )
-_KEYS = ListOf(Either((DIGEST, Record(KEY_KEYS, title="a key"))))
+_KEYS = ListOf(Either((_OF_A_KEY, Record(KEY_KEYS, title="a key"))))
 
 ACCOUNT_KEYS: tuple[Key, ...] = (
     Key("id", "name of the account, unique: `account.id` in conditions", required=True, value=Text()),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import yaml
 
-from modelfence.adapters.accounts.keys import ACCOUNT_KEYS, DIGEST, DOMAIN, FILE_KEYS, KEY_KEYS
+from modelfence.adapters.accounts.keys import ACCOUNT_KEYS, DIGEST, DOMAIN, FILE_KEYS, KEY_KEYS, OF_NOTHING
 from modelfence.adapters.accounts.owners import Entities, declared_twice, read_country, read_entities
 from modelfence.core.account import (
     SCREENINGS,
@@ -24,7 +24,6 @@ from modelfence.core.account import (
     ownership,
     versioned,
 )
-from modelfence.core.call import key_digest
 from modelfence.core.keys import names, required
 from modelfence.core.problem import Problem, errors
 from modelfence.document import Document, Node
@@ -33,8 +32,6 @@ _REQUIRED = required(ACCOUNT_KEYS)
 # What stands under these is no API key; anywhere else a text of that length may be one.
 _OPEN = frozenset({*names(ACCOUNT_KEYS), "entity", "share"} - {"keys", "certificates", "owners", "labels"})
 _DIGESTS = ("keys", "certificates")
-_OF_NOTHING = key_digest("")
-"""What is made of a variable that is not set."""
 _KEY_NAMES = names(KEY_KEYS)
 _NAMES = _OPEN | {"accounts", "entities", "keys", "certificates", "owners", "labels"}
 _SHORTEST_SECRET = 16
@@ -143,7 +140,7 @@ class AccountsReading:
             return None
         if not DIGEST.admits(digest):
             item.problem(f"bad-{kind.word}", kind.form, hint=_nearest_digest(digest))
-        elif digest == _OF_NOTHING:
+        elif digest == OF_NOTHING:
             item.problem(f"bad-{kind.word}", f"this is the digest of nothing: the {kind.word} was empty")
         elif digest in self.holders:
             holder, line = self.holders[digest]

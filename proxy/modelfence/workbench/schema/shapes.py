@@ -41,13 +41,18 @@ def schema_of_shape(shape: Shape) -> Schema:  # noqa: C901, PLR0911 - a table, o
         case Choice(options):
             return {"enum": [value for option in options for value in _read_as(option)]}
         case Whole(least, most):
-            return {"type": ["integer", "string"], "minimum": least, "maximum": most, "pattern": _WHOLE}
+            return {
+                "type": ["integer", "string"],
+                "minimum": least,
+                "maximum": most,
+                **_fitting(_WHOLE, "a whole number"),
+            }
         case Number(least, most):
-            return {"type": ["number", "string"], "minimum": least, "maximum": most, "pattern": _NUMBER}
+            return {"type": ["number", "string"], "minimum": least, "maximum": most, **_fitting(_NUMBER, "a number")}
         case Flag():
-            return {"type": ["boolean", "string"], "pattern": "^(true|false)$"}
+            return {"type": ["boolean", "string"], **_fitting("^(true|false)$", "true or false")}
         case Date():
-            return {"type": "string", "pattern": _DATE, "examples": ["2026-01-31"]}
+            return {"type": "string", **_fitting(_DATE, "a date like 2026-01-31"), "examples": ["2026-01-31"]}
         case ListOf(item):
             few = {} if shape.may_be_empty else {"minItems": 1}
             return {"type": "array", "items": schema_of_shape(item), **few, **_if(shape.is_unique, "uniqueItems")}
@@ -120,11 +125,25 @@ def _text(shape: Text) -> Schema:
     return {
         "type": _types(shape),
         **({"minimum": 0 if shape.admits("0") else 1} if shape.admits("1") and not shape.admits("-1") else {}),
-        **({} if shape.may_be_empty and shape.pattern is None else {"pattern": pattern}),
+        **({} if shape.may_be_empty and shape.pattern is None else _fitting(pattern, _in_words(shape))),
         **({"maxLength": shape.longest} if shape.longest else {}),
         **({"not": {"enum": list(shape.without)}} if shape.without else {}),
         **({"examples": list(shape.examples)} if shape.examples else {}),
     }
+
+
+def _in_words(shape: Text) -> str:
+    if shape.pattern is None:
+        return "a value"
+    return f"something like {' or '.join(f'`{example}`' for example in shape.examples)}" if shape.examples else ""
+
+
+def _fitting(pattern: str, what: str) -> Schema:
+    """Return what a text has to match, and what editors say of one that does not in place of the pattern.
+
+    That key is their own (https://code.visualstudio.com/docs/languages/json); a schema may have any besides.
+    """
+    return {"pattern": pattern, **({"patternErrorMessage": f"{what} is expected here"} if what else {})}
 
 
 def _types(shape: Text) -> list[str]:
