@@ -31,6 +31,7 @@ _METHODS_WITH_BODY = ("POST", "PUT", "PATCH")
 CREDENTIALS = frozenset(name.encode() for name in CREDENTIAL_HEADERS | BILLING_HEADERS | SIGNATURE_HEADERS)
 _REPLACED = frozenset((b"host", b"content-length", b"content-encoding", b"accept-encoding"))
 _REPLACED_WITH_KEYS = _REPLACED | CREDENTIALS
+_encode = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 def address(
@@ -45,7 +46,7 @@ def address(
     shaped = dialect.reshape(request, reshaping) if reshaping else request.json
     asking = dialect.asking_for_usage(request if shaped is request.json else replace(request, json=shaped))
     wanted = shaped if asking is None or not upstream.stream_usage else asking
-    body = request.body if wanted == request.json else json.dumps(wanted, ensure_ascii=False).encode()
+    body = request.body if wanted == request.json else _encode(wanted).encode()
     replaced = _REPLACED if upstream.secret is None else _REPLACED_WITH_KEYS
     fields = [field for field in passed_on(message.data.headers.fields) if field[0].lower() not in replaced]
     fields.insert(0, (b"Host", _host(message) if signed else upstream.authority.encode()))

@@ -31,6 +31,8 @@ from redis.exceptions import (
 )
 from redis.typing import EncodableT
 
+from modelfence.core.quick import quick
+
 type Command = tuple[EncodableT, ...]
 
 _MOST_WAITING = 1024
@@ -51,6 +53,7 @@ class TooManyError(NotSentError):
     """More calls are waiting for answers than are allowed to. It tells nothing of the server."""
 
 
+@quick
 @dataclass(frozen=True, slots=True, eq=False)
 class _Asked:
     packed: bytes

@@ -9,6 +9,7 @@ from functools import cached_property
 
 from modelfence.core import bucket
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Refused
+from modelfence.core.quick import quick
 
 LAPSED_AT_ONCE = 100
 """So many lapsed holds of a bucket are given back by one call; the next one gives back more. It bounds the script."""
@@ -17,6 +18,7 @@ _NO_HOLD = ""
 _NO_LIST = "-"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Taking:
     """One charge as the script sees it. `entry` stands for what is held in the bucket's list of leases."""
@@ -41,6 +43,7 @@ class Taking:
         return self.entry not in (_NO_HOLD, _NO_LIST)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Request:
     """What a call asks of one slot. Its shadow takings come after all others."""
