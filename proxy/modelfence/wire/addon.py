@@ -200,11 +200,10 @@ class FenceAddon:
         return passage is not None and passage.meter is not None and passage.meter.awaits_usage
 
     def response(self, flow: http.HTTPFlow) -> None:
-        """Settle a call whose answer is complete. The store is asked at once, before anything that comes after it."""
-        settling = asyncio.Task(self._answered_in_full(flow), loop=asyncio.get_running_loop(), eager_start=True)
-        if not settling.done():
-            self._settlements.add(settling)
-            settling.add_done_callback(self._settlements.discard)
+        """Settle a call whose answer is complete: once its last piece has left, and before what comes next."""
+        settling = asyncio.Task(self._answered_in_full(flow), loop=asyncio.get_running_loop())
+        self._settlements.add(settling)
+        settling.add_done_callback(self._settlements.discard)
 
     @fail_closed.counts
     async def _answered_in_full(self, flow: http.HTTPFlow) -> None:
