@@ -6,6 +6,7 @@ the one that was set first is always due first.
 
 import asyncio
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Self
 
 
@@ -43,13 +44,13 @@ class Alarms:
         self._set.pop(alarm, None)
 
     def _ring(self) -> None:
-        loop, due = asyncio.get_running_loop(), []
-        while self._set and (first := next(iter(self._set))).due_s <= loop.time():
-            due.append(first)
-            del self._set[first]
+        now_s = asyncio.get_running_loop().time()
+        due = list(takewhile(lambda alarm: alarm.due_s <= now_s, self._set))
+        for alarm in due:
+            del self._set[alarm]
         self._rings_s = None
         if self._set:
-            self._ring_at(first.due_s)
+            self._ring_at(next(iter(self._set)).due_s)
         for alarm in due:
             alarm.ring()
 
