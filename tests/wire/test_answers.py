@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from tests.wire.outside import WITHIN_S
 
 from modelfence.core.call import Usage
 
@@ -63,6 +64,32 @@ async def test_neither_the_end_of_an_answer_nor_the_next_call_waits_for_the_stor
     fence.buckets.released.set()
     await fence.watcher.settlement(3)
     await fence.addon.all_settled()
+
+
+async def test_a_fence_is_not_settled_while_the_store_is_asked_beside_what_comes_next(fence, wire):
+    fence.buckets.settle_hangs = True
+    assert (await fence.exchange(wire.post())).status == 200
+    settled = asyncio.create_task(fence.addon.all_settled())
+    finished, _ = await asyncio.wait([settled], timeout=0.1)
+    assert not finished
+    fence.buckets.released.set()
+    async with asyncio.timeout(WITHIN_S):
+        await settled
+    assert len(fence.watcher.settlements) == 1
+
+
+async def test_a_store_that_never_settles_holds_up_what_is_settled_for_no_longer_than_a_hook_may_take(
+    start_fence, wire
+):
+    fence = await start_fence(hook_deadline_s=0.05)
+    fence.buckets.settle_hangs = True
+    assert (await fence.exchange(wire.post())).status == 200
+    async with asyncio.timeout(WITHIN_S):
+        await fence.addon.all_settled()
+    assert (fence.watcher.settlements, fence.watcher.failures) == ([], 1)
+    fence.buckets.released.set()
+    await fence.fence.charging.settle_late()  # it was kept
+    assert tokens(fence.buckets.adjustments) == [7]
 
 
 async def test_a_chunked_answer_cut_anywhere_is_passed_on_whole(fence, upstream, wire):
