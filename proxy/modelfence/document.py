@@ -21,7 +21,8 @@ from modelfence.core.problem import Problem, Severity
 from modelfence.source_files import SourceFiles
 from modelfence.yaml_nodes import RefusedError, compose
 
-_NULLS = ("", "~", "null", "Null", "NULL")
+NULLS = ("", "~", "null", "Null", "NULL")
+"""What stands for nothing where it is in no quotes."""
 _KINDS = {yaml.ScalarNode: "a text", yaml.SequenceNode: "a list", yaml.MappingNode: "a mapping"}
 # Only the line ends that YAML counts: str.splitlines would also split at form feeds and file separators.
 LINE_END = re.compile(r"\r\n|[\n\r\x85\u2028\u2029]")
@@ -154,7 +155,7 @@ class Node:
     def is_null(self) -> bool:
         """Say whether the value is left empty or written as null."""
         node = self.yaml
-        return isinstance(node, yaml.ScalarNode) and not node.style and node.value in _NULLS
+        return isinstance(node, yaml.ScalarNode) and not node.style and node.value in NULLS
 
     @property
     def is_mapping(self) -> bool:

@@ -45,6 +45,11 @@ class Function:
         """Say whether it can be written behind a value, as in `request.model.startsWith(…)`."""
         return any(f".{self.name}(" in form for form in self.forms)
 
+    @property
+    def has_variable(self) -> bool:
+        """Say whether it is a macro that goes over a list or map, with a name of the author's own for an item."""
+        return any("(x, " in form for form in self.forms)
+
 
 def _ordering(name: str, what: str) -> Function:
     return Function(name, Group.OPERATORS, what, (f"ordered {name} ordered -> bool",))

@@ -7,9 +7,10 @@ In `account.recent_countries.exists(c, c == "GB")` the variable `c` is one of th
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from modelfence.policy.functions import FUNCTIONS
 from modelfence.policy.tokens import Token
 
-_MACROS = frozenset(("all", "exists", "exists_one", "filter", "map"))
+_MACROS = frozenset(one.name for one in FUNCTIONS if one.has_variable)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 import yaml
 
 from modelfence.core.keys import Shape
-from modelfence.document import LINE_END, Document
+from modelfence.document import LINE_END, NULLS, Document
 from modelfence.workbench.formatting.comments import Attaching, Lines
 from modelfence.workbench.formatting.printing import printed
 from modelfence.workbench.formatting.scalars import is_plainly_a_text
@@ -14,7 +14,6 @@ from modelfence.workbench.formatting.shapes import below, in_order
 from modelfence.workbench.formatting.tree import Collection, Entry
 
 _START = re.compile(r"^---(?=\s|$)", re.MULTILINE)
-_NULLS = ("", "~", "null", "Null", "NULL")
 
 
 class ChangedMeaningError(Exception):
@@ -68,6 +67,6 @@ def _said(node: yaml.Node, shape: Shape) -> object:
     if isinstance(node, yaml.SequenceNode):
         return [_said(item, below(shape, None)) for item in node.value]
     style = getattr(node, "style", None)
-    if not style and node.value in _NULLS:
+    if not style and node.value in NULLS:
         return None
     return (bool(style) or is_plainly_a_text(node.value) or "\n" in node.value, node.value)
