@@ -145,6 +145,17 @@ THROTTLE_KEYS = _of_rules(
 RULES_KEYS: Mapping[str, tuple[Key, ...]] = {"access": ACCESS_KEYS, "reshape": RESHAPE_KEYS, "throttle": THROTTLE_KEYS}
 """What a rule of each section accepts."""
 
+
+def _holding(*shapes: Text) -> tuple[str, ...]:
+    keys = (key for of_a_rule in RULES_KEYS.values() for key in of_a_rule)
+    return tuple(dict.fromkeys(key.name for key in keys if any(key.value is shape for shape in shapes)))
+
+
+CONDITIONS = _holding(CONDITION)
+"""The keys of rules that hold a condition."""
+EXPRESSIONS = _holding(CONDITION, EXPRESSION, COST)
+"""Those that hold a condition or another expression."""
+
 POLICY_KEYS: tuple[Key, ...] = (
     Key("version", "version of this language: 1", required=True, value=VERSION),
     Key("mode", "enforce (default) or shadow: decide, count and log, refuse nothing", value=MODE),

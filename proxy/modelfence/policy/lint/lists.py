@@ -4,10 +4,10 @@ from collections.abc import Mapping
 
 from modelfence.document import Node
 from modelfence.policy.files import PolicyFile
+from modelfence.policy.keys import RULES_KEYS
 from modelfence.policy.lint.subjects import Notes, Subjects
 from modelfence.policy.tokens import dotted_names, tokens
 
-_RULES = ("access", "reshape", "throttle")
 _OWNED_BY = ("kyc", "owned_by")
 
 
@@ -56,4 +56,4 @@ def _lists(file: PolicyFile) -> Mapping[str, Node]:
 
 
 def _has_rules(file: PolicyFile) -> bool:
-    return any(section in file.entries and not file.entries[section].is_null for section in _RULES)
+    return any(section in file.entries and not file.entries[section].is_null for section in RULES_KEYS)

@@ -10,14 +10,13 @@ from modelfence.core.problem import Problem, Severity
 from modelfence.document import Node
 from modelfence.policy.compile import Compiled
 from modelfence.policy.files import PolicyFile
+from modelfence.policy.keys import EXPRESSIONS
 from modelfence.policy.lint.claims import Reasoning
 from modelfence.policy.lint.meaning import Meaning, Text
 from modelfence.policy.lint.situations import Constant, Situations
 from modelfence.policy.rules import Written
 
 type Entry = AccessRule | ReshapeRule | ThrottleRule
-
-_EXPRESSIONS = ("deny", "allow", "when", "key", "cost")
 
 
 @dataclass(slots=True)
@@ -72,7 +71,7 @@ class Subject:
 
     def expressions(self) -> Iterator[Node]:
         """Yield every expression it holds."""
-        for key in _EXPRESSIONS:
+        for key in EXPRESSIONS:
             if key in self.written.keys:
                 yield self.written.keys[key]
 

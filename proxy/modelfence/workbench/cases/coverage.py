@@ -19,12 +19,11 @@ from modelfence.core.policy import Evaluated, Rule, RuleKind
 from modelfence.document import Node
 from modelfence.policy import Compiled
 from modelfence.policy.explain import explain
+from modelfence.policy.keys import CONDITIONS, EXPRESSIONS
 from modelfence.policy.syntax import Part, PartKind, parse
 from modelfence.workbench.cases.model import Place
 from modelfence.workbench.cases.results import Came, Results
 
-_CONDITIONS = ("deny", "allow", "when")
-_EXPRESSIONS = (*_CONDITIONS, "key", "cost")
 _JOINED = (PartKind.AND, PartKind.OR, PartKind.NOT)
 _ASKED_WHEN_REFUSED = (RuleKind.DENY, RuleKind.ALLOW)
 
@@ -82,7 +81,7 @@ class Exercised:
             yield self.place, f"no case makes {name} apply"
         elif self.rule.kind is RuleKind.THROTTLE and not self.refused:
             yield self.place, f"no case uses {name} up"
-        whole = {id(sides[0]) for key, sides in self.sides.items() if key in _CONDITIONS and sides}
+        whole = {id(sides[0]) for key, sides in self.sides.items() if key in CONDITIONS and sides}
         for one in self.all_sides():
             # That the whole condition is never true was said: the rule never applies.
             is_said = not self.applied and id(one) in whole and one.missing == ("true",)
@@ -144,8 +143,8 @@ def _rules(compiled: Compiled, found: Coverage) -> Mapping[str, Exercised]:
         written = compiled.written[rule.id]
         name = (os.path.realpath(written.node.document.path), rule.id)
         if name not in found.rules:
-            keys = {key: written.keys[key] for key in _EXPRESSIONS if key in written.keys}
-            sides = {key: tuple(_sides_in(node, is_condition=key in _CONDITIONS)) for key, node in keys.items()}
+            keys = {key: written.keys[key] for key in EXPRESSIONS if key in written.keys}
+            sides = {key: tuple(_sides_in(node, is_condition=key in CONDITIONS)) for key, node in keys.items()}
             found.rules[name] = Exercised(rule, Place.of(written.keys["id"]), sides)
         rules[rule.id] = found.rules[name]
     return rules

@@ -11,9 +11,9 @@ from enum import StrEnum
 from modelfence.core.bucket import PERIODS_US, Rate
 from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.policy import AccessRule, Mode, Policy, ReshapeRule, Rule, ThrottleRule
+from modelfence.policy.keys import EXPRESSIONS
 from modelfence.policy.tokens import tokens
 
-_EXPRESSIONS = frozenset(("deny", "allow", "when", "key", "cost"))
 _MODES = {False: Mode.ENFORCE, True: Mode.SHADOW}
 _USUAL = {"mode": Mode.ENFORCE, "unit": Unit.REQUESTS, "on_store_failure": OnStoreFailure.DENY}
 """What is meant where nothing is written, and need not be said of a rule that is new or gone."""
@@ -168,7 +168,7 @@ def _unusual(written: Written) -> Written:
 
 
 def _is_same(key: str, old: str | None, new: str | None) -> bool:
-    if old is None or new is None or key not in _EXPRESSIONS:
+    if old is None or new is None or key not in EXPRESSIONS:
         return old == new
     return [token.text for token in tokens(old)] == [token.text for token in tokens(new)]
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from modelfence.core.decision import Decision, Effect
 from modelfence.core.explanation import RuleExplained
 from modelfence.core.policy import Evaluated, Policy, RuleKind, Unknown
+from modelfence.policy.keys import CONDITIONS
 from modelfence.workbench.explaining.audit_lines import LoggedLine
 from modelfence.workbench.explaining.desk import Desk
 from modelfence.workbench.explaining.explanation import Role, RuleRole
 from modelfence.workbench.explaining.values import NOT_LOGGED
 
-_CONDITIONS = ("deny", "allow", "when")
 _CONSEQUENCES = (RuleKind.RESHAPE, RuleKind.THROTTLE)
 
 
@@ -35,7 +35,7 @@ def logged_roles_of(rules: Sequence[RuleExplained], line: LoggedLine, desk: Desk
 
 def is_untold(explained: RuleExplained) -> bool:
     """Say whether a rule depends on what an audit log does not hold."""
-    deciding = [explained.expressions[key] for key in (*_CONDITIONS, "key") if key in explained.expressions]
+    deciding = [explained.expressions[key] for key in (*CONDITIONS, "key") if key in explained.expressions]
     if any(one.value is False or one.value == "" for one in deciding):
         return False
     return any(isinstance(one.value, Unknown) and one.value.reason == NOT_LOGGED for one in deciding)
@@ -75,7 +75,7 @@ def missing_in(explained: RuleExplained) -> tuple[str, ...]:
 
 def condition_of(explained: RuleExplained) -> Evaluated | None:
     """Return what decides whether a rule applies; None for one that always does."""
-    return next((explained.expressions[key] for key in _CONDITIONS if key in explained.expressions), None)
+    return next((explained.expressions[key] for key in CONDITIONS if key in explained.expressions), None)
 
 
 def is_near(explained: RuleExplained) -> bool:
