@@ -187,11 +187,11 @@ def test_a_terminal_shows_the_last_round_alone(tmp_path):
         (("test", "--watch", "missing.yaml"), "missing.yaml can't be read: No such file or directory\n"),
         (
             ("check", "--watch", "--format", "json", "p.yaml"),
-            "modelfence policy check: --watch prints text alone: leave --format out\n",
+            "--watch prints text alone: leave --format out\n",
         ),
         (
             ("test", "--watch", "--format", "json"),
-            "modelfence policy test: --watch prints text alone: leave --format out\n",
+            "--watch prints text alone: leave --format out\n",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from modelfence.cli.problems import as_json
 from modelfence.cli.tables import count
-from modelfence.cli.watching import Round, add_watch_to, watch
+from modelfence.cli.watching import Round, add_watch_to, once_or_watching
 from modelfence.core.problem import Problem, errors, in_order
 from modelfence.policy import Compiled
 from modelfence.policy.compile import compile_policy
@@ -63,10 +63,7 @@ def add_to(commands: Any) -> None:
 
 def check(options: argparse.Namespace) -> int:
     """Return 0 when every file is fine, 1 when one has problems, 2 when one can't be read; the others are checked."""
-    if options.watch and options.format != "text":
-        print("modelfence policy check: --watch prints text alone: leave --format out", file=sys.stderr)
-        return 2
-    return watch(lambda files: _round(options, files)) if options.watch else _round(options, SourceFiles()).status
+    return once_or_watching(lambda files: _round(options, files), options)
 
 
 def _round(options: argparse.Namespace, files: SourceFiles) -> Round:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modelfence.cli.problems import as_json
-from modelfence.cli.watching import Round, add_watch_to, watch
+from modelfence.cli.watching import Round, add_watch_to, once_or_watching
 from modelfence.core.problem import Problem, errors, in_order
 from modelfence.source_files import SourceFiles
 from modelfence.workbench.cases import CaseFile, Results, read_cases, run
@@ -59,10 +59,7 @@ def add_to(commands: Any) -> None:
 
 def test(options: argparse.Namespace) -> int:
     """Return 0 when all is as expected, 1 when something is not, 2 when it could not be found out."""
-    if options.watch and options.format != "text":
-        print("modelfence policy test: --watch prints text alone: leave --format out", file=sys.stderr)
-        return 2
-    return watch(lambda files: _round(options, files)) if options.watch else _round(options, SourceFiles()).status
+    return once_or_watching(lambda files: _round(options, files), options)
 
 
 def _round(options: argparse.Namespace, files: SourceFiles) -> Round:

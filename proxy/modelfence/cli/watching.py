@@ -37,7 +37,17 @@ def add_watch_to(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def watch(run: Callable[[SourceFiles], Round]) -> int:
+def once_or_watching(run: Callable[[SourceFiles], Round], options: argparse.Namespace) -> int:
+    """Run a command as its options say, and return its exit status; 2 where they do not go together."""
+    if not options.watch:
+        return run(SourceFiles()).status
+    if options.format != "text":
+        print("--watch prints text alone: leave --format out", file=sys.stderr)
+        return _COULD_NOT_BE_DONE
+    return _watch(run)
+
+
+def _watch(run: Callable[[SourceFiles], Round]) -> int:
     """Run a command again and again; it reads through the files it is handed, and prints.
 
     Returns the status of the last round when Ctrl-C ends it, and at once where the first could not be done.
