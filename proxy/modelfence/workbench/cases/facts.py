@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 
 from modelfence.core import facts
-from modelfence.core.account import SCREENINGS, STATUSES
 from modelfence.core.facts import Fact, FactType
 from modelfence.core.keys import Choice, Flag, Key, ListOf, MapOf, Number, OrNull, Record, Shape, Text, Whole
 from modelfence.policy.keys import NAME
@@ -13,10 +12,7 @@ SHARE = Number(0, 1)
 SUM = Number(0, 1_000)
 """Of shares."""
 WORDS_OF: Mapping[str, Choice] = {
-    "kyc.status": Choice((*STATUSES, "unknown")),
-    "kyc.screening": Choice(SCREENINGS),
-    "request.operation": Choice(facts.OPERATIONS),
-    "client.continent": Choice(("AF", "AN", "AS", "EU", "NA", "OC", "SA")),
+    fact.name: Choice(fact.values) for fact in facts.FACTS if fact.values and fact.type is FactType.STRING
 }
 """The facts that are one of few words."""
 ADDRESS = Text(r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%[^/]+)?", examples=("192.0.2.1",))

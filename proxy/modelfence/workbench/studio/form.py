@@ -8,10 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from modelfence.core.account import SCREENINGS, STATUSES, owned_from
-from modelfence.core.continents import CONTINENTS
+from modelfence.core.account import owned_from
 from modelfence.core.countries import COUNTRIES, KOSOVO
-from modelfence.core.facts import FACTS, OPERATIONS, Fact, Facts, FactType, FactValue
+from modelfence.core.facts import FACTS, Fact, Facts, FactType, FactValue
 from modelfence.core.policy import Policy
 from modelfence.workbench.studio.protection import BadRequestError
 
@@ -21,13 +20,10 @@ CODES = tuple(sorted({*COUNTRIES, KOSOVO}))
 _INT64 = 1 << 63
 
 CHOICES: Mapping[str, tuple[str, ...]] = {
+    **{fact.name: fact.values for fact in FACTS if fact.values and fact.type is FactType.STRING},
     "client.country": CODES,
     "client.registered_country": CODES,
-    "client.continent": tuple(CONTINENTS),
     "kyc.country": CODES,
-    "kyc.status": (*STATUSES, "unknown"),
-    "kyc.screening": SCREENINGS,
-    "request.operation": OPERATIONS,
     "request.method": ("POST", "GET", "PUT", "PATCH", "DELETE"),
 }
 """What a fact is one of. A form may offer these and take others too: a policy is asked about whatever comes."""
