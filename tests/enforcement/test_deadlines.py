@@ -114,6 +114,21 @@ async def test_an_alarm_rings_in_time_after_the_clock_was_set_back(monkeypatch):
         await over.wait()
 
 
+def test_a_deadline_passes_in_another_event_loop_than_the_first_as_well():
+    deadlines = Deadlines(0.05)
+
+    async def done_at_once() -> None:
+        with deadlines.next():
+            pass
+
+    async def too_late() -> str:
+        async with asyncio.timeout(10):
+            return await waiting(deadlines)
+
+    asyncio.run(done_at_once())
+    assert asyncio.run(too_late()) == "too late"
+
+
 async def test_a_thousand_blocks_need_one_timer_and_leave_nothing_to_be_collected(monkeypatch):
     deadlines, loop = Deadlines(30), asyncio.get_running_loop()
     timers = [loop.call_later(0, int)]

@@ -21,18 +21,22 @@ class Alarm:
 
 
 class Alarms:
-    """Calls back so many seconds after it was asked to, each time the same. For one event loop."""
+    """Calls back so many seconds after it was asked to, each time the same. For one event loop at a time."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._set: dict[Alarm, None] = {}
         """In the order in which they are due."""
         self._rings_s: float | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, ring: Callable[[], None]) -> Alarm:
         """Call that when the time has passed, unless the alarm is dropped before."""
         loop = asyncio.get_running_loop()
+        if loop is not self._loop:  # one that has ended has taken its timers with it
+            self._loop, self._rings_s = loop, None
+            self._set.clear()
         alarm = Alarm(loop.time() + self._seconds, ring)
         self._set[alarm] = None
         if self._rings_s is None or self._rings_s > alarm.due_s:  # the latter if the clock was set back
