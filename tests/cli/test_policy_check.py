@@ -138,18 +138,37 @@ def test_whoever_interrupts_it_sees_no_traceback(tmp_path):
         assert (running.wait(WITHIN_S), running.stderr.read()) == (2, "interrupted\n")
 
 
-def test_a_full_disk_is_told_without_a_traceback(tmp_path):
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_is_told_without_a_traceback(tmp_path, unbuffered):
     (tmp_path / "p.yaml").write_text(BAD)
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(  # noqa: S603 - our own command
             [*COMMAND, "policy", "check", "p.yaml"],
             cwd=tmp_path,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,
             check=False,
         )
     assert (ended.returncode, ended.stderr) == (2, "what was found can't be written: No space left on device\n")
+
+
+def test_nobody_is_told_that_nobody_reads_on(tmp_path):
+    (tmp_path / "p.yaml").write_text(BAD)
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(  # noqa: S603 - our own command
+        [*COMMAND, "policy", "check", "p.yaml"],
+        cwd=tmp_path,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (2, "")
 
 
 if __name__ == "__main__":

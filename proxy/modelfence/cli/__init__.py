@@ -7,6 +7,7 @@ import argparse
 import errno
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
 from typing import Any
 
@@ -93,13 +94,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = int(options.command(options))
         print(end="", flush=True)
-    except BrokenPipeError:
-        sys.stderr.close()  # nobody reads on: not worth a traceback
-        return COULD_NOT_BE_DONE
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
             raise
-        print(f"what was found can't be written: {error.strerror}", file=sys.stderr)
+        if error.errno == errno.ENOSPC:  # that nobody reads on is not worth a word
+            print(f"what was found can't be written: {error.strerror}", file=sys.stderr)
+        with suppress(OSError):
+            sys.stdout.close()  # or what is left is tried again when Python ends, and complained of
         return COULD_NOT_BE_DONE
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
