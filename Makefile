@@ -15,7 +15,7 @@ test: $(READY)          ## run the tests
 	@$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile $(TESTS)
 
 test-oldest:            ## run tests that reach into all parts on Python 3.12, the oldest that will do
-	@$(MAKE) --no-print-directory test VENV=.venv/oldest VERSION=3.12 TESTS="tests/core tests/policy tests/cli"
+	@$(MAKE) --no-print-directory test VENV=.venv/oldest VERSION=3.12 TESTS="tests/core tests/cli"
 
 check: $(READY)         ## check style and types
 	@$(VENV)/bin/ruff check .
