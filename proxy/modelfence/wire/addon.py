@@ -201,6 +201,8 @@ class FenceAddon:
 
     def response(self, flow: http.HTTPFlow) -> None:
         """Settle a call whose answer is complete: once its last piece has left, and before what comes next."""
+        if flow not in self._passages:  # the fence's own answer: a flood of refusals makes no tasks
+            return
         settling = asyncio.Task(self._answered_in_full(flow), loop=asyncio.get_running_loop())
         self._settlements.add(settling)
         settling.add_done_callback(self._settlements.discard)

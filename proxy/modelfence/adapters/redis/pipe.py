@@ -118,7 +118,8 @@ class Pipe:
         answer = loop.create_future()
         self._unwritten.append(_Asked(packed, len(commands), answer))
         if len(self._unwritten) == 1 and self.is_connected and self._writing is None:
-            if loop._ready:  # type: ignore[attr-defined]  # noqa: SLF001 - there is no other way to ask
+            # There is no other way to ask; an event loop without this gathers always.
+            if getattr(loop, "_ready", True):
                 loop.call_soon(self._write)
             else:
                 self._write()  # nothing else is to be done in this turn, so nothing is left that could be gathered
