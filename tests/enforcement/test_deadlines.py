@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 
 import pytest
 
@@ -63,9 +64,10 @@ async def test_who_is_cancelled_for_another_reason_is_cancelled():
 
 
 async def test_who_is_cancelled_as_the_deadline_passes_is_cancelled():
-    task = asyncio.create_task(waiting(Deadlines(0)))
+    task = asyncio.create_task(waiting(Deadlines(0.01)))
     await asyncio.sleep(0)
-    task.cancel()
+    asyncio.get_running_loop().call_later(0.01, task.cancel)
+    time.sleep(0.02)  # noqa: ASYNC251 - so that both are due in one turn, the deadline first
     with pytest.raises(asyncio.CancelledError):
         await task
 
