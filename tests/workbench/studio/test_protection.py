@@ -5,9 +5,13 @@ import json
 from contextlib import suppress
 
 import pytest
+from tornado.httpserver import HTTPServer
 from tornado.iostream import StreamClosedError
+from tornado.netutil import bind_sockets
 from tornado.simple_httpclient import HTTPStreamClosedError
+from tornado.web import Application, stream_request_body
 
+from modelfence.workbench.studio.protection import TOKEN_HEADER, Api, Identity
 from modelfence.workbench.studio.server import MAX_BODY_BYTES, MAX_HEAD_BYTES
 
 PARTS = ("/", "/studio.js", "/studio.css", "/world.json", "/licences.txt", "/icon.svg")
@@ -136,6 +140,33 @@ async def test_nothing_of_a_body_is_waited_for_whose_sender_has_no_token(studio)
         assert (await reader.readline()).startswith(b"HTTP/1.1 403 ")
         await reader.read()  # and then it hangs up
     writer.close()
+
+
+async def test_nobody_works_on_for_a_page_that_hangs_up():
+    began, ended = asyncio.Event(), asyncio.Event()
+
+    @stream_request_body
+    class Long(Api):
+        async def answer(self, _asked):
+            began.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.set()
+
+    [listening] = bind_sockets(0, "127.0.0.1")
+    identity = Identity.at(listening.getsockname()[1])
+    server = HTTPServer(Application([("/long", Long, {"identity": identity})]))
+    server.add_socket(listening)
+    _, writer = await asyncio.open_connection(*listening.getsockname())
+    head = f"Host: 127.0.0.1:{identity.port}\r\n{TOKEN_HEADER}: {identity.token}\r\nContent-Type: application/json\r\n"
+    writer.write(f"POST /long HTTP/1.1\r\n{head}Content-Length: 2\r\n\r\n{{}}".encode())
+    async with asyncio.timeout(10):
+        await began.wait()
+        writer.close()
+        await ended.wait()
+    server.stop()
+    await server.close_all_connections()
 
 
 async def test_no_form_is_taken_apart_before_the_token_was_looked_at(studio):
