@@ -90,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # names of files are not always text, and terminals not always Unicode
             stream.reconfigure(errors="backslashreplace")
-    options = parser(*words[:1]).parse_args(words)
     try:
+        options = parser(*words[:1]).parse_args(words)
         status = int(options.command(options))
         print(end="", flush=True)
     except OSError as error:

@@ -35,4 +35,6 @@ def demo(options: argparse.Namespace) -> int:
         print(f"the demo could not run: {error or 'it took too long'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 0
+        if not options.forever:
+            raise
+        return 0  # as it is meant to end

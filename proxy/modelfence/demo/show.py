@@ -52,10 +52,10 @@ async def _show(accounts: Path, *, forever: bool) -> bool:
         await _show_while(asyncio.create_task(call_all(CALLERS, f"http://{gateway.listen}")), scoreboard, sys.stdout)
         surprises = scoreboard.surprises()
         print(_summary(scoreboard, api, surprises))
-        print(_to_try(gateway))
         if forever:
-            print("Ctrl-C ends it.", flush=True)
+            print(_to_try(gateway), flush=True)
             await asyncio.Event().wait()
+        print(f"\nTo keep it up, and call it by hand: {_ourselves()} demo --forever")
         return not surprises
     finally:
         await gateway.stop()
@@ -65,10 +65,13 @@ async def _show(accounts: Path, *, forever: bool) -> bool:
 async def _show_while(calling: asyncio.Task[None], scoreboard: Scoreboard, out: TextIO) -> None:
     """Draw the table until the callers are done: over itself on a terminal, once at the end elsewhere."""
     drawn = 0
-    while out.isatty() and not calling.done():
-        drawn = _draw(scoreboard, out, over=drawn)
-        await asyncio.wait([calling], timeout=REFRESH_S)
-    await calling
+    try:
+        while out.isatty() and not calling.done():
+            drawn = _draw(scoreboard, out, over=drawn)
+            await asyncio.wait([calling], timeout=REFRESH_S)
+        await calling
+    finally:
+        calling.cancel()  # on Ctrl-C: a caller left behind would complain of the fence that goes away
     _draw(scoreboard, out, over=drawn)
 
 
@@ -103,11 +106,17 @@ def _to_try(gateway: Gateway) -> str:
     return "\n".join(
         [
             "",
-            "To try by hand (with --forever, which keeps it up):",
+            "To try by hand, in another terminal:",
             f"  curl http://{gateway.listen}/v1/chat/completions -H 'Authorization: Bearer {CALLERS[0].key}' \\",
             f"    -H 'Content-Type: application/json' -H 'X-Forwarded-For: {CALLERS[0].address}' -d '{chat}'",
             f"  curl http://{gateway.admin}/metrics",
             f"  curl http://{gateway.admin}/readyz",
-            f"  modelfence extraction cohorts --admin {gateway.admin}",
+            f"  {_ourselves()} extraction cohorts --admin {gateway.admin}",
+            "Ctrl-C ends it.",
         ]
     )
+
+
+def _ourselves() -> str:
+    """Return what the command was called by: in a clone it is not on the path."""
+    return sys.argv[0] if "/" in sys.argv[0] else "modelfence"
