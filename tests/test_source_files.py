@@ -4,10 +4,12 @@ import errno
 import os
 import pickle
 import shutil
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from modelfence.source_files import MAX_BYTES, Files, SourceFiles
+from modelfence.source_files import MAX_BYTES, Files, SourceFiles, stamp
 
 
 def test_a_file_is_read_once_and_remembered(tmp_path):
@@ -58,6 +60,36 @@ def test_a_change_is_seen_through_a_symbolic_link(tmp_path):
     read = files.again()
     read.text(tmp_path / "current" / "policy.yaml")
     assert read.hold_what(files)  # though they hold the same
+
+
+def until_another_tick(path: Path, change: Callable[[], object]) -> None:
+    """Change a file until its clock, which is coarse, tells it from how it was."""
+    before = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == before:
+        change()
+
+
+def test_a_file_that_the_fence_may_read_at_last_has_changed(tmp_path):
+    path, files = tmp_path / "a.yaml", SourceFiles()
+    path.write_text("unreadable")
+    path.chmod(0)
+    files.stamps[path] = stamp(path)  # all that is known of it
+    until_another_tick(path, lambda: path.chmod(0o600))
+    assert files.again() is not files
+
+
+def test_a_file_whose_time_was_set_back_has_changed(tmp_path):
+    path, files = tmp_path / "a.yaml", SourceFiles()
+    path.write_text("first")
+    before = path.stat()
+    files.text(path)
+
+    def change() -> None:
+        path.write_text("other")
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+    until_another_tick(path, change)
+    assert files.again() is not files
 
 
 def test_a_database_is_copied_so_that_nobody_can_write_over_what_is_mapped(tmp_path):

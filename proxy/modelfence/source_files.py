@@ -14,7 +14,7 @@ from pathlib import Path
 MAX_BYTES = 64 * 1024 * 1024
 
 type Stamp = tuple[int, int, int] | None
-"""When a file was changed, in nanoseconds, its size in bytes and its inode; None for one that is not there."""
+"""When a file, or who may read it, was changed, in nanoseconds, its size in bytes and its inode; None where none is."""
 
 
 def stamp(path: Path) -> Stamp:
@@ -23,7 +23,7 @@ def stamp(path: Path) -> Stamp:
         found = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+    return found.st_ctime_ns, found.st_size, found.st_ino
 
 
 @dataclass(frozen=True, slots=True)

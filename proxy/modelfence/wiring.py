@@ -221,6 +221,8 @@ class Gateway:
         to its end.
         """
         async with self._reloading:
+            # What a broken file hides is not read either: it is not to be seen to change before it does once more.
+            looked = await asyncio.to_thread(lambda: {path: stamp(path) for path in self.stamps})
             reread = await asyncio.to_thread(reread_parts, self.settings, self.parts, files)
             self.parts = reread.parts
             if reread.changed:
@@ -240,7 +242,7 @@ class Gateway:
                 except ValueError as error:
                     failures["tls"] = str(error)
             warnings = tuple(problem.render() for problem in reread.parts.warnings) if reread.changed else ()
-            return Reloaded(tuple(changed), failures, warnings, self.parts.files, {**self.stamps, **reread.stamps})
+            return Reloaded(tuple(changed), failures, warnings, self.parts.files, {**looked, **reread.stamps})
 
     @property
     def stamps(self) -> Mapping[Path, Stamp]:

@@ -11,6 +11,7 @@ from tests.tls_front import Authority
 
 from modelfence.core.call import key_digest
 from modelfence.settings import Tls
+from modelfence.workers.watch import Watch
 
 FROM_US = {"X-Forwarded-For": "8.8.8.8"}
 MESSAGES = [{"role": "user", "content": "hello"}]
@@ -69,6 +70,25 @@ async def test_a_policy_that_asks_what_no_database_says_is_live_with_a_warning(g
     [warning] = reloaded.warnings
     assert "warning: the policy reads `client.region`, and no database under `geo` says it" in warning
     assert (await gateway.reload()).warnings == ()
+
+
+async def test_an_included_file_that_a_broken_policy_hides_is_waited_for_and_not_read_again_and_again(gateway):
+    policy, pack = gateway.settings.policy, gateway.settings.policy.with_name("pack.yaml")
+    pack.write_text("version: 1\nlists: {embargoed: [KP]}\n")
+    including = POLICY.replace("lists:\n  embargoed: [KP]", "include: [pack.yaml]\nlists:")
+    policy.write_text(including)
+    assert (await gateway.reload()).failures == {}
+    watch = Watch()
+    policy.write_text(including + "\t")
+    pack.write_text("version: 1\nlists: {embargoed: [KP, US]}\n")
+    reloaded = await gateway.reload()
+    assert "policy" in reloaded.failures
+    watch.expect(reloaded.stamps)
+    assert [watch.has_changed() for _ in range(2)] == [False, False]
+    policy.write_text(including)
+    assert [watch.has_changed() for _ in range(2)] == [False, True]
+    await gateway.reload()
+    assert "US" in gateway.parts.policy.lists["embargoed"]
 
 
 async def test_a_suspended_account_is_out_and_a_new_one_is_in(gateway, client):
