@@ -9,7 +9,6 @@ live policy then acts for everybody, as it does for most in any case.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.resources import files as resources
 from pathlib import Path
 
 from modelfence.adapters.accounts.file import AccountsFile, read_accounts
@@ -20,6 +19,7 @@ from modelfence.core.decision import nobody_unknown_is_let_in
 from modelfence.core.policy import Mode, Policy
 from modelfence.core.problem import Problem, Severity
 from modelfence.policy.compile import compile_policy
+from modelfence.policy.files import shipped
 from modelfence.settings import CannotStartError, Geo, Jwt, Settings
 from modelfence.source_files import Files, SourceFiles, Stamp
 
@@ -37,7 +37,7 @@ _REGION_HINT = "name a City or Enterprise database under `geo.country`"
 
 def shipped_policy() -> Path:
     """Return the path of the policy that comes with the fence."""
-    return Path(str(resources("modelfence"))) / "policies" / "default.yaml"
+    return shipped() / "default.yaml"
 
 
 type PolicyRead = tuple[Policy, tuple[Problem, ...]]

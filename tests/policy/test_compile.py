@@ -12,6 +12,7 @@ from modelfence.core.charge import OnStoreFailure, Unit
 from modelfence.core.policy import Mode, Policy, Reshaping
 from modelfence.core.problem import errors
 from modelfence.policy import Compiled, compile_policy, compile_text
+from modelfence.policy.files import shipped
 from modelfence.policy.keys import ACCESS_KEYS, EXTRACTION_KEYS, POLICY_KEYS, RESHAPE_KEYS, THROTTLE_KEYS
 
 EVERYTHING = """
@@ -166,6 +167,23 @@ def test_an_include_that_can_not_be_read_is_a_problem_at_its_entry(tmp_path, nam
     compiled = write(tmp_path, {"root.yaml": f'include:\n  - "{name}"'})
     [problem] = compiled.problems
     assert (problem.code, problem.line, problem.column) == ("bad-include", 3, 5)
+
+
+@pytest.mark.parametrize(("name", "shipped_with_it"), [("packs/extraction.yaml", True), ("packs/mine.yaml", False)])
+def test_where_a_pack_is_that_was_not_copied_along_is_said(tmp_path, name, shipped_with_it):
+    (tmp_path / "policy.yaml").write_text(f"version: 1\ninclude: [{name}]\n")
+    (problem,) = compile_policy(tmp_path / "policy.yaml").problems
+    hint = f"it comes with modelfence: copy what is in `{shipped()}` beside this file"
+    assert problem.hint == (hint if shipped_with_it else None)
+
+
+def test_what_an_unreadable_include_would_define_is_not_complained_of(tmp_path):
+    (tmp_path / "lists.yaml").write_text("version: 1\nlists: {embargoed: [KP}\n")
+    (tmp_path / "policy.yaml").write_text(
+        "version: 1\ninclude: [lists.yaml]\naccess:\n  - {id: a, deny: client.country in lists.embargoed}\n"
+    )
+    (problem,) = compile_policy(tmp_path / "policy.yaml").problems
+    assert problem.code == "yaml-syntax"
 
 
 def test_the_hash_is_of_what_the_files_hold(tmp_path):

@@ -1,6 +1,6 @@
 """One policy file and all it includes -> a compiled policy, or every problem with its position."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +16,10 @@ from modelfence.policy.rules import Rules, Written
 from modelfence.source_files import SourceFiles
 
 _OWNED_BY = "kyc.owned_by."
+_HIDES = {"bad-include", "yaml-syntax"}
+"""Of a file with such a problem nobody knows what it defines,"""
+_MAY_BE_DEFINED = {"unknown-list", "unknown-tier"}
+"""so that these may be mere consequences."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,7 @@ def _compiled(root: Document, source: SourceFiles) -> Compiled:
     for file in files:
         rules.add(file, shadow=shadow)
     exempt = tuple(sorted({one for file in files for one in exempted_by(file)}))
-    problems = in_order(problem for file in files for problem in file.document.problems)
+    problems = in_order(_causes([problem for file in files for problem in file.document.problems]))
     paths = tuple(file.path for file in files)
     if errors(problems):
         return Compiled(None, problems, paths, files, rules.written)
@@ -82,3 +86,10 @@ def _compiled(root: Document, source: SourceFiles) -> Compiled:
         bind=language.binder(read_names, frozenset(compiler.constants)),
     )
     return Compiled(policy, problems, paths, files, rules.written)
+
+
+def _causes(problems: Sequence[Problem]) -> Iterable[Problem]:
+    """Return the problems without those that may follow from another."""
+    if not any(problem.code in _HIDES for problem in problems):
+        return problems
+    return (problem for problem in problems if problem.code not in _MAY_BE_DEFINED)

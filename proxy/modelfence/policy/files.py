@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import files as resources
 from pathlib import Path
 
 from modelfence.document import Document, Node, read
@@ -20,6 +21,11 @@ class PolicyFile:
     entries: Mapping[str, Node]
     shadow: bool
     """Its own mode is shadow, which covers the rules it holds."""
+
+
+def shipped() -> Path:
+    """Return the folder of the policies, packs and lists that come with modelfence."""
+    return Path(str(resources("modelfence"))) / "policies"
 
 
 def load(root: Document, source: SourceFiles) -> tuple[PolicyFile, ...]:
@@ -64,10 +70,18 @@ def _included(item: Node, at: Path, seen: set[str], source: SourceFiles) -> Docu
             raise ValueError("it is a pipe")  # noqa: TRY301 - one place says so of whatever can't be read
         return read(path, source)
     except OSError as error:
-        item.problem("bad-include", f"`{name}` can't be read: {(error.strerror or str(error)).lower()}")
+        words = f"`{name}` can't be read: {(error.strerror or str(error)).lower()}"
+        item.problem("bad-include", words, hint=_where_it_is(name, error))
     except ValueError as error:
         item.problem("bad-include", f"`{name}` can't be read: {error}")
     return None
+
+
+def _where_it_is(name: str, error: OSError) -> str | None:
+    """Return where a pack or a list is that was not copied along with the policy that includes it."""
+    if not isinstance(error, FileNotFoundError) or not (shipped() / name).is_file():
+        return None
+    return f"it comes with modelfence: copy what is in `{shipped()}` beside this file"
 
 
 def content_hash(files: tuple[PolicyFile, ...]) -> str:
