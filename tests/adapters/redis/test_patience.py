@@ -67,3 +67,15 @@ async def test_what_was_found_out_in_one_block_serves_the_next_but_not_without_b
         assert patience.promise() >= loop.time() + 0.3
     with Patience(Turns(0.01), held_up_s=3_600) as patience:
         assert patience.promise() <= loop.time() + 5
+
+
+async def test_who_asks_again_and_again_is_ended_all_the_same():
+    async def ask_on() -> None:
+        with Patience(Turns(0.01), held_up_s=0.01) as patience:
+            while True:
+                patience.promise()
+                await asyncio.sleep(0.001)
+
+    async with asyncio.timeout(20):
+        with pytest.raises(TimeoutError):
+            await ask_on()

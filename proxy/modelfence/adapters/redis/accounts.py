@@ -7,6 +7,8 @@ often; and what that costs, two GETs a second for each account that calls, is li
 
 import time
 
+from redis.exceptions import InvalidResponse
+
 from modelfence.adapters.accounts.recent_lookups import Bound, RecentLookups
 from modelfence.adapters.redis.account_records import BadRecordError, account_key, decode, index_key
 from modelfence.adapters.redis.patience import Patience, Turns
@@ -87,10 +89,11 @@ class RedisAccounts:
             raise UnavailableError(f"Redis: {error}", may_have_run=False) from error
 
     async def _read(self, key: str) -> bytes | None:
-        async def read() -> object:
+        async def read() -> bytes | None:
             with Patience(self._turns):
-                return await self._servers.ask(key, "GET", key)
+                value = await self._servers.ask(key, "GET", key)
+            if value is None or isinstance(value, bytes):
+                return value
+            raise InvalidResponse("what was answered is no answer to GET")
 
-        value = await within(self._deadline_s, read())
-        assert value is None or isinstance(value, bytes)  # noqa: S101 - what GET answers
-        return value
+        return await within(self._deadline_s, read())

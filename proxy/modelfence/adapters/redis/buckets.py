@@ -129,7 +129,10 @@ class RedisBuckets:
 
     async def _ask(self, request: Request) -> Answer:
         now_us, numbers = await self._scripts.run("take.lua", request.keys(self._prefix), request.arguments())
-        return request.answer(now_us, numbers)
+        try:
+            return request.answer(now_us, numbers)
+        except ValueError as error:
+            raise UnavailableError(f"Redis: {error}") from error
 
     async def _renew(self, holds: Sequence[Hold], lasts_us: int) -> None:
         keys = [list_key(self._prefix, hold.charge) for hold in holds]

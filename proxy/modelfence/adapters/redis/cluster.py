@@ -121,10 +121,10 @@ class ClusterServers:
         return _owners(answer, at)
 
 
-def _owners(answer: Sequence[object], asked: HostAndPort) -> Owners:
+def _owners(answer: object, asked: HostAndPort) -> Owners:
     """Read the answer to CLUSTER SLOTS: ranges, each with its master and then the replicas."""
     owners: Owners = [None] * REDIS_CLUSTER_HASH_SLOTS
-    for slots in answer:
+    for slots in answer if isinstance(answer, list) else ():
         match slots:
             case [int(first), int(last), [(bytes() | None) as host, int(port), *_], *_] if host != b"?":
                 owners[first : last + 1] = [(host.decode() if host else asked[0], port)] * (last + 1 - first)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError, RedisError  # noqa: A004
+from redis.exceptions import ConnectionError, InvalidResponse, RedisError  # noqa: A004
 
 from modelfence.adapters.redis.pipe import Command, NotSentError, end
 
@@ -50,7 +50,7 @@ class Lookout:
         try:
             await self._look()
         except (RedisError, OSError) as error:
-            self.failure = str(error)
+            self.failure = str(error) or "a node answered with an error without words"
         else:
             self.failure = ""
         finally:
@@ -67,6 +67,8 @@ async def ask_once(connection: AbstractConnection, command: Command, *, within_s
             return await connection.read_response()
     except TimeoutError:
         raise ConnectionError(f"no answer within {within_s} s") from None
+    except ValueError:  # redis-py's, of a place to go on to that is none
+        raise InvalidResponse("the server sent an error that can't be read") from None
     finally:
         await end(connection)
 

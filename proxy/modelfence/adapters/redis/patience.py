@@ -38,8 +38,13 @@ class Patience(Deadline):
         self._promised_s = 0.0
 
     def promise(self) -> float:
-        """Return the event loop's time before which it won't end: one that leaves a held-up process time to ask."""
-        now_s, turns_s = asyncio.get_running_loop().time(), max(self._left - 1, 0) * self._turns.each_s
+        """Return the event loop's time before which it won't end: one that leaves a held-up process time to ask.
+
+        Once its turns are over it promises no more than before: who asks again and again would never be told to stop.
+        """
+        if self._left <= 0:
+            return self._promised_s
+        now_s, turns_s = asyncio.get_running_loop().time(), (self._left - 1) * self._turns.each_s
         held_up_s = _TURNS_OF_A_CALL * min(self.held_up_s, _MOST_HELD_UP_S)
         self._promised_s = max(self._promised_s, max(now_s, self._alarm.due_s) + turns_s, now_s + held_up_s)
         return self._promised_s

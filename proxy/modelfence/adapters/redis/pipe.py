@@ -185,6 +185,8 @@ class Pipe:
                 self._answer(_read(answer))
         except RedisError as error:
             stream.set_exception(error)
+        except ValueError:  # redis-py's, of a place to go on to that is none
+            stream.set_exception(InvalidResponse("the server sent an error that can't be read"))
 
     def _answer(self, answer: object) -> None:
         self._answers += 1

@@ -8,10 +8,9 @@ reached from here; they are deleted in the end, or run out a day after the last 
 import asyncio
 import secrets
 from collections.abc import Callable, Sequence
-from typing import cast
 
 from modelfence.adapters.redis.buckets import RedisBuckets
-from modelfence.adapters.redis.scripts import Script, evaluate, within
+from modelfence.adapters.redis.scripts import Script, evaluate, read, within
 from modelfence.adapters.redis.servers import RedisServers
 from modelfence.core.charge import Adjustment, Charge, Hold, Lease, Taken
 
@@ -36,7 +35,7 @@ class ReplayScripts:
         script = Script.of(name, begin="begin_replay.lua")
         async with asyncio.timeout(self._deadline_s):
             answer = await evaluate(self._servers, script, keys, (now_us, *arguments))
-        self.last_answer_us, _in_time, *rest = cast("Sequence[int]", answer)
+        self.last_answer_us, _in_time, rest = read(answer)
         return now_us, rest
 
 

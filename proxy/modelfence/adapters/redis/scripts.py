@@ -23,9 +23,9 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any, cast
+from typing import Any
 
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import InvalidResponse, NoScriptError, RedisError, ResponseError
 
 from modelfence.adapters.redis.patience import Patience, Turns
 from modelfence.adapters.redis.servers import NotSentError, RedisServers
@@ -101,12 +101,24 @@ class RedisScripts:
             while True:
                 latest_us = self._clock.at(patience.promise(), now_s=loop.time())
                 answer = await evaluate(self._servers, script, keys, (latest_us, *arguments))
-                now_us, in_time, *rest = cast("Sequence[Any]", answer)
+                now_us, in_time, rest = read(answer)
                 self._clock.heard(now_us, at_s=loop.time())
                 self.last_answer_us = now_us
                 self._held_up_s = patience.held_up_s / 2
                 if in_time:
                     return now_us, rest
+
+
+def read(answer: object) -> tuple[int, bool, Sequence[Any]]:
+    """Return what every script answers: the time, whether it came in time, and the rest.
+
+    Raises redis.exceptions.InvalidResponse for what no script answers.
+    """
+    match answer:
+        case [int(now_us), 0 | 1 as in_time, *rest]:
+            return now_us, bool(in_time), rest
+        case _:
+            raise InvalidResponse("what was answered is no answer of a script")
 
 
 async def within[Answer](deadline_s: float, answer: Awaitable[Answer]) -> Answer:
