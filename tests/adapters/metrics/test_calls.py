@@ -198,6 +198,27 @@ def test_what_the_policy_names_is_counted_from_zero_on(fence, metrics):  # noqa:
     assert shown(metrics, "audit_lines_total") == {("written",): 0, ("failed",): 0, ("lost",): 0}
 
 
+async def test_what_may_become_of_a_providers_calls_is_counted_from_the_first_one_on(fence, metrics):
+    """Else a store that fails for a moment, for the first time, would show in no rate of the calls it made fail."""
+    await fence.settle(await fence.judge(call()), None, status=200)
+    assert shown(metrics, "requests_total") == {
+        (effect, "enforce", "chat", "openai"): int(effect == "allow") for effect in Effect
+    }
+    assert shown(metrics, "requests_by_country_total") == {
+        ("US", "allow"): 1,
+        ("US", "deny"): 0,
+        ("US", "throttle"): 0,
+        ("US", "error"): 0,
+    }
+    assert shown(metrics, "upstream_answers_total") == {
+        ("openai", "2xx"): 1,
+        ("openai", "3xx"): 0,
+        ("openai", "4xx"): 0,
+        ("openai", "5xx"): 0,
+        ("openai", "none"): 0,
+    }
+
+
 async def test_nothing_served_counts_no_tokens(fence, metrics):
     await fence.settle(await fence.judge(call()), None, status=502)
     assert counted(metrics, "tokens_total") == {}

@@ -5,8 +5,12 @@ What is a state and no count is in `states`.
 Rule: labels come from closed sets only. A model, key, account or address that a caller chose is never one.
 
 Counters whose labels are known at the start begin at 0. One that appeared with its first increment would hide just
-that: Prometheus takes the difference of two samples, and there would be none before it.
+that: Prometheus takes the difference of two samples, and there would be none before it. What can become of calls of a
+provider or a country begins at 0 with its first call: or of a fence that never failed the first failures, which may
+be all there are of an outage, would show nowhere.
 """
+
+from collections.abc import Iterable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 
@@ -28,6 +32,8 @@ _SCORES = tuple(tenth / 10 for tenth in range(11))
 _SLOW_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 _JUDGED = (Effect.ALLOW, Effect.DENY, Effect.THROTTLE, Effect.ERROR)
 """What can become of a call that was judged."""
+_STATUSES = ("2xx", "3xx", "4xx", "5xx", "none")
+"""How an upstream can have answered."""
 _EFFECT_OF_KIND = {
     RuleKind.DENY: Effect.DENY,
     RuleKind.ALLOW: Effect.ALLOW,
@@ -44,13 +50,17 @@ class PrometheusMetrics:
         self.registry = CollectorRegistry()
         self._mode = self._candidates_mode = Mode.ENFORCE
         self._requests = self._counter(
-            "requests", "Calls by what became of them.", "provider", "operation", "effect", "mode"
+            "requests", "Calls by what became of them.", "provider", "operation", "mode", "effect", beside=Effect
         )
         self._rules = self._counter("rule_matches", "Rules that applied to a call.", "rule", "effect", "mode")
-        self._countries = self._counter("requests_by_country", "Calls by the caller's country.", "country", "effect")
+        self._countries = self._counter(
+            "requests_by_country", "Calls by the caller's country.", "country", "effect", beside=_JUDGED
+        )
         self._tiers = self._counter("requests_by_tier", "Calls by the account's KYC tier.", "tier", "effect")
         self._credentials = self._counter("credentials", "Judged calls by what came of their credential.", "check")
-        self._answers = self._counter("upstream_answers", "Answers of upstreams to calls.", "provider", "status")
+        self._answers = self._counter(
+            "upstream_answers", "Answers of upstreams to calls.", "provider", "status", beside=_STATUSES
+        )
         self._tokens = self._counter("tokens", "Tokens served.", "provider", "direction", "tier")
         self._throttled = self._counter("throttled", "Calls a throttle refused.", "throttle", "mode")
         self._charged = self._counter("charged", "Units charged to a throttle's buckets.", "throttle", "unit")
@@ -110,7 +120,7 @@ class PrometheusMetrics:
         call, decision = judged.call, judged.decision
         effect = decision.effect
         mode = self._candidates_mode if judged.candidate_acted else self._mode
-        self._requests.at(call.provider, call.reading.operation, effect, mode).inc(1)
+        self._requests.at(call.provider, call.reading.operation, mode, effect).inc(1)
         self._comparison.judged(judged)
         self._countries.at(judged.country or "unknown", effect).inc(1)
         self._tiers.at(judged.tier, effect).inc(1)
@@ -152,7 +162,7 @@ class PrometheusMetrics:
 
     def unjudged(self, provider: str, operation: str, effect: Effect) -> None:
         """Count a call that was refused without a judgement."""
-        self._requests.at(provider, operation, effect, self._mode).inc(1)
+        self._requests.at(provider, operation, self._mode, effect).inc(1)
 
     def store_failed(self, throttle: str, outcome: str) -> None:
         """Count a store that did not answer."""
@@ -223,8 +233,8 @@ class PrometheusMetrics:
             for label in labels:
                 counters.at(label)
 
-    def _counter(self, name: str, help_text: str, *labels: str) -> Counters:
-        return Counters(self.registry, name, help_text, *labels)
+    def _counter(self, name: str, help_text: str, *labels: str, beside: Iterable[str] = ()) -> Counters:
+        return Counters(self.registry, name, help_text, *labels, beside=beside)
 
     def _histogram(self, name: str, help_text: str, buckets: tuple[float, ...]) -> Distribution:
         return Distribution(self.registry, f"{name}_seconds", help_text, buckets)

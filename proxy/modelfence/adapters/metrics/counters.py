@@ -5,6 +5,7 @@ values for its labels was meant, and whether there is an example to keep. So the
 """
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -17,17 +18,31 @@ class Number(Protocol):
 
 
 class Counters:
-    """A counter of a registry."""
+    """A counter of a registry.
 
-    def __init__(self, registry: CollectorRegistry, name: str, help_text: str, *labels: str) -> None:
+    `beside` are values of its last label that all begin at 0 as soon as one is asked for: of a provider that is called
+    for the first time it is counted from then on what becomes of its calls, also of the first that fails.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry, name: str, help_text: str, *labels: str, beside: Iterable[str] = ()
+    ) -> None:
         self._counter = Counter(f"modelfence_{name}_total", help_text, labels, registry=registry)
+        self._beside = tuple(beside)
         self._numbers: dict[tuple[str, ...], Number] = {}
 
     def at(self, *labels: str) -> Number:
         """Return the number of these labels, in the order they were declared. It is only ever added to."""
         number = self._numbers.get(labels)
         if number is None:
-            number = self._numbers[labels] = self._counter.labels(*labels)._value  # noqa: SLF001
+            for last in self._beside:
+                self._begin((*labels[:-1], last))
+            number = self._begin(labels)
+        return number
+
+    def _begin(self, labels: tuple[str, ...]) -> Number:
+        number: Number = self._counter.labels(*labels)._value  # noqa: SLF001
+        self._numbers[labels] = number
         return number
 
 
