@@ -6,6 +6,7 @@ Rule: nobody logs a secret. Nothing here looks for any.
 import json
 import logging
 import sys
+import threading
 from types import TracebackType
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ class JsonLines(logging.Formatter):
             "ts": round(record.created, 3),
             "level": record.levelname,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message_of(record),
             "worker": self._worker,
         }
         if record.exc_info:
@@ -39,7 +40,11 @@ def log_as(form: str, *, worker: int | None = None) -> None:
     handler = logging.StreamHandler()
     if form == "json":
         handler.setFormatter(JsonLines(worker))
+        # What Python would write by itself, as text.
+        logging.captureWarnings(capture=True)
         sys.excepthook = _log_exception
+        sys.unraisablehook = _log_ignored
+        threading.excepthook = _log_end_of_thread
     else:
         who = "" if worker is None else f" w{worker}"
         handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s{who} %(name)s: %(message)s"))
@@ -55,5 +60,24 @@ def say(text: str, level: int = logging.INFO) -> None:
         sys.stderr.flush()
 
 
+def _message_of(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - logging would print a traceback in its place, and the record is lost
+        return f"{record.msg} {record.args}"
+
+
 def _log_exception(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
     log.critical("the process ends", exc_info=(kind, error, traceback))
+
+
+def _log_ignored(ignored: "sys.UnraisableHookArgs") -> None:
+    error = ignored.exc_value
+    told = None if error is None else (ignored.exc_type, error, ignored.exc_traceback)
+    log.error("%s %r", ignored.err_msg or "an exception is ignored in", ignored.object, exc_info=told)
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    error = ended.exc_value
+    told = None if error is None else (ended.exc_type, error, ended.exc_traceback)
+    log.error("a thread ends: %s", ended.thread and ended.thread.name, exc_info=told)

@@ -5,6 +5,8 @@ import json
 import logging
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
 from tests.workers.conftest import BODY, HEADERS, KEY, WITHIN_S, until
@@ -39,6 +41,40 @@ def test_a_traceback_is_inside_its_line():
         line = JsonLines(None).format(record("it failed", error=error))
     assert "\n" not in line
     assert "ValueError: invalid literal" in json.loads(line)["exception"]
+
+
+FAULTS = """
+import logging, threading, warnings
+from modelfence.logs import log_as
+
+log_as("json", worker=3)
+warnings.warn("a warning", UserWarning)
+logging.getLogger("a").error("%d of %s", "one")
+
+class Unclosable:
+    def __del__(self):
+        raise ValueError("on its way out")
+
+Unclosable()
+thread = threading.Thread(target=lambda: int("in a thread"))
+thread.start()
+thread.join()
+raise SystemError("at the end")
+"""
+
+
+def test_what_python_says_by_itself_is_a_line_too():
+    """Warnings, records that can't be put together, and errors where nobody is to catch them."""
+    command = [sys.executable, "-c", FAULTS]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)  # noqa: S603 - a script of this file
+    lines = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert [line["level"] for line in lines] == ["WARNING", "ERROR", "ERROR", "ERROR", "CRITICAL"]
+    assert {line["worker"] for line in lines} == {3}
+    for line, says in zip(lines, ("a warning", "%d of %s", "__del__", "thread", "the process ends"), strict=True):
+        assert says in line["message"]
+    for line, says in zip(lines[2:], ("on its way out", "in a thread", "at the end"), strict=True):
+        assert says in line["exception"]
+    assert ended.returncode == 1
 
 
 @pytest.fixture
