@@ -48,7 +48,7 @@ MAY_IMPORT = {
         "source_files", "token_verifying", "watchers", "wire",
     },
     "listening": {"core", "settings"},
-    "doors": {"settings", "wire"},
+    "doors": {"settings", "source_files", "wire"},
     "token_verifying": {"adapters", "core", "settings"},
     "logs": set(),
     "workers": {"adapters", "core", "listening", "logs", "settings", "source_files", "wiring"},

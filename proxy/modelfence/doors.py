@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from modelfence.settings import CannotStartError, Settings
+from modelfence.source_files import SourceFiles
 from modelfence.wire.egress import NAME as AUTHORITY
 from modelfence.wire.egress import Egress
 from modelfence.wire.guard import require_tested_version
@@ -12,18 +13,18 @@ from modelfence.wire.tls import ServerTls, UpstreamPins
 log = logging.getLogger(__name__)
 
 
-def tested(settings: Settings) -> tuple[ServerTls | None, UpstreamPins]:
+def tested(settings: Settings, files: SourceFiles) -> tuple[ServerTls | None, UpstreamPins]:
     """Return TLS towards callers and upstreams, once mitmproxy's version is known to be one that can be guarded.
 
-    Raises CannotStartError.
+    `files` are those of certificates. Raises CannotStartError.
     """
     tls = settings.tls
     if tls.cert is None and (tls.key or tls.client_ca):
         raise CannotStartError("there is no certificate to serve TLS with: give `tls.cert`, or leave out all of `tls`")
     try:
         require_tested_version()
-        pins = UpstreamPins({(one.host, one.port): Path(one.ca) for one in settings.upstreams if one.ca})
-        return (ServerTls(tls.cert, tls.key, tls.client_ca) if tls.cert else None), pins
+        pins = UpstreamPins({(one.host, one.port): Path(one.ca) for one in settings.upstreams if one.ca}, files)
+        return (ServerTls(tls.cert, tls.key, tls.client_ca, files=files) if tls.cert else None), pins
     except (RuntimeError, ValueError) as error:
         raise CannotStartError(str(error)) from None
 

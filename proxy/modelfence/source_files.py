@@ -93,6 +93,7 @@ class Files:
     accounts: SourceFiles = field(default_factory=SourceFiles)
     geo: SourceFiles = field(default_factory=SourceFiles)
     keys: SourceFiles = field(default_factory=SourceFiles)
+    tls: SourceFiles = field(default_factory=SourceFiles)
 
     @classmethod
     def on_disk(cls, folder: Path | None = None) -> "Files":

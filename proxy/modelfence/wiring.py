@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,7 +37,7 @@ from modelfence.extraction.listing import Row, is_suspicious, rows
 from modelfence.listening import address_of, bind, refuse_loops
 from modelfence.parts import Reloaded, read_parts, reread_parts, said
 from modelfence.settings import CannotStartError, Settings
-from modelfence.source_files import Files, Stamp, stamp
+from modelfence.source_files import Files, SourceFiles, Stamp, stamp
 from modelfence.token_verifying import keys_of, tokens_of
 from modelfence.watchers import audit_log_of, recorder_of
 from modelfence.wire.addon import FenceAddon
@@ -71,7 +72,8 @@ class Gateway:
                 "there is nothing to protect: give --upstream https://api.openai.com, or `upstreams:` in the settings"
             )
         self.settings = settings
-        self._tls, self._pins = tested(settings)
+        files = files or Files.on_disk()
+        self._tls, self._pins = tested(settings, files.tls)
         self._certificates = [one for one in (self._tls, self._pins) if one is not None]
         self.parts = read_parts(settings, files)
         self.metrics = PrometheusMetrics()
@@ -234,21 +236,29 @@ class Gateway:
             if "policy" in reread.changed:
                 self._loaded_s = time.time()
             changed, failures = list(reread.changed), {part: said(error) for part, error in reread.failures.items()}
-            if any(stamp(path) != seen for one in self._certificates for path, seen in one.stamps.items()):
+            tls = self.parts.files.tls.again() if files is None else files.tls
+            if not tls.hold_what(self.parts.files.tls):
                 try:
-                    for one in self._certificates:
-                        one.reload()
+                    await asyncio.to_thread(self._exchange_certificates, tls)
                     changed.append("tls")
-                except ValueError as error:
+                except CannotStartError as error:
                     failures["tls"] = str(error)
             warnings = tuple(problem.render() for problem in reread.parts.warnings) if reread.changed else ()
-            return Reloaded(tuple(changed), failures, warnings, self.parts.files, {**looked, **reread.stamps})
+            return Reloaded(
+                tuple(changed), failures, warnings, self.parts.files, {**looked, **reread.stamps, **tls.stamps}
+            )
 
     @property
     def stamps(self) -> Mapping[Path, Stamp]:
         """Return of each file that is in use how it was when it was read: when one changes it is time to reload."""
-        certificates = {path: seen for one in self._certificates for path, seen in one.stamps.items()}
-        return {**certificates, **self.parts.files.stamps}
+        return self.parts.files.stamps
+
+    def _exchange_certificates(self, files: SourceFiles) -> None:
+        """Go on with all of these. Raises CannotStartError when one of them can't be used: then with none."""
+        tested(self.settings, files)
+        for one in self._certificates:
+            one.reload(files)
+        self.parts = replace(self.parts, files=replace(self.parts.files, tls=files))
 
     async def drain(self) -> None:
         """Stop once what is under way has ended, at the latest after `limits.drain_s`.

@@ -82,7 +82,7 @@ class Running:
 
     @property
     def url(self) -> str:
-        found = re.search(r"listens on (http://\S+)", self.said)
+        found = re.search(r"listens on (https?://\S+)", self.said)
         assert found, self.said
         return found[1]
 

@@ -4,12 +4,16 @@ import json
 import os
 import re
 import signal
+import socket
+import ssl
 import threading
 import time
 import urllib.request
+from urllib.parse import urlsplit
 
 import pytest
 from tests.geo import write_database
+from tests.tls_front import Authority
 
 from modelfence.core.call import key_digest
 
@@ -49,6 +53,33 @@ def fence(start_modelfence, redis_server, tmp_path, upstream):
     (tmp_path / "temporary").mkdir()
     fence = start_modelfence("run", TMPDIR=str(tmp_path / "temporary"))
     until(lambda: json.loads(get(f"{fence.admin}/readyz"))["workers"]["serving"] == 2)
+    return fence
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path, "authority")
+
+
+@pytest.fixture
+def tls_fence(start_modelfence, tmp_path, upstream, authority):
+    """One worker, which serves TLS."""
+    (tmp_path / "cert.pem").write_bytes(authority.certificate("localhost").read_bytes())
+    (tmp_path / "accounts.yaml").write_text("accounts:\n" + account("acme", "sk-acme"))
+    fence = start_modelfence(
+        "run", "--upstream", upstream, "--accounts", "accounts.yaml", "--listen", "127.0.0.1:0",
+        MODELFENCE_ADMIN="127.0.0.1:0", MODELFENCE_TLS_CERT="cert.pem",
+    )  # fmt: skip
+    context, port = ssl.create_default_context(cafile=authority.file), urlsplit(fence.url).port
+
+    def met_with() -> bytes | None:
+        with (
+            socket.create_connection(("127.0.0.1", port), WITHIN_S) as connection,
+            context.wrap_socket(connection, server_hostname="localhost") as secured,
+        ):
+            return secured.getpeercert(binary_form=True)
+
+    fence.met_with = met_with
     return fence
 
 
@@ -118,6 +149,22 @@ def test_a_bad_policy_leaves_the_last_good_one_even_in_a_worker_that_takes_anoth
     fence.process.terminate()
     said.join(WITHIN_S)
     assert any("unknown fact `client.contry`" in line for line in lines)
+
+
+def test_a_bad_certificate_leaves_the_last_good_one_even_when_all_workers_are_replaced(tls_fence, authority, tmp_path):
+    first = tls_fence.met_with()
+    (tmp_path / "cert.pem").write_text("half a certificate")
+    until(lambda: counted(tls_fence, "reloads_total")['part="tls",result="failed"'] == 1)
+    (tmp_path / "accounts.yaml").write_text("accounts:\n" + account("other", "sk-other"))
+    until(lambda: counted(tls_fence, "reloads_total")['part="accounts",result="ok"'] == 1)
+    assert "cert.pem" in json.loads(get(f"{tls_fence.admin}/readyz"))["stale"]["tls"]
+    (before,) = tls_fence.workers()
+    os.kill(before, signal.SIGKILL)
+    until(lambda: tls_fence.workers() != [before])
+    assert tls_fence.met_with() == first  # once another one serves
+    (tmp_path / "cert.pem").write_bytes(authority.certificate("localhost").read_bytes())
+    until(lambda: tls_fence.met_with() != first)
+    assert "stale" not in json.loads(get(f"{tls_fence.admin}/readyz"))
 
 
 def test_a_database_that_is_written_over_in_place_ends_no_worker(fence, fetch, tmp_path):

@@ -122,6 +122,7 @@ async def test_a_renewed_certificate_meets_the_next_connection_and_one_that_fits
     cert.write_bytes(b"half a certificate")
     reloaded = await gateway.reload()
     assert "can't be used" in reloaded.failures["tls"]
+    assert "tls" in (await gateway.reload()).failures  # it is still not what the file holds
     assert await met_with() == first
     cert.write_bytes(authority.certificate("localhost").read_bytes())
     assert (await gateway.reload()).changed == ("tls",)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from tests.tls_front import Authority
 
 from modelfence.core.upstream import Upstream
+from modelfence.source_files import SourceFiles
 from modelfence.wire.tls import ServerTls, pinned
 
 HEADER = b"PROXY TCP4 203.0.113.7 10.0.0.1 5000 443\r\n"
@@ -328,7 +329,7 @@ async def start_pinned(start_fence, upstream, authority):
         one = Upstream("openai", "openai", "https", host, upstream.port, secret="sk-real", ca=str(ca))
         fence = await start_fence(upstreams=[one])
         fence.proxy._master.options.update(ssl_verify_upstream_trusted_ca=str(authority.file))
-        fence.proxy._pins._files = {(host, upstream.port): Path(one.ca)}
+        fence.proxy._pins._authorities = {(host, upstream.port): Path(one.ca)}
         fence.proxy._pins.reload()
         return fence
 
@@ -361,4 +362,4 @@ def test_a_file_without_an_authority_can_not_be_pinned_to(tmp_path):
     (tmp_path / "empty.pem").write_text("")
     for name in ("empty.pem", "none.pem"):
         with pytest.raises(ValueError, match="holds no certificate of an authority"):
-            pinned(tmp_path / name)
+            pinned(tmp_path / name, SourceFiles())

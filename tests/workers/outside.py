@@ -7,11 +7,12 @@ from pathlib import Path
 from modelfence.adapters.metrics.states import State
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import Settings
+from modelfence.workers.handing_on import Handed
 from modelfence.workers.process import Started
 from modelfence.workers.supervisor import Exit
 
 STATE = State("abc", "enforce", 1.0, {}, None, 0, 0)
-ON_DISK = Path("what was on the disk")
+ON_DISK = Handed(Path("what was on the disk"))
 TWO = Settings(workers=2, store="redis://a")
 
 
@@ -52,7 +53,7 @@ async def settle() -> None:
 class Process:
     """A worker that does what the test says."""
 
-    def __init__(self, pid: int, settings: Settings, slot: int, files: Path | None) -> None:
+    def __init__(self, pid: int, settings: Settings, slot: int, files: Handed | None) -> None:
         self.pid, self.settings, self.slot, self.files = pid, settings, slot, files
         self.asked: list[str] = []
         self.is_silent = self.drains_slowly = False
@@ -102,7 +103,7 @@ class Outside:
         self.serves_at_once = True
         self.refuses: Exception | None = None
 
-    async def launch(self, settings: Settings, slot: int, files: Path | None) -> Process:
+    async def launch(self, settings: Settings, slot: int, files: Handed | None) -> Process:
         if self.refuses is not None:
             raise self.refuses
         process = Process(len(self.launched), settings, slot, files)

@@ -12,6 +12,7 @@ from modelfence.core.upstream import Upstream
 from modelfence.settings import Settings
 from modelfence.workers import control
 from modelfence.workers.control import Asker, Orders, answer, open_line
+from modelfence.workers.handing_on import Handed
 
 WITHIN_S = 10
 
@@ -132,5 +133,5 @@ def test_orders_arrive_as_they_were_given():
         trusted_proxies=(ipaddress.ip_network("10.0.0.0/8"),),
         upstreams=(Upstream("up", "openai", "https", "a.test", 443, secret="sk-1"),),
     )
-    orders = Orders(settings, 3, Path("/counts"), Path("/counts/files"))
+    orders = Orders(settings, 3, Path("/counts"), Handed(Path("/counts/files"), "certificates"))
     assert Orders.unpack(orders.pack()) == orders

@@ -7,7 +7,8 @@ import tempfile
 import pytest
 
 from modelfence.settings import CannotStartError
-from modelfence.workers.handing_on import own_folder
+from modelfence.source_files import Files
+from modelfence.workers.handing_on import Handed, hand_on, own_folder, taken
 
 
 def test_the_folder_is_locked_against_those_who_remove_what_is_old_and_gone_in_the_end():
@@ -18,6 +19,17 @@ def test_the_folder_is_locked_against_those_who_remove_what_is_old_and_gone_in_t
         os.close(descriptor)
         (folder / "counts.db").touch()
     assert not folder.exists()
+
+
+def test_certificates_are_handed_on_with_their_key_which_is_in_no_file(tmp_path):
+    read, cert = Files(), tmp_path / "cert.pem"
+    cert.write_text("a private key")
+    read.tls.text(cert)
+    with own_folder() as folder:
+        handed = hand_on(read, folder)
+        assert b"a private key" not in handed.path.read_bytes()
+        assert handed.certificates not in repr(handed)
+        assert taken(Handed.of(handed.as_text())) == read
 
 
 def test_without_a_place_for_it_the_fence_does_not_start_and_says_what_to_do(monkeypatch, tmp_path):

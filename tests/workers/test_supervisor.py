@@ -11,6 +11,7 @@ from modelfence.core.problem import Problem
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import CannotStartError
 from modelfence.workers import supervisor as module
+from modelfence.workers.handing_on import Handed
 from modelfence.workers.supervisor import Exit, Phase, Supervisor
 
 
@@ -250,7 +251,7 @@ async def test_one_that_starts_while_files_are_exchanged_is_handed_the_new_ones_
     outside.serves_at_once = False
     outside.launched[0].die()
     await outside.clock.pass_by(0)
-    supervisor.take(Path("new"), {})
+    supervisor.take(Handed(Path("new")), {})
     outside.launched[2].is_silent = not hears
     outside.launched[2].serve()
     await settle()

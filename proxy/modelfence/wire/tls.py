@@ -9,8 +9,10 @@ is resumed from a ticket where clients have certificates: they would not be veri
 
 import asyncio
 import hashlib
+import os
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from OpenSSL import SSL
 from modelfence.core.account import certificate_digest
 from modelfence.core.call import Credential, CredentialState
 from modelfence.core.dialect import Dialect, Headers
-from modelfence.source_files import stamp
+from modelfence.source_files import SourceFiles
 
 HANDSHAKE_S = 10.0
 SHUTDOWN_S = 10.0
@@ -36,42 +38,56 @@ client_certificate: ContextVar[str] = ContextVar("client_certificate", default="
 class ServerTls:
     """What callers are met with: the certificate that was in the files when they were last read and could be used."""
 
-    def __init__(self, cert: Path, key: Path | None = None, client_ca: Path | None = None) -> None:
+    def __init__(
+        self, cert: Path, key: Path | None = None, client_ca: Path | None = None, *, files: SourceFiles | None = None
+    ) -> None:
         """`key` None: it is in the certificate's file. With `client_ca` every client must have a certificate of it.
 
-        Raises ValueError for files that can't be used.
+        What the files hold counts, else what is on the disk. Raises ValueError for what can't be used.
         """
         self._cert = cert
         self._key = key
         self._client_ca = client_ca
-        self.reload()
+        self.reload(files)
 
-    def reload(self) -> None:
-        """Read the files again. Raises ValueError for files that can't be used; those before stay in use."""
-        # Looked at before they are read: what changes meanwhile is seen the next time.
-        self.stamps = {path: stamp(path) for path in (self._cert, self._key, self._client_ca) if path is not None}
+    def reload(self, files: SourceFiles | None = None) -> None:
+        """Go on with what the files hold. Raises ValueError for what can't be used; what was before stays in use."""
         try:
-            self.context = self._load()
+            self.context = self._load(files or SourceFiles())
         except (OSError, ValueError) as error:
             raise ValueError(self._words(error)) from None
 
-    def _load(self) -> ssl.SSLContext:
+    def _load(self, files: SourceFiles) -> ssl.SSLContext:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
         context.set_alpn_protocols(_PROTOCOLS)
-        context.load_cert_chain(self._cert, self._key, password=_no_password)
-        if self._client_ca is not None:
-            context.load_verify_locations(self._client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED
-            context.options |= ssl.OP_NO_TICKET
-            context.num_tickets = 0
+        with ExitStack() as opened:
+            cert, key, client_ca = (
+                None if path is None else opened.enter_context(_in_memory(files.text(path)))
+                for path in (self._cert, self._key, self._client_ca)
+            )
+            assert cert is not None  # noqa: S101 - there is no server without one
+            context.load_cert_chain(cert, key, password=_no_password)
+            if client_ca is not None:
+                context.load_verify_locations(client_ca)
+                context.verify_mode = ssl.CERT_REQUIRED
+                context.options |= ssl.OP_NO_TICKET
+                context.num_tickets = 0
         return context
 
     def _words(self, error: Exception) -> str:
         files = ", ".join(str(path) for path in (self._cert, self._key, self._client_ca) if path is not None)
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         return f"the certificate can't be used ({files}): {reason}"
+
+
+@contextmanager
+def _in_memory(text: bytes) -> Iterator[str]:
+    """Lend what was read a path, for libraries that take nothing else: it may be a key, and comes to no disk."""
+    with os.fdopen(os.memfd_create("certificate"), "wb", buffering=0) as file:
+        file.write(text)
+        yield f"/proc/self/fd/{file.fileno()}"
 
 
 def _no_password() -> str:
@@ -155,27 +171,28 @@ def certified(dialects: Mapping[str, Dialect]) -> Mapping[str, Dialect]:
 class UpstreamPins:
     """What verifies the certificates of upstreams that are pinned to one authority, by host and port."""
 
-    def __init__(self, files: Mapping[tuple[str, int], Path]) -> None:
-        """Raises ValueError for a file that can't be used."""
-        self._files = files
-        self.reload()
+    def __init__(self, authorities: Mapping[tuple[str, int], Path], files: SourceFiles | None = None) -> None:
+        """What the files hold counts, else what is on the disk. Raises ValueError for what can't be used."""
+        self._authorities = authorities
+        self.reload(files)
 
     def get(self, address: tuple[str, int]) -> SSL.Context | None:
         """Return what verifies this upstream; None: any authority that is known."""
         return self._contexts.get(address)
 
-    def reload(self) -> None:
-        """Read the files again. Raises ValueError for files that can't be used; those before stay in use."""
-        self.stamps = {path: stamp(path) for path in self._files.values()}
-        self._contexts = {address: pinned(path) for address, path in self._files.items()}
+    def reload(self, files: SourceFiles | None = None) -> None:
+        """Go on with what the files hold. Raises ValueError for what can't be used; what was before stays in use."""
+        files = files or SourceFiles()
+        self._contexts = {address: pinned(path, files) for address, path in self._authorities.items()}
 
 
-def pinned(ca: Path) -> SSL.Context:
+def pinned(ca: Path, files: SourceFiles) -> SSL.Context:
     """Return what verifies certificates of one authority alone. Raises ValueError for a file that can't be used."""
     context = SSL.Context(SSL.TLS_CLIENT_METHOD)
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     try:
-        context.load_verify_locations(str(ca))
-    except SSL.Error:
+        with _in_memory(files.text(ca)) as path:
+            context.load_verify_locations(path)
+    except (OSError, SSL.Error):
         raise ValueError(f"{ca} holds no certificate of an authority that can be read") from None
     return context

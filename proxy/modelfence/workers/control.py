@@ -20,6 +20,7 @@ from typing import Any
 
 from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import Settings
+from modelfence.workers.handing_on import Handed
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class Orders:
     """Its number among those that live at the same time, from 0."""
     folder: Path
     """Where all workers count, and hand files to each other."""
-    files: Path | None
+    files: Handed | None
     """What it is to run, as another one handed it on; None: what is on the disk."""
 
     def pack(self) -> str:

@@ -15,6 +15,7 @@ from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import CannotStartError
 from modelfence.source_files import Stamp
 from modelfence.workers.control import Asker, Orders, open_line
+from modelfence.workers.handing_on import Handed
 
 MODULE = "modelfence.workers.worker"
 
@@ -26,7 +27,7 @@ class Started:
     banner: str
     warnings: tuple[Problem, ...]
     state: State
-    files: Path
+    files: Handed
     """What it runs, to be handed on."""
     stamps: Mapping[Path, Stamp]
     """Of the files it has read."""
@@ -39,7 +40,7 @@ class Reloaded:
     changed: tuple[str, ...]
     failures: Mapping[str, str]
     warnings: tuple[str, ...]
-    files: Path
+    files: Handed
     stamps: Mapping[Path, Stamp]
 
     @classmethod
@@ -49,7 +50,7 @@ class Reloaded:
             tuple(answer["changed"]),
             answer["failures"],
             tuple(answer["warnings"]),
-            Path(answer["files"]),
+            Handed.of(answer["files"]),
             _stamps(answer["stamps"]),
         )
 
@@ -115,7 +116,7 @@ class WorkerProcess:
             answer["banner"],
             problems,
             State(**answer["state"]),
-            Path(answer["files"]),
+            Handed.of(answer["files"]),
             _stamps(answer["stamps"]),
         )
 

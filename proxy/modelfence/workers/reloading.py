@@ -65,7 +65,7 @@ class Reloading:
                 return
             supervisor.take(reloaded.files, reloaded.stamps)
             told = await asyncio.gather(
-                *(one.ask("reload", within_s=RELOADS_WITHIN_S, bring=str(reloaded.files)) for one in others),
+                *(one.ask("reload", within_s=RELOADS_WITHIN_S, bring=reloaded.files.as_text()) for one in others),
                 return_exceptions=True,
             )
             for worker, answer in zip(others, told, strict=True):

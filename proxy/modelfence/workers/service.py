@@ -13,7 +13,7 @@ from modelfence.adapters.metrics.shared_counts import SharedCounts
 from modelfence.listening import address_of, bind
 from modelfence.settings import CannotStartError, Settings
 from modelfence.workers.control import Orders
-from modelfence.workers.handing_on import own_folder
+from modelfence.workers.handing_on import Handed, own_folder
 from modelfence.workers.operators import Overview, WorkerMetrics
 from modelfence.workers.process import Process, Started, WorkerProcess
 from modelfence.workers.reloading import Reloading
@@ -92,7 +92,7 @@ class _Service:
         await self._supervisor.stop(before_draining=self._customers.close)
         await admin.stop()
 
-    async def _launch(self, settings: Settings, slot: int, files: Path | None) -> Process:
+    async def _launch(self, settings: Settings, slot: int, files: Handed | None) -> Process:
         return await WorkerProcess.launch(self._customers, Orders(settings, slot, self._folder, files))
 
     def _stop(self) -> None:

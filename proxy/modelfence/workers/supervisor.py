@@ -22,6 +22,7 @@ from modelfence.core.unavailable import UnavailableError
 from modelfence.settings import CannotStartError, Settings
 from modelfence.source_files import Stamp
 from modelfence.workers.back_off import BackOff
+from modelfence.workers.handing_on import Handed
 from modelfence.workers.process import Process, Started
 from modelfence.workers.watch import Watch
 
@@ -101,7 +102,7 @@ class Post:
     manning: asyncio.Task[None] | None = None
 
 
-type Launch = Callable[[Settings, int, Path | None], Awaitable[Process]]
+type Launch = Callable[[Settings, int, Handed | None], Awaitable[Process]]
 """Begins a process in a slot, to run those files, or what is on the disk. Raises UnavailableError."""
 
 
@@ -123,7 +124,7 @@ class Supervisor:
         self._clock_s, self._sleep = clock_s, sleep
         self._posts: list[Post] = []
         self.is_stopping = False
-        self.files: Path | None = None
+        self.files: Handed | None = None
         """What all are to run, as the worker that read it has handed it on."""
         self.watch = Watch()
         """On what was read for it."""
@@ -162,7 +163,7 @@ class Supervisor:
             post.manning = self._tasks.create_task(self._man(post))
         return started
 
-    def take(self, files: Path, stamps: Mapping[Path, Stamp]) -> None:
+    def take(self, files: Handed, stamps: Mapping[Path, Stamp]) -> None:
         """Let all workers run these files from their start on, and watch what was read for them."""
         self.files = files
         self.watch.expect(stamps)
@@ -176,7 +177,7 @@ class Supervisor:
             return await self._roll(settings)
 
     async def _roll(self, settings: Settings) -> bool:
-        files: Path | None = None
+        files: Handed | None = None
         for post in tuple(self._posts[: settings.workers]):
             async with post.filling:
                 try:
@@ -253,7 +254,7 @@ class Supervisor:
         log.info("worker %s serves (process %s)", worker.slot, worker.process and worker.process.pid)
         return worker
 
-    async def _start_one(self, settings: Settings, files: Path | None) -> tuple[Worker, Started]:
+    async def _start_one(self, settings: Settings, files: Handed | None) -> tuple[Worker, Started]:
         """Return a worker that serves. Raises CannotStartError and UnavailableError; then its process has ended."""
         taken = {worker.slot for worker in self.workers}
         slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
@@ -268,9 +269,9 @@ class Supervisor:
         worker.ending = self._tasks.create_task(self._see_end(worker, worker.process))
         try:
             started = await worker.process.start(within_s=STARTS_WITHIN_S)
-            while files is not None and files != self.files:  # they were exchanged while it started
+            while files is not None and self.files is not None and files != self.files:  # exchanged while it started
                 files = self.files
-                await worker.ask("reload", within_s=RELOADS_WITHIN_S, bring=str(files))
+                await worker.ask("reload", within_s=RELOADS_WITHIN_S, bring=files.as_text())
         except BaseException:
             _kill(worker)
             await _end_of(worker)

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from dataclasses import asdict
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelfence.adapters.metrics.shared_counts import share
 from modelfence.logs import log_as
@@ -19,8 +19,11 @@ from modelfence.settings import CannotStartError
 from modelfence.source_files import Files
 from modelfence.wiring import Gateway
 from modelfence.workers.control import Answers, Orders, answer, open_line
-from modelfence.workers.handing_on import hand_on, taken
+from modelfence.workers.handing_on import Handed, hand_on, taken
 from modelfence.workers.process import MODULE, as_answer, stamps_as_answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 log = logging.getLogger(MODULE)  # run as a program, it is called something else
 
@@ -87,7 +90,7 @@ class _Worker:
             "banner": self._gateway.banner(),
             "problems": [as_answer(one) for one in self._gateway.parts.warnings],
             "state": await self._state(None),
-            "files": str(orders.files or hand_on(files, orders.folder)),
+            "files": (orders.files or hand_on(files, orders.folder)).as_text(),
             "stamps": stamps_as_answer(self._gateway.stamps),
         }
 
@@ -102,12 +105,12 @@ class _Worker:
 
     async def _reload(self, handed: str | None) -> object:
         assert self._folder is not None  # noqa: S101 - nothing is asked before the start
-        reloaded = await self._serving.reload(None if handed is None else taken(Path(handed)))
+        reloaded = await self._serving.reload(None if handed is None else taken(Handed.of(handed)))
         return {
             "changed": reloaded.changed,
             "failures": dict(reloaded.failures),
             "warnings": reloaded.warnings,
-            "files": handed or str(await asyncio.to_thread(hand_on, reloaded.files, self._folder)),
+            "files": handed or (await asyncio.to_thread(hand_on, reloaded.files, self._folder)).as_text(),
             "stamps": stamps_as_answer(reloaded.stamps),
         }
 
