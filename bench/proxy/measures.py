@@ -78,10 +78,15 @@ async def _events(one: Running, plan: Plan) -> None:
 
 
 async def _pace(one: Running, work: Awaitable[Done]) -> Pace:
-    cpu, busy, began = _cpu_s(one), time.process_time(), time.perf_counter()
+    cpu, redis, busy, began = _cpu_s(one), cpu_s(one.redis_pid), time.process_time(), time.perf_counter()
     done = await work
     took = time.perf_counter() - began
-    return Pace(done.rate, (_cpu_s(one) - cpu) / done.count * 1e6, (time.process_time() - busy) / took)
+    return Pace(
+        done.rate,
+        cpu_us=(_cpu_s(one) - cpu) / done.count * 1e6,
+        callers_busy=(time.process_time() - busy) / took,
+        redis_us=(cpu_s(one.redis_pid) - redis) / done.count * 1e6,
+    )
 
 
 def _cpu_s(one: Running) -> float:

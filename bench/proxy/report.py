@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 import subprocess
+import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ from bench.proxy.results import Latency, Measured, Pace, Plan, Result
 from bench.proxy.subjects import BARE, DIRECT, FENCE
 
 _NONE = "-"
-
+_IS_OPTIMISED = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
+_BUILD = f"{'with' if _IS_OPTIMISED else 'without'} profile-guided optimisation"
 
 _PAGE = """# What the fence costs
 
@@ -49,6 +51,8 @@ page; with `QUICK=1` they take two minutes and only show it. The machine should 
 {connections} connections; each asks again when it is answered.
 
 {requests}
+
+{redis}
 
 ## Streams
 
@@ -88,6 +92,7 @@ def page(result: Result, command: str) -> str:
         subjects="\n".join(f"* **{one.subject.name}**: {one.subject.what}." for one in measured),
         idle=result.idle,
         direct=DIRECT,
+        redis=_redis(measured),
         requests=_without_pause(measured, "request", lambda one: one.requests),
         events=_without_pause(measured, "event", lambda one: one.events),
         latency=_latency(result),
@@ -106,7 +111,7 @@ def _machine(result: Result) -> str:
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d}, modelfence at {commit}",
         f"{cpu or platform.machine()}, {os.cpu_count()} cores; Linux {platform.release()}",
-        f"Python {platform.python_version()}, mitmproxy {version('mitmproxy')}; {redis}",
+        f"Python {platform.python_version()}, built {_BUILD}; mitmproxy {version('mitmproxy')}; {redis}",
         f"load average of the machine {before:.1f} before, {after:.1f} at the end; the run itself makes up to 2",
     ]
     return "\n".join(f"* {line}" for line in lines)
@@ -138,6 +143,16 @@ def _without_pause(measured: Sequence[Measured], counted: str, paces_of: Callabl
             ]
         )
     return _table(["subject", f"{counted}s/s", "of mitmproxy embedded", "µs CPU each", "callers busy"], rows)
+
+
+def _redis(measured: Sequence[Measured]) -> str:
+    paces = next(one.requests for one in measured if one.subject.name == FENCE)
+    redis_us = statistics.median(pace.redis_us for pace in paces)
+    workers = statistics.median(pace.cpu_us for pace in paces) / max(1, redis_us)
+    return (
+        f"For each request of `{FENCE}` Redis takes {redis_us:,.0f} µs of a core. It uses one, so it has all it\n"
+        f"can do when {workers:.1f} workers have."
+    )
 
 
 def _latency(result: Result) -> str:

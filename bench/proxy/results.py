@@ -40,6 +40,8 @@ class Pace:
     """Of the subject, for each that was done."""
     callers_busy: float
     """The share of a core that callers and upstream took."""
+    redis_us: float
+    """CPU of Redis for each, whoever called it."""
 
 
 @dataclass(frozen=True, slots=True)

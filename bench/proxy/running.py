@@ -29,6 +29,7 @@ class Running:
 
     callers: Callers
     pid: int | None
+    redis_pid: int
     measured: Measured
 
 
@@ -46,7 +47,7 @@ async def all_running(subjects: Sequence[Subject]) -> AsyncIterator[list[Running
         running = []
         for number, subject in enumerate(subjects):
             port = free_port() if subject.command else upstream.port
-            site = Site(folder / str(number), port, upstream.port, redis.url)
+            site = Site(folder / str(number), port, upstream.port, redis.url, redis.running.pid)
             site.folder.mkdir()
             running.append(await _start(exits, subject, site, upstream, theirs))
         yield running
@@ -55,12 +56,12 @@ async def all_running(subjects: Sequence[Subject]) -> AsyncIterator[list[Running
 async def _start(exits: AsyncExitStack, subject: Subject, site: Site, upstream: Upstream, given: set[int]) -> Running:
     callers = Callers(site.port, Questions(subject.headers(site)), upstream)
     if subject.command is None:
-        return Running(callers, None, Measured(subject))
+        return Running(callers, None, site.redis_pid, Measured(subject))
     log, command = site.folder / "log", subject.command(site)
     process = await exits.enter_async_context(started(command, given=given, log=log, environment=subject.environment))
     await _listens(subject, callers, process, log)
     await _answers(subject, callers, log)
-    return Running(callers, process.pid, Measured(subject))
+    return Running(callers, process.pid, site.redis_pid, Measured(subject))
 
 
 async def _listens(subject: Subject, callers: Callers, process: Process, log: Path) -> None:

@@ -22,6 +22,7 @@ class Site:
     port: int
     upstream_port: int
     redis_url: str
+    redis_pid: int
 
     @property
     def upstream_url(self) -> str:

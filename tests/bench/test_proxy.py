@@ -175,7 +175,7 @@ def test_the_policies_have_as_many_rules_as_they_say(rules):
 
 
 def test_the_settings_are_some_that_the_fence_takes(tmp_path):
-    config = write_settings(Site(tmp_path, 1, 2, "redis://127.0.0.1:3"), rules=20, store="memory")
+    config = write_settings(Site(tmp_path, 1, 2, "redis://127.0.0.1:3", 4), rules=20, store="memory")
     settings, problems = load(config, {}, {})
     assert problems == ()
     assert settings.listen.port == 1
@@ -198,7 +198,7 @@ async def test_a_subject_that_does_not_start_is_named_with_what_it_said():
 @needs_two_cores
 async def test_all_is_measured_of_the_fence_and_of_mitmproxy_alone():
     plan = Plan(
-        warm_up_s=0.2, rounds=1, seconds=0.2, connections=2, streams=2, rates=(20,), scheduled_rounds=1, scheduled_s=0.2,
+        warm_up_s=0.2, rounds=1, seconds=0.5, connections=2, streams=2, rates=(20,), scheduled_rounds=1, scheduled_s=0.2,
         idle_connections=2, open_streams=2, hour=10,
     )  # fmt: skip
     result = await measure([one for one in ours() if one.name in {DIRECT, BARE, FENCE}], plan)
@@ -207,13 +207,15 @@ async def test_all_is_measured_of_the_fence_and_of_mitmproxy_alone():
         assert one.on_schedule[20][0].failed == 0
         assert one.rss_after_bytes > 10_000_000
         assert one.hour >= 10
+    fence = result.measured[-1]
+    assert 0 < fence.requests[0].redis_us < fence.requests[0].cpu_us
     assert DIRECT in page(result, "this test")
 
 
 def test_the_page_says_how_far_the_aims_are_reached():
     def measured(subject, requests, events, p50_ms):
         def paces(rate):
-            return [Pace(one, 500, 0.1) for one in (rate - 1, rate, rate + 9)]
+            return [Pace(one, 500, 0.1, 125) for one in (rate - 1, rate, rate + 9)]
 
         latency = [Latency(p50_ms, 2 * p50_ms, 0)]
         return Measured(subject, paces(requests), paces(events), {100: latency}, latency, 1e3, 2e3, 10**8, 500, 10**8)
@@ -233,4 +235,6 @@ def test_the_page_says_how_far_the_aims_are_reached():
     assert "| requests/s, times those of LiteLLM | 8 | 8.0 |" in written
     assert "| requests/s, times those of Portkey | > 1 | - |" in written
     assert f"| {FENCE} | 800 (799 to 809) | 0.80 | 500 (500 to 500) | 10% |" in written
+    assert f"For each request of `{FENCE}` Redis takes 125 µs of a core." in written
+    assert "when 4.0 workers have" in written
     assert f"| {FENCE} | 1.20 | 2.40 | 1.20 | 2.40 |" in written
