@@ -188,9 +188,17 @@ async def test_trailers_of_the_upstream_are_dropped(fence, upstream, wire):
     assert len(upstream.received) == 1
 
 
-@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-async def test_answers_without_a_body_leave_the_connection_in_order(fence, upstream, wire, status):
-    upstream.answers.append(f"HTTP/1.1 {status}\r\nX: a\r\n\r\n".encode())
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        ("204 No Content", "X: a"),
+        ("304 Not Modified", "X: a"),
+        ("304 Not Modified", "Content-Length: 5"),
+        ("304 Not Modified", "Transfer-Encoding: chunked"),
+    ],
+)
+async def test_answers_without_a_body_leave_the_connection_in_order(fence, upstream, wire, status, line):
+    upstream.answers.append(f"HTTP/1.1 {status}\r\n{line}\r\n\r\n".encode())
     client = await fence.connect()
     await client.send(wire.post())
     assert (await client.head()).first_line == f"HTTP/1.1 {status}"

@@ -318,7 +318,9 @@ class GuardedHttp1Server(Http1Server):
         return header(response.data.headers.fields, b"content-length") != ""
 
     def _answer_has_body(self) -> bool:
-        return self.request is None or self.request.data.method != b"HEAD"
+        if self.request is not None and self.request.data.method == b"HEAD":
+            return False
+        return self.response is None or self.response.status_code not in _WITHOUT_BODY
 
     def _break_off(self, message: str, *, status: int = 400) -> layer.CommandGenerator[None]:
         """End a request before its answer has begun."""

@@ -10,6 +10,7 @@ import re
 from h11._readers import ChunkedReader, Http10Reader
 from mitmproxy.net.http import http1
 from mitmproxy.proxy import commands, events, layer
+from mitmproxy.proxy.context import Context
 from mitmproxy.proxy.layers.http import (
     ErrorCode,
     HttpEvent,
@@ -36,6 +37,11 @@ _END = b"\r\n"
 
 class GuardedHttp1Client(Http1Client):
     """HTTP/1 towards the upstream."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._interim_bytes = 0
+        """What came before the answer to the request under way."""
 
     def handle_event(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Serve an event. Nothing here ever waits, so that what mitmproxy does to hold events back is left out."""
@@ -66,7 +72,10 @@ class GuardedHttp1Client(Http1Client):
                     yield from self._fail("the upstream switches protocols, which nobody asked for")
                     return
                 self.buf.maybe_extract_lines()
+                self._interim_bytes += len(head) - len(self.buf)
         if interim:
+            if self._interim_bytes + len(self.buf) > UPSTREAM_HEAD_BYTES:
+                yield from self._fail("too much came before the answer")
             return
         for command in super().read_headers(event):
             if isinstance(command, ReceiveHttp) and (encoding := _unasked_encoding(command.event)):
@@ -107,6 +116,7 @@ class GuardedHttp1Client(Http1Client):
             return
         self.request_done = self.response_done = False
         self.request = self.response = self.stream_id = None
+        self._interim_bytes = 0
         self.state = self.read_headers
         if self.buf:
             yield from self.state(events.DataReceived(self.conn, b""))

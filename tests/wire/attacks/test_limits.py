@@ -208,24 +208,28 @@ async def test_who_closes_with_his_answer_may_read_it_at_leisure(fence, upstream
     assert size == len(body)
 
 
+IN_CHUNKS = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 ENDLESS = {
-    "a line before a chunk": b"1;" + b"x" * 60_000,
-    "a line behind the chunks": b"1\r\nx\r\n0\r\nX: " + b"x" * 60_000,
-    "lines behind the chunks": b"1\r\nx\r\n0\r\n" + b"X: y\r\n" * 10_000,
+    "the head of an answer": b"HTTP/1.1 200 " + b"x" * 60_000,
+    "the head of an interim answer": b"HTTP/1.1 103 " + b"x" * 60_000,
+    "interim answers": b"HTTP/1.1 103 Hint\r\nLink: x\r\n\r\n" * 2_000,
+    "a line before a chunk": IN_CHUNKS + b"1;" + b"x" * 60_000,
+    "a line behind the chunks": IN_CHUNKS + b"1\r\nx\r\n0\r\nX: " + b"x" * 60_000,
+    "lines behind the chunks": IN_CHUNKS + b"1\r\nx\r\n0\r\n" + b"X: y\r\n" * 10_000,
 }
 
 
 @pytest.mark.parametrize("begun", ENDLESS.values(), ids=ENDLESS)
 async def test_an_upstream_whose_lines_do_not_end_is_let_go(fence, upstream, wire, begun):
     async def flood(writer):
-        writer.write(wire.STREAM_HEAD + begun)
+        writer.write(begun)
         while True:
             writer.write(begun[-60_000:])
             await writer.drain()
 
     upstream.answers.append(flood)
     client = await fence.connect()
-    await client.send(wire.post())
+    await client.send(wire.post(wire.BODY, "Connection: close"))
     await client.rest()
     async with asyncio.timeout(wire.WITHIN_S):
         await upstream.closed.wait()
