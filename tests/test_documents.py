@@ -11,7 +11,6 @@ from modelfence.adapters.accounts.file import read_accounts
 from modelfence.adapters.metrics.calls import PrometheusMetrics
 from modelfence.adapters.metrics.shared_counts import SharedCounts
 from modelfence.adapters.metrics.states import StateMetrics
-from modelfence.cli import parser
 from modelfence.core.dialect import Outgoing
 from modelfence.core.problem import errors
 from modelfence.dialects.known import DIALECTS
@@ -80,16 +79,12 @@ def test_the_settings_shown_are_read_and_name_every_key(tmp_path):
             assert re.search(rf"^ *{key.rpartition('.')[2]}:", shown, re.MULTILINE), f"{key} is not shown"
 
 
-def test_the_page_on_candidates_shows_settings_that_are_read_and_commands_that_are_understood(tmp_path):
+def test_the_page_on_candidates_shows_settings_that_are_read_and_metrics_that_exist(tmp_path):
     [shown] = fenced("docs/candidate.md", "yaml")
     (tmp_path / "modelfence.yaml").write_text(shown)
     settings, problems = load(tmp_path / "modelfence.yaml", {}, {})
     assert (problems, settings.canary) == ((), 5.0)
     page = (ROOT / "docs/candidate.md").read_text()
-    commands = re.findall(r"^modelfence (audit report .*|policy check .*)$", page, re.MULTILINE)
-    assert len(commands) == 2
-    for command in commands:
-        parser().parse_args(command.split())
     assert set(re.findall(r"modelfence_\w+", page)) <= set(
         re.findall(r"^\| `(modelfence_\w+)`", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE)
     )
@@ -110,26 +105,8 @@ def test_the_make_targets_the_readme_names_exist():
     assert all(f"\n{target}:" in makefile for target in targets)
 
 
-def test_the_commands_shown_are_understood():
-    shown = re.findall(r"modelfence ((?:run|demo|policy check)\b[^`\n]*)", (ROOT / "README.md").read_text())
-    assert len(shown) >= 2
-    for command in shown:
-        parser().parse_args(command.split())
-
-
-def test_the_commands_of_the_page_on_geography_are_understood():
-    shown = re.findall(r"^modelfence (geo [^#\n]*)", (ROOT / "docs" / "geography.md").read_text(), re.MULTILINE)
-    assert len(shown) == 2
-    for command in shown:
-        parser().parse_args(command.split())
-
-
-def test_the_page_on_accounts_shows_commands_that_are_understood_and_every_warning():
+def test_the_page_on_accounts_says_every_warning():
     page = (ROOT / "docs/accounts.md").read_text()
-    shown = re.findall(r"^modelfence ([^#\n]*)", "\n".join(fenced("docs/accounts.md", "sh")), re.MULTILINE)
-    assert len(shown) >= 8
-    for command in shown:
-        parser().parse_args(command.split())
     review = (ROOT / "proxy/modelfence/core/account_review.py").read_text()
     rows = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \|", page, re.MULTILINE)
     assert set(re.findall(r'Finding\("([a-z-]+)"', review)) == set(re.findall(r"`([a-z-]+)`", ", ".join(rows)))

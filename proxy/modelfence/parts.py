@@ -241,7 +241,7 @@ def _check_fit(policy: Policy, accounts: AccountsFile | None, settings: Settings
     if problems := accounts.check_tiers(policy.tiers):
         raise CannotStartError(f"the accounts file {path} has tiers that the policy lacks", problems)
     if not len(accounts) and nobody_unknown_is_let_in(policy):
-        where = f"{path} holds none" if path else "give --accounts accounts.yaml"
+        where = f"{path} holds none" if path else "give --accounts accounts.yaml, or `accounts` in the settings"
         raise CannotStartError(
             f"nobody could ever be let in: the policy asks for accounts and there are none ({where})"
         )

@@ -15,12 +15,12 @@ REFUSED = {
     "nothing": (b"", "The request body is not valid JSON: Expecting value at line 1, column 1."),
     "a cut body": (
         b'{"model":"gp',
-        "The request body is not valid JSON: Unterminated string starting at at line 1, column 10.",
+        "The request body is not valid JSON: Unterminated string starting at line 1, column 10.",
     ),
     "trailing data": (b"{}\n{}", "The request body is not valid JSON: Extra data at line 2, column 1."),
     "a raw control character": (
         b'{"a":"\x01"}',
-        "The request body is not valid JSON: Invalid control character at at line 1, column 7.",
+        "The request body is not valid JSON: Invalid control character at line 1, column 7.",
     ),
     "a key given twice": (b'{"model":"a","model":"b"}', "The request body gives 'model' twice in one object."),
     "a key given twice, once escaped": (

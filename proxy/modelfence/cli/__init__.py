@@ -8,6 +8,7 @@ import errno
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from io import TextIOWrapper
 from typing import Any
 
@@ -21,7 +22,13 @@ def parser(first: str | None = None) -> argparse.ArgumentParser:
 
     Its process stays up beside those that serve, and is spared what the others load.
     """
-    root = argparse.ArgumentParser(prog="modelfence", description="A fence in front of LLM APIs.")
+    root = argparse.ArgumentParser(
+        prog="modelfence",
+        description="A fence in front of LLM APIs.",
+        epilog="example:\n  modelfence demo",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    root.add_argument("--version", action="version", version=f"modelfence {version('modelfence')}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
     run.add_to(commands)
     if first != "run":

@@ -29,9 +29,9 @@ _BESIDE = ("client_ip", "country", "at", "account")
 _EXAMPLES = """\
 examples:
   modelfence policy explain request.json --accounts accounts.yaml --account acme --country NO
-  modelfence policy explain --curl "curl https://api.openai.com/v1/models" --client-ip 8.8.8.8
-  modelfence policy explain day.jsonl --line 120 --policy new.yaml
-  modelfence policy explain --decision 0a1b2c3d4e5f60718293a4b5c6d7e8f9 --audit log/"""
+  modelfence policy explain --curl "curl https://api.openai.com/v1/models" --client-ip 8.8.8.8 --accounts accounts.yaml
+  modelfence policy explain day.jsonl --line 120 --policy new.yaml --accounts accounts.yaml
+  modelfence policy explain --decision 0a1b2c3d4e5f60718293a4b5c6d7e8f9 --audit log/ --accounts accounts.yaml"""
 
 
 def add_to(commands: Any) -> None:

@@ -25,6 +25,14 @@ FLAGS = {
     "workers": "processes that serve (default: 1); several need a Redis",
     "log_format": "text, or json: a line of JSON for each message",
 }
+_METAVARS = {
+    "listen": "ADDRESS",
+    "policy": "FILE",
+    "accounts": "FILE",
+    "store": "URL",
+    "workers": "N",
+    "log_format": "FORMAT",
+}
 _EXAMPLE = "example:\n  modelfence run --upstream https://api.openai.com --accounts accounts.yaml"
 
 
@@ -47,7 +55,7 @@ def add_to(commands: Any) -> None:
         "--egress", action="store_true", help="be the callers' HTTP proxy: they ask for a tunnel to the API's own name"
     )
     for flag, help_text in FLAGS.items():
-        parser.add_argument(f"--{flag.replace('_', '-')}", metavar=flag.upper(), help=help_text)
+        parser.add_argument(f"--{flag.replace('_', '-')}", metavar=_METAVARS[flag], help=help_text)
     parser.set_defaults(command=run)
 
 

@@ -17,7 +17,10 @@ from modelfence.core.policy import ThrottleRule
 from modelfence.settings import CannotStartError, Settings
 
 _HEAD = ("throttle", "unit", "left", "of", "debt", "full in")
-_SHOW = "examples:\n  modelfence throttle show acme\n  modelfence throttle show acme --throttle requests --format json"
+_SHOW = (
+    "examples:\n  modelfence throttle show acme\n"
+    "  modelfence throttle show acme --throttle requests-per-account --format json"
+)
 _RESET = "examples:\n  modelfence throttle reset acme\n  modelfence throttle reset acme --throttle requests-per-account"
 
 

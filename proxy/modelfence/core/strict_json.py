@@ -41,7 +41,8 @@ def parse(body: bytes) -> Json:
         message = f"The request body is not UTF-8: byte {error.start + 1} can't be decoded."
         raise MalformedRequestError(message) from None
     except json.JSONDecodeError as error:
-        message = f"The request body is not valid JSON: {error.msg} at line {error.lineno}, column {error.colno}."
+        what = error.msg.removesuffix(" at")
+        message = f"The request body is not valid JSON: {what} at line {error.lineno}, column {error.colno}."
         raise MalformedRequestError(message) from None
     except RecursionError:
         raise _too_deep() from None
