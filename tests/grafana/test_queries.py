@@ -26,11 +26,12 @@ CHOSEN = {"instance": "INSTANCE", "provider": "(stand-in|away)", "tier": "(basic
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """A Prometheus, and when it had seen all of the traffic."""
+    """A Prometheus, when it had seen all of the traffic, and when it had seen the fence but no call."""
 
     prometheus: PrometheusServer
     instance: str
     at_s: float
+    quiet_at_s: float
 
     def answers(self, asked: Asked, choices: Mapping[str, str]) -> list[float]:
         """Return the values of a query as a panel would ask it, those that are no number left out."""
@@ -60,7 +61,8 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
             prometheus = await asyncio.to_thread(PrometheusServer, folder, fence.admin)
             running.append(prometheus)
             # In two parts: rates are of what was seen before, and of nothing that came before the first scrape.
-            await asyncio.to_thread(prometheus.wait_for_scrape)
+            await asyncio.to_thread(prometheus.wait_for, f"count_over_time({SERVING}[1m]) > 1")
+            quiet_at_s = time.time()
             await fence.calls_of_all_kinds(calls=4)
             fence.change_policy()
             await asyncio.to_thread(prometheus.wait_for, 'modelfence_policy_reloads_total{result="ok"} > 0')
@@ -74,7 +76,7 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
             await asyncio.to_thread(prometheus.wait_for, "modelfence_cohorts > 0")
             await asyncio.to_thread(prometheus.wait_for, 'modelfence_recorded_total{outcome="written"} > 0')
             await asyncio.to_thread(prometheus.wait_for_scrape)
-            return Watched(prometheus, fence.admin, time.time())
+            return Watched(prometheus, fence.admin, time.time(), quiet_at_s)
 
     try:
         yield asyncio.run(traffic())
@@ -88,6 +90,13 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
 @pytest.mark.parametrize("asked", list(queries()), ids=lambda asked: asked.name)
 def test_a_query_returns_data(watched, asked, choices):
     assert watched.answers(asked, choices), asked.expr
+
+
+@pytest.mark.parametrize("asked", list(queries()), ids=lambda asked: asked.name)
+def test_a_query_about_a_fence_that_nobody_calls_returns_numbers_or_nothing(watched, asked):
+    """Where there is nothing a panel says so in its own words; of 0 / 0 it would say `NaN`."""
+    series = watched.prometheus.at(filled_in(asked.expr, ALL), watched.quiet_at_s)
+    assert all(math.isfinite(float(one["value"][1])) for one in series), asked.expr
 
 
 @pytest.mark.parametrize(

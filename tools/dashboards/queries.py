@@ -41,8 +41,8 @@ def shares(part: str, whole: str) -> str:
 
 
 def quantile(of: float, name: str) -> str:
-    """Return a quantile of a histogram."""
-    return f"histogram_quantile({of}, {rate(f'{name}_bucket', by='le')})"
+    """Return a quantile of a histogram, and nothing where nothing was observed: that is no number, which is not >= 0."""
+    return f"histogram_quantile({of}, {rate(f'{name}_bucket', by='le')}) >= 0"
 
 
 def _sum(by: str) -> str:
