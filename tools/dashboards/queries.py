@@ -41,7 +41,7 @@ def shares(part: str, whole: str) -> str:
 
 
 def quantile(of: float, name: str) -> str:
-    """Return a quantile of a histogram, and nothing where nothing was observed: that is no number, which is not >= 0."""
+    """Return a quantile of a histogram; nothing where nothing was observed, which is no number, so not >= 0."""
     return f"histogram_quantile({of}, {rate(f'{name}_bucket', by='le')}) >= 0"
 
 
