@@ -13,6 +13,11 @@ from pathlib import Path
 
 MAX_BYTES = 64 * 1024 * 1024
 
+COPY = ".mmdb"
+"""How the name of a copy of a database ends, whatever the database is called."""
+UNFINISHED = ".unfinished"
+"""How the name of a copy ends that is still being made, or that whoever made it did not live to end."""
+
 type Stamp = tuple[int, int, int] | None
 """When a file, or who may read it, was changed, in nanoseconds, its size in bytes and its inode; None where none is."""
 
@@ -71,12 +76,12 @@ class SourceFiles:
 
 def _copied(path: Path, folder: Path) -> Path:
     """Return a copy that is named after what it holds: not after the file, which may be written over meanwhile."""
-    unfinished = folder / f"{path.name}.{os.getpid()}.unfinished"
+    unfinished = folder / f"{path.name}.{os.getpid()}{UNFINISHED}"
     try:
         shutil.copyfile(path, unfinished)
         with unfinished.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        copy = folder / f"{digest[:32]}{path.suffix}"
+        copy = folder / f"{digest[:32]}{COPY}"
         if not copy.exists():
             unfinished.replace(copy)
         return copy

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Self
 
 from modelfence.settings import CannotStartError
-from modelfence.source_files import Files, SourceFiles
+from modelfence.source_files import COPY, UNFINISHED, Files, SourceFiles
 
 _SUFFIX = ".files"
 
@@ -84,8 +84,11 @@ def taken(handed: Handed) -> Files:
 
 
 def tidy(folder: Path, kept: Handed) -> None:
-    """Remove what was handed on before, with the copies of databases that nobody is going to open again."""
+    """Remove what was handed on before, with the copies of databases that nobody is going to open again.
+
+    Nobody may be reading files meanwhile.
+    """
     copies = set(taken(kept).geo.databases.values())
     for path in folder.iterdir():
-        if path.suffix in {_SUFFIX, ".mmdb"} and path != kept.path and path not in copies:
+        if path.suffix in {_SUFFIX, COPY, UNFINISHED} and path != kept.path and path not in copies:
             path.unlink()
