@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from modelfence.core.unavailable import UnavailableError
-from modelfence.source_files import stamp
+from modelfence.source_files import Stamp, stamp
 from modelfence.workers.handing_on import tidy
 from modelfence.workers.operators import WorkerMetrics
 from modelfence.workers.process import Reloaded
@@ -26,6 +26,8 @@ class Reloading:
         self._told = asyncio.Event()
         self.stale: Mapping[str, str] = {}
         """Why a part that has changed stays as it was."""
+        self._tried: Mapping[Path, Stamp] | None = None
+        """What was on the disk when a worker was to read it and did not."""
 
     def now(self) -> None:
         """Reload without waiting for files to come to rest."""
@@ -51,18 +53,23 @@ class Reloading:
         """Let one worker read what has changed, and the others take it over."""
         supervisor = self._supervisor
         async with supervisor.changing:
-            reader, *others = supervisor.serving or (None,)
+            # Who was heard last is the least likely to hang.
+            reader, *others = sorted(supervisor.serving, key=lambda one: one.heard_s, reverse=True) or (None,)
             if reader is None:
                 return  # whoever starts next reads nothing, and catches up with the next look
             try:
                 reloaded = Reloaded.told(await reader.ask("reload", within_s=RELOADS_WITHIN_S))
             except UnavailableError as error:
-                # Not tried again before something changes: what a worker dies of would be the end of one after another.
+                # It may have ended for another reason, so another one tries. After that none does before something
+                # changes: what a worker dies of would be the end of one after another.
                 now = await asyncio.to_thread(lambda: {path: stamp(path) for path in supervisor.watch.files})
-                supervisor.watch.expect(now)
+                if now == self._tried:
+                    supervisor.watch.expect(now)
+                self._tried = now
                 supervisor.replace(reader)  # it may run what nobody else has been handed, or hang in a file
                 self._tell((), {"policy": f"the worker that was to read the files did not: {error}"})
                 return
+            self._tried = None
             supervisor.take(reloaded.files, reloaded.stamps)
             told = await asyncio.gather(
                 *(one.ask("reload", within_s=RELOADS_WITHIN_S, bring=reloaded.files.as_text()) for one in others),
