@@ -223,6 +223,32 @@ def test_a_rate_is_an_amount_per_period_that_a_bucket_can_hold(rate, fits):
     assert (compiled.policy is not None) is fits
 
 
+@pytest.mark.parametrize(
+    ("rate", "hint"),
+    [
+        ("100,000 per day", "did you mean `100000 per day`?"),
+        ("1,000,000 per day", "did you mean `1000000 per day`?"),
+        ("100k/day", "did you mean `100000 per day`?"),
+        ("2.5M tokens per hour", "did you mean `2500000 per hour`?"),
+        ("60/min", "did you mean `60 per minute`?"),
+        ("60 requests a minute", "did you mean `60 per minute`?"),
+        ("60 per minutes", "did you mean `60 per minute`?"),
+        ("60 per mintue", "did you mean `minute`?"),
+        (
+            "5M per month",
+            "the longest period is a day: `166667 per day`, and `burst: 5000000` where all of it may be used at once",
+        ),
+        ("1,5 per second", None),
+        ("60 per fortnight", None),
+        ("often", None),
+    ],
+)
+def test_a_rate_that_is_written_as_people_do_is_told_how_it_is_written_here(rate, hint):
+    text = f"version: 1\nthrottle:\n  - id: a\n    key: account.id\n    rate: {rate}\n"
+    [problem] = compile_text(text).problems
+    assert (problem.code, problem.hint) == ("bad-rate", hint)
+
+
 def test_problems_are_sorted_and_each_is_there_once(tmp_path):
     bad = "access: [{id: a, deny: client.contry}, {id: a, allow: kyc.teer == 1}]"
     compiled = write(tmp_path, {"root.yaml": f"include: [a.yaml, a.yaml]\n{bad}", "a.yaml": bad})

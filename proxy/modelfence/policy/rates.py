@@ -14,7 +14,12 @@ from modelfence.policy.keys import BURST, RATE
 MAX_FILL_DAYS = 366
 MAX_PER_SECOND = 1_000_000
 
-_OTHER_PERIOD = re.compile(r"[0-9.]+ +per +([a-z]+)")
+_THOUSANDS = re.compile(r"(?<=[0-9])[,_'](?=[0-9]{3}(?![0-9]))")
+_OTHERWISE = re.compile(r"([0-9]{1,9}(?:\.[0-9]+)?) *([kKmM]?)(?: [a-z]+)? *(?:/|\bper\b|\ban?\b|\bevery\b) *([a-z]+)")
+"""How people write a rate: `100k/day`, `5M tokens per month`."""
+_TIMES = {"": 1, "k": 1_000, "m": 1_000_000}
+_SHORT = {"s": "second", "sec": "second", "min": "minute", "h": "hour", "hr": "hour", "d": "day"}
+_LONG_DAYS = {"week": 7, "month": 30, "year": 365}
 _WORDS = "a rate is written as `60 per minute`: an amount per second, minute, hour or day"
 
 
@@ -39,8 +44,7 @@ def _amount_and_period(node: Node) -> tuple[float, int] | None:
         return None
     match = re.fullmatch(str(RATE.pattern), text)
     if match is None:
-        other = _OTHER_PERIOD.fullmatch(text)
-        node.problem("bad-rate", _WORDS, hint=did_you_mean(other[1], PERIODS_US) if other else None)
+        node.problem("bad-rate", _WORDS, hint=_hint(text))
         return None
     amount, period_us = float(match[1]), PERIODS_US[match[2]]
     if amount == 0:
@@ -50,3 +54,18 @@ def _amount_and_period(node: Node) -> tuple[float, int] | None:
         node.problem("out-of-range", f"this is more than {MAX_PER_SECOND} per second")
         return None
     return amount, period_us
+
+
+def _hint(text: str) -> str | None:
+    """Return how a rate is written that was written as people do."""
+    match = _OTHERWISE.fullmatch(_THOUSANDS.sub("", text.strip()))
+    if match is None:
+        return None
+    amount, word = float(match[1]) * _TIMES[match[2].lower()], match[3]
+    period = _SHORT.get(word, word.removesuffix("s"))
+    if days := _LONG_DAYS.get(period):
+        a_day, whole = f"{max(1, round(amount / days))} per day", f"{amount:.15g}"
+        return f"the longest period is a day: `{a_day}`, and `burst: {whole}` where all of it may be used at once"
+    if period in PERIODS_US:
+        return f"did you mean `{amount:.15g} per {period}`?"
+    return did_you_mean(period, PERIODS_US)
