@@ -53,8 +53,7 @@ class Fence:
     def __init__(self, folder: Path, redis: RedisServer, api: str) -> None:
         self._folder = folder
         self._redis = redis
-        self._policy = folder / "policy.yaml"
-        self._policy.write_text(_POLICY)
+        (folder / "policy.yaml").write_text(_POLICY)
         (folder / "next.yaml").write_text(_CANDIDATE)
         (folder / "accounts.yaml").write_text(accounts_yaml(_ALL))
         settings = {
@@ -94,11 +93,12 @@ class Fence:
             self._reading.join()
             self._process.stderr.close()
 
-    def change_policy(self) -> None:
-        self._replace_policy(_POLICY + "# changed\n")
+    def change_policy_and_accounts(self) -> None:
+        self._replace("accounts.yaml", accounts_yaml(_ALL) + "# changed\n")
+        self._replace("policy.yaml", _POLICY + "# changed\n")
 
     def break_policy(self) -> None:
-        self._replace_policy(_POLICY + "nonsense: 1\n")
+        self._replace("policy.yaml", _POLICY + "nonsense: 1\n")
 
     def kill_a_worker(self) -> None:
         os.kill(self._running.workers()[0], signal.SIGKILL)
@@ -135,10 +135,10 @@ class Fence:
         finally:
             client.close()
 
-    def _replace_policy(self, text: str) -> None:
-        new = self._folder / "policy.yaml.new"
+    def _replace(self, file: str, text: str) -> None:
+        new = self._folder / "new"
         new.write_text(text)
-        new.replace(self._policy)
+        new.replace(self._folder / file)
         self._process.send_signal(signal.SIGHUP)
 
 

@@ -12,6 +12,7 @@ from tools.write_dashboards import files
 
 from modelfence.adapters.audit.log import Outcome
 from modelfence.adapters.metrics.comparison import CANDIDATE, LIVE
+from modelfence.core.account import Check
 from modelfence.core.charge import Unit
 from modelfence.core.decision import Effect
 from modelfence.core.policy import Mode
@@ -23,6 +24,7 @@ UNITS = {"s", "suffix: days", "reqps", "percentunit", "short"}
 """Seconds, days, calls per second, shares, and numbers of things."""
 VALUES: Mapping[str, set[str]] = {
     "effect": set(Effect),
+    "check": set(Check),
     "mode": {*Mode, CANDIDATE},
     "live": set(Effect),
     "candidate": set(Effect),

@@ -64,7 +64,8 @@ def watched(tmp_path_factory) -> Iterator[Watched]:
             await asyncio.to_thread(prometheus.wait_for, f"count_over_time({SERVING}[1m]) > 1")
             quiet_at_s = time.time()
             await fence.calls_of_all_kinds(calls=4)
-            fence.change_policy()
+            fence.change_policy_and_accounts()
+            await asyncio.to_thread(prometheus.wait_for, 'modelfence_reloads_total{part="accounts", result="ok"} > 0')
             await asyncio.to_thread(prometheus.wait_for, 'modelfence_policy_reloads_total{result="ok"} > 0')
             fence.break_policy()
             await asyncio.to_thread(prometheus.wait_for, 'modelfence_policy_reloads_total{result="failed"} > 0')
@@ -104,6 +105,8 @@ def test_a_query_about_a_fence_that_nobody_calls_returns_numbers_or_nothing(watc
     [
         *(f'requests_total{{effect="{effect}"}}' for effect in ("allow", "deny", "throttle", "reject", "error")),
         'rule_matches_total{mode="shadow"}',
+        "unallowed_total",
+        'credentials_total{check="unknown"}',
         'upstream_answers_total{provider="stand-in", status="2xx"}',
         'upstream_answers_total{provider="away", status="none"}',
         'charged_total{unit="output_tokens"}',

@@ -162,8 +162,12 @@ def _policy() -> Sequence[AnyPanel]:
                 "short", 8, 6,
             ),
             Query(_of_5_minutes("policy_reloads_total", "result"), "policy {{result}}"),
-            Query(_of_5_minutes("reloads_total", "part, result"), "{{part}} {{result}}"),
-            names={"policy ok": ("policy exchanged", GREEN), "policy failed": ("policy refused", RED)},
+            Query(f"{_of_5_minutes('reloads_total', 'part, result')} > 0", "{{part}} {{result}}"),
+            Query(_of_5_minutes("jwks_fetches_total", "result", 'result="failed"'), "keys not fetched"),
+            names={
+                "policy ok": ("policy exchanged", GREEN), "policy failed": ("policy refused", RED),
+                "keys not fetched": ("keys of tokens not fetched", ORANGE),
+            },
         ),
     ]  # fmt: skip
 
@@ -280,5 +284,5 @@ def _processes() -> Sequence[AnyPanel]:
     ]  # fmt: skip
 
 
-def _of_5_minutes(name: str, by: str) -> str:
-    return f"sum by ({by}) (increase({metric(name)}[5m]))"
+def _of_5_minutes(name: str, by: str, *matchers: str) -> str:
+    return f"sum by ({by}) (increase({metric(name, *matchers)}[5m]))"

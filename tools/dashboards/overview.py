@@ -113,7 +113,7 @@ def _effects() -> Sequence[AnyPanel]:
                 "Calls by what became of them",
                 "Calls per second by effect. Malformed calls were refused before they were judged. When a colour other"
                 " than green grows, the rules, countries and tiers below say whose calls they are.",
-                "reqps", 16,
+                "reqps", 12,
             ),
             Query(rate("requests_total", _OF_PROVIDER, by="effect"), "{{effect}}"), EFFECTS,
         ),
@@ -122,7 +122,7 @@ def _effects() -> Sequence[AnyPanel]:
                 "Not let in, by tier",
                 "Share of each tier's calls that were not let in. A verified tier that rises means that paying"
                 " callers are turned away: look at the rules that refuse.",
-                "percentunit", 8,
+                "percentunit", 6,
             ),
             Query(
                 shares(
@@ -131,6 +131,15 @@ def _effects() -> Sequence[AnyPanel]:
                 ),
                 "{{tier}}",
             ),
+        ),
+        bars(
+            About(
+                "Credentials that were not valid",
+                "Calls by what was wrong with their key, certificate or token, over the time shown. `expired` or"
+                " `revoked`: tell the customer; `unknown` in numbers: somebody guesses, or keys were not imported.",
+                "short", 6,
+            ),
+            Query(increase("credentials_total", 'check!="valid"', by="check"), "{{check}}"), RED,
         ),
     ]  # fmt: skip
 
@@ -175,6 +184,7 @@ def _rules() -> Sequence[AnyPanel]:
         matchers = (f'effect="{effect}"', f'mode="{mode}"')
         return Query(increase("rule_matches_total", *matchers, by="rule"), "{{rule}}")
 
+    unallowed = f'label_replace({increase("unallowed_total")}, "rule", "no allow applied", "", "")'
     return [
         bars(
             About(
@@ -188,11 +198,11 @@ def _rules() -> Sequence[AnyPanel]:
         bars(
             About(
                 "Denies that applied",
-                "Calls that each deny refused over the time shown. A rule that suddenly leads: `modelfence policy"
-                " explain` shows why for one request; if the rule is wrong, put it in `mode: shadow`.",
+                "Calls that each deny refused over the time shown, and those that no allow let in: suspended, or"
+                " without an account. `modelfence policy explain` shows why; a wrong rule is put in `mode: shadow`.",
                 "short", 6, 7,
             ),
-            matches("deny", "enforce"), RED,
+            Query(f"({matches('deny', 'enforce').expr} or {unallowed})", "{{rule}}"), RED,
         ),
         bars(
             About(

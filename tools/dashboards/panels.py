@@ -172,7 +172,7 @@ def _lines(names: Names) -> timeseries.Panel:
         timeseries.Panel()
         .color_scheme(dashboard.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
         .line_width(1)
-        .show_points(kinds.VisibilityMode.NEVER)
+        .show_points(kinds.VisibilityMode.AUTO)
         .min(0)
         .legend(
             common.VizLegendOptions()

@@ -126,6 +126,7 @@ async def test_a_call_is_counted_by_effect_country_tier_and_rule(fence, metrics)
         ("throttle", "enforce", "calls"): 1,
         ("throttle", "shadow", "tight"): 1,
     }
+    assert counted(metrics, "unallowed_total") == {(): 1}, "the stranger, whom no rule refuses"
     assert counted(metrics, "unknown_facts_total") == {("client.country",): 1, ("client.asn",): 1}
 
 

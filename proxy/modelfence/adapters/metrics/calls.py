@@ -53,6 +53,9 @@ class PrometheusMetrics:
             "requests", "Calls by what became of them.", "provider", "operation", "mode", "effect", beside=Effect
         )
         self._rules = self._counter("rule_matches", "Rules that applied to a call.", "rule", "effect", "mode")
+        self._unallowed = Counter(
+            "modelfence_unallowed_total", "Calls refused because no allow applied.", registry=self.registry
+        )
         self._countries = self._counter(
             "requests_by_country", "Calls by the caller's country.", "country", "effect", beside=_JUDGED
         )
@@ -131,9 +134,14 @@ class PrometheusMetrics:
             self._signals.at(signal).inc(1)
         if not judged.extraction.was_measured:
             self._unmeasured.inc()
+        if effect is Effect.DENY and not decision.rules:
+            self._unallowed.inc()
         for fact in decision.unknown:
             self._unknown_facts.at(fact).inc(1)
-        for step in decision.trace:
+        self._count_rules(judged)
+
+    def _count_rules(self, judged: Judged) -> None:
+        for step in judged.decision.trace:
             if step.applied and step.rule.kind is not RuleKind.THROTTLE:
                 mode = Mode.SHADOW if step.rule.shadow else Mode.ENFORCE
                 self._rules.at(step.rule.id, _EFFECT_OF_KIND[step.rule.kind], mode).inc(1)
