@@ -12,6 +12,8 @@ from modelfence.policy.tokens import Token
 
 _MACROS = frozenset(one.name for one in FUNCTIONS if one.has_variable)
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
+_HOLDING = frozenset("()[].,")
+"""Operators that make no other value of what they stand beside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,23 @@ def names(parts: Sequence[Token]) -> tuple[Name, ...]:
             variables.append(_Variable(parts[at + 1].text, closing(parts, at), path, items))
             at += 3
     return tuple(found)
+
+
+def without_needless_brackets(parts: Sequence[Token]) -> tuple[Token, ...]:
+    """Return the tokens without brackets around what no operator is in, as in `(client.country) == ("UK")`."""
+    needless: set[int] = set()
+    for at, token in enumerate(parts):
+        if token.text != "(" or _is_called(parts, at):
+            continue
+        end = closing(parts, at)
+        if not any(one.text == "in" or (one.kind == "operator" and one.text not in _HOLDING) for one in parts[at:end]):
+            needless |= {at, end}
+    return tuple(token for at, token in enumerate(parts) if at not in needless)
+
+
+def _is_called(parts: Sequence[Token], opening: int) -> bool:
+    """Say whether a bracket holds the arguments of a function."""
+    return opening > 0 and parts[opening - 1].kind == "name" and parts[opening - 1].text != "in"
 
 
 def items_from(parts: Sequence[Token], opening: int) -> tuple[Token, ...]:

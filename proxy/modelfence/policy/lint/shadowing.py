@@ -61,7 +61,8 @@ def _warn(one: Subject, code: str, words: str, notes: Notes) -> None:
 
 
 def _is_shadowed(one: Subject, other: Subject, subjects: Subjects, order: Mapping[str, int]) -> bool:
-    if (other.rule.shadow and not one.rule.shadow) or not subjects.reaches(one.file, other.file):
+    # A rule in shadow beside a wider one that is enforced may be tried to take its place.
+    if one.rule.shadow is not other.rule.shadow or not subjects.reaches(one.file, other.file):
         return False
     if one.rule.kind is RuleKind.DENY and _speaks(one, other, order):
         return False

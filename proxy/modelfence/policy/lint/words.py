@@ -5,20 +5,21 @@ They are found by what stands next to the name of a fact, also within the macros
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modelfence.core.countries import COUNTRIES, KOSOVO
 from modelfence.core.facts import FACTS, FactType
 from modelfence.document import Node, did_you_mean
 from modelfence.policy.lint.meaning import constant_of
-from modelfence.policy.lint.names import Name, items_from, names, text_at
+from modelfence.policy.lint.names import Name, items_from, names, text_at, without_needless_brackets
 from modelfence.policy.lint.subjects import Notes, Subject, Subjects
 from modelfence.policy.tokens import Token, tokens
 
 _COUNTRY = ("client.country", "client.registered_country", "kyc.country", "kyc.ownership", "account.recent_countries")
 _REGION = "client.region"
 _CLOSED = {fact.name: fact.values for fact in FACTS if fact.values}
-_LISTS = frozenset(fact.name for fact in FACTS if fact.type is FactType.STRINGS) | {"kyc.ownership"}
+_STRINGS = frozenset(fact.name for fact in FACTS if fact.type is FactType.STRINGS)
+_LISTS = _STRINGS | {"kyc.ownership"}
 _USUAL = {"UK": "GB", "EL": "GR", "BU": "MM", "TP": "TL", "ZR": "CD"}
 """Codes that are written for those of ISO 3166-1: reserved, withdrawn, or the European Union's own."""
 _REGION_CODE = re.compile(r"([A-Z]{2})-[A-Z0-9]{1,3}")
@@ -101,8 +102,8 @@ def _hint_for_region(text: str) -> str | None:
 
 def _compared(source: str) -> Iterator[tuple[str, Token | str]]:
     """Yield what is compared with each name, looked for in it, or taken out of it: a text, or a list by its name."""
-    parts = tokens(source)
-    found = names(parts)
+    parts = without_needless_brackets(tokens(source))
+    found = [_item_of(parts, one) for one in names(parts)]
     by_start, by_end = {one.at: one for one in found}, {one.end: one for one in found}
     for one in found:
         if one.path.startswith(_OWNED_BY):
@@ -112,6 +113,13 @@ def _compared(source: str) -> Iterator[tuple[str, Token | str]]:
                 name = by_start.get(at) or by_end.get(at + 1)
                 if name is None or text_at(parts, name.end) not in _SELECTS:
                     yield from ((one.path, operand) for operand in _operand(parts, at, name))
+
+
+def _item_of(parts: Sequence[Token], one: Name) -> Name:
+    """Return a name with the place of an item behind it, as in `account.recent_countries[0]`, as one name."""
+    if one.path not in _STRINGS or text_at(parts, one.end) != "[" or text_at(parts, one.end + 2) != "]":
+        return one
+    return replace(one, end=one.end + len("[0]"))
 
 
 def _operands(parts: Sequence[Token], one: Name) -> Iterator[int]:
