@@ -53,8 +53,8 @@ PAGES = (
     Page(
         "shadowed-rule",
         "Take it out, or make it ask for what the other does not. A deny with a message of its own that the caller may"
-        " get to read is not meant. Only what a file holds and includes itself is compared, and rules in shadow only with"
-        " each other: one may be tried there to take the place of a wider one.",
+        " get to read is not meant. Only what a file holds and includes itself is compared, and a rule in shadow only"
+        " with others there: it may be tried to take the place of a wider one.",
         wrong=_access(
             "suspicious\n    deny: extraction.score > 0.5",
             "very-suspicious\n    deny: extraction.score > 0.9",
