@@ -56,6 +56,7 @@ LINT: Mapping[str, str] = {
     "impossible-value": "A fact is compared with a text that it can never be.",
     "unknown-country": "A text stands for a country and is no code of ISO 3166-1.",
     "unknown-region": "A text stands for a subdivision and is not written as ISO 3166-2 writes them.",
+    "missing-map-key": "A rule asks for a key of a map, and not first whether it is there.",
     "empty-list": "A list that a rule uses is empty.",
     "unused-list": "A list is used by no rule.",
     "small-burst": "A throttle's bucket holds less than one call takes.",

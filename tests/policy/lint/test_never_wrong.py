@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from modelfence.core.charge import Demand
 from modelfence.core.decision import decide
+from modelfence.core.policy import Unknown
 from modelfence.policy import compile_text
 from modelfence.policy.lint import lint
 
@@ -140,6 +141,10 @@ def test_what_lint_says_holds_for_every_call(rules, calls):
                 assert refuted not in values_of(part, calls), problem.render()
                 if "only while" not in problem.message and "so the rule" in problem.message:
                     holds_of_the_rule(problem, rules, policy, calls)
+            case "missing-map-key":
+                part = problem.excerpt[problem.column - 1 : problem.column - 1 + problem.length]
+                without = [facts | {"kyc.ownership": {"NO": 1.0}} for facts in calls]
+                assert all(isinstance(value, Unknown) for value in values_of(f"{part} > 0.5", without))
             case code:
                 assert code in ("impossible-value", "unused-list", "empty-list"), problem.render()
 

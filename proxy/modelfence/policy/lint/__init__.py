@@ -15,6 +15,7 @@ from modelfence.policy.lint.ageing import warn_of_long_shadows
 from modelfence.policy.lint.cases import warn_of_untested_rules
 from modelfence.policy.lint.constants import warn_of_constants
 from modelfence.policy.lint.lists import defined_lists, warn_of_lists
+from modelfence.policy.lint.missing_keys import warn_of_missing_keys
 from modelfence.policy.lint.shadowing import warn_of_needless_rules
 from modelfence.policy.lint.subjects import Notes, subjects_of
 from modelfence.policy.lint.throttles import warn_of_small_bursts
@@ -36,6 +37,7 @@ def lint(compiled: Compiled, *, today: date) -> tuple[Problem, ...]:
     warn_of_needless_rules(subjects, notes, settled)
     warn_of_listed_words(subjects, defined_lists(subjects), notes)
     warn_of_lists(subjects, notes)
+    warn_of_missing_keys(subjects, notes)
     warn_of_small_bursts(subjects, notes)
     warn_of_long_shadows(subjects, today, notes)
     return in_order(notes.problems)

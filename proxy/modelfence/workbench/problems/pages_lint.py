@@ -93,6 +93,16 @@ PAGES = (
         right=_access('crimea\n    deny: client.region == "UA-43"'),
     ),
     Page(
+        "missing-map-key",
+        "A key that a map lacks is unknown, and on what is unknown a deny applies: a deny about a label refuses all who"
+        " have no such label. Ask first whether the key is there. If they are meant as well, say so:"
+        ' `!has(account.labels.kind) || account.labels.kind == "contractor"`.',
+        wrong=_access('contractors\n    deny: account.labels.kind == "contractor" && client.hosting'),
+        right=_access(
+            'contractors\n    deny: has(account.labels.kind) && account.labels.kind == "contractor" && client.hosting'
+        ),
+    ),
+    Page(
         "empty-list",
         "Nothing is in an empty list, so that the rule asks for nothing. Fill it, or take out what names it.",
         wrong="version: 1\nlists:\n  blocked: []\n" + _rules("blocked\n    deny: account.id in lists.blocked"),
