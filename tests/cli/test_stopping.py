@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -128,3 +129,13 @@ def test_told_twice_it_ends_at_once(start):
     until_refused(fence)
     fence.process.terminate()
     assert fence.process.wait(WITHIN_S) == 0
+
+
+def test_signals_that_come_until_it_has_ended_make_no_failure_of_its_end(start, api):
+    fence, _answer, _begun = start()
+    api.go_on.set()
+    fence.process.terminate()
+    while fence.process.poll() is None:
+        fence.process.send_signal(signal.SIGHUP)
+        fence.process.send_signal(signal.SIGUSR2)
+    assert fence.process.returncode == 0

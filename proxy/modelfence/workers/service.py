@@ -91,6 +91,7 @@ class _Service:
         await asyncio.wait(changing)
         await self._supervisor.stop(before_draining=self._customers.close)
         await admin.stop()
+        _ignore(loop, signal.SIGHUP, signal.SIGUSR2)
 
     async def _launch(self, settings: Settings, slot: int, files: Handed | None) -> Process:
         return await WorkerProcess.launch(self._customers, Orders(settings, slot, self._folder, files))
@@ -121,3 +122,12 @@ class _Service:
 
     def _on_our_ports(self, settings: Settings) -> Settings:
         return replace(settings, listen=address_of(self._customers), admin=address_of(self._operators))
+
+
+def _ignore(loop: asyncio.AbstractEventLoop, *numbers: signal.Signals) -> None:
+    """Ignore signals for good. As it closes, the loop would give them back, and end what has ended well by default."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # for a moment they are given back here, too
+    for number in numbers:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
