@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.grafana.boards import GRAFANA, ROOT, labels_grouped_by, metrics_named
+from tests.grafana.boards import BOARDS, GRAFANA, ROOT, labels_grouped_by, metrics_named, panels
 from tests.grafana.prometheus_server import needs
 from tests.grafana.test_dashboards import documented
 
@@ -79,6 +79,14 @@ def test_a_rule_says_what_is_wrong_why_it_waits_and_where_to_read_on(rule):
 def test_no_runbook_is_for_a_rule_that_is_gone():
     sections = re.findall(r"^## (\w+)$", (ROOT / "docs/runbooks.md").read_text(), re.MULTILINE)
     assert sections == [rule["alert"] for rule in RULES]
+
+
+def test_the_runbooks_name_panels_and_dashboards_that_are_there():
+    named = set(re.findall(r"(?<!\*)\*([^*\n]+)\*(?!\*)", (ROOT / "docs/runbooks.md").read_text()))
+    titles = {panel["title"] for board in BOARDS.values() for panel in panels(board)}
+    dashboards = {board["title"].removeprefix("modelfence: ") for board in BOARDS.values()}
+    assert len(named) > 10
+    assert named <= titles | dashboards
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

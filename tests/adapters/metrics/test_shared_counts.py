@@ -23,6 +23,19 @@ import os, signal
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
+COUNTING_MUCH = """
+import sys
+from pathlib import Path
+from modelfence.adapters.metrics.shared_counts import share
+share(Path(sys.argv[1]), 0)
+from modelfence.adapters.metrics.calls import PrometheusMetrics
+from modelfence.policy.compile import compile_text
+rules = "".join(f"  - {{id: a-rule-of-a-long-name-{n}, deny: 'false'}}\\n" for n in range(500))
+throttles = "".join(f"  - {{id: a-throttle-of-a-long-name-{n}, key: account.id, rate: 5 per day}}\\n" for n in range(500))
+metrics = PrometheusMetrics()
+metrics.in_force(compile_text(f"version: 1\\naccess:\\n{rules}throttle:\\n{throttles}").policy)
+"""
+
 
 @pytest.fixture
 def count(tmp_path):
@@ -63,9 +76,27 @@ def test_who_takes_a_slot_goes_on_with_its_counts_in_its_files(tmp_path, count):
 
 def test_there_is_room_for_all_that_is_counted_before_anything_is(tmp_path, count):
     count(0, 1)
-    files = [file.stat() for file in tmp_path.iterdir()]
-    assert len(files) == 3, "no kind of metric has a file that was not thought of"
-    assert all(file.st_size == ROOM_BYTES <= file.st_blocks * 512 for file in files)
+    files = {file.name: file.stat() for file in tmp_path.iterdir()}
+    assert {name: file.st_size for name, file in files.items()} == {
+        f"{kind}_0.db": room_bytes for kind, room_bytes in ROOM_BYTES.items()
+    }, "no kind of metric has a file that was not thought of, or is too small for it"
+    assert all(file.st_size <= file.st_blocks * 512 for file in files.values())
+
+
+def test_the_room_is_more_than_enough_for_a_policy_of_a_thousand_rules(tmp_path):
+    """A process that needs more on a disk without any is killed as it counts."""
+    subprocess.run([sys.executable, "-c", COUNTING_MUCH, str(tmp_path)], check=True)  # noqa: S603 - our own
+    assert {file.stat().st_size for file in tmp_path.glob("counter_*")} == {ROOM_BYTES["counter"]}
+    assert SharedCounts(tmp_path).render().count(b"\n") > 4_000
+
+
+def test_who_takes_a_slot_whose_file_has_grown_takes_the_room_that_it_has_not_got(tmp_path, count):
+    count(0, 1)
+    grown = tmp_path / "counter_0.db"
+    os.truncate(grown, 2 * ROOM_BYTES["counter"])
+    count(0, 2)
+    assert grown.stat().st_size == 2 * ROOM_BYTES["counter"] <= grown.stat().st_blocks * 512
+    assert 'modelfence_connections_cut_total{reason="head_s"} 3.0' in SharedCounts(tmp_path).render().decode()
 
 
 def test_a_disk_without_room_is_an_error_before_it_is_the_end_of_the_process(tmp_path):
