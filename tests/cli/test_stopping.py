@@ -5,6 +5,7 @@ import json
 import signal
 import socket
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -135,7 +136,10 @@ def test_signals_that_come_until_it_has_ended_make_no_failure_of_its_end(start, 
     fence, _answer, _begun = start()
     api.go_on.set()
     fence.process.terminate()
+    give_up_s = time.monotonic() + WITHIN_S
     while fence.process.poll() is None:
+        assert time.monotonic() < give_up_s
         fence.process.send_signal(signal.SIGHUP)
         fence.process.send_signal(signal.SIGUSR2)
+        time.sleep(0.002)  # without a pause it would do nothing but to take signals
     assert fence.process.returncode == 0
