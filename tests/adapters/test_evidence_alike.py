@@ -17,8 +17,8 @@ from modelfence.core.extraction import Fingerprint
 from modelfence.extraction.evidence import DAY_S, HOUR_S, Bounds, Sighting
 
 WIDE = Bounds()
-TIGHT = Bounds(accounts=9, shingles=70, cohorts=3, expires_s=4 * DAY_S)
-TIGHTEST = Bounds(accounts=5, shingles=24, cohorts=1, expires_s=DAY_S)
+TIGHT = Bounds(accounts=9, shingles=70, cohorts=3, worn=30, expires_s=4 * DAY_S)
+TIGHTEST = Bounds(accounts=5, shingles=24, cohorts=1, worn=1, expires_s=DAY_S)
 SEVERAL_SHARDS = Bounds(accounts=20, shingles=200, cohorts=2, expires_s=7 * DAY_S)
 CALLS = 250
 COUNTRIES = ["", "US", "NO", "é", "\udcff", *(f"C{number}" for number in range(40))]

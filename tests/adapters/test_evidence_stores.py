@@ -9,13 +9,16 @@ import pytest
 from modelfence.adapters.memory.evidence import MemoryEvidence
 from modelfence.adapters.redis.evidence import RedisEvidence
 from modelfence.core.extraction import Fingerprint
+from modelfence.extraction import score
 from modelfence.extraction.evidence import (
     ACCOUNTS,
     COHORTS_OF_AN_ACCOUNT,
     CONTROLS,
     COUNTRIES,
     DAY_S,
+    HEARD,
     HOUR_S,
+    LEARNED,
     LEARNS,
     MATCHES,
     RECENT_COUNTRIES,
@@ -32,6 +35,8 @@ STORES = ["memory", *SERVERS]
 MONDAY_S = 20_520 * DAY_S
 A, B, C, D, E = (tuple(range(n, n + 6)) for n in (100, 200, 300, 400, 500))
 """Templates, as the shingles they are told by."""
+TOO_MANY = [tuple(range(n, n + 6)) for n in range(600, 600 + 100 * (COHORTS_OF_AN_ACCOUNT + 1), 100)]
+"""One more than an account has cohorts."""
 FIVE = [f"account-{number}" for number in range(ACCOUNTS)]
 numbers = itertools.count(1 << 20)
 
@@ -386,18 +391,15 @@ async def test_a_call_matches_the_three_cohorts_that_are_most_like_it(store):
 
 
 async def test_of_the_cohorts_of_an_account_the_new_one_and_those_it_calls_for_most_are_known(store):
-    for template in (A, B, C, D, E):
+    *many, last = TOO_MANY
+    for template in TOO_MANY:
         await send(store, others(20, str(template)), template)
-    await send(store, ["one", "one"], A, B, C)
-    await send(store, ["one"], D)
-    await send(store, ["one"], C)
-    seen = await send(store, ["one"], E)
-    assert len(seen.cohorts) == COHORTS_OF_AN_ACCOUNT
+    for template in many:
+        await send(store, ["one"] * (1 if template is many[1] else 2), template)
+    seen = await send(store, ["one"], last)
     assert {cohort.id: calls for cohort, calls in seen.cohorts} == {
-        cohort_of(A): 2,
-        cohort_of(B): 2,
-        cohort_of(C): 3,
-        cohort_of(E): 1,
+        **{cohort_of(template): 2 for template in many if template is not many[1]},
+        cohort_of(last): 1,
     }
 
 
@@ -489,6 +491,111 @@ async def test_a_history_that_is_new_to_the_cohort_is_conversation(store):
 async def test_a_history_before_the_template_itself_is_none(store):
     await send(store, FIVE, A)
     assert (await store.see(call("one", A, history=1))).cohorts[0][0].deep == 0
+
+
+async def test_no_account_says_more_of_a_cohort_than_its_first_calls_do(store):
+    await send(store, FIVE, A)
+    before = (await store.cohorts())[0]
+    loud = call("loud", (), system=A, item=1 << 40, phrases=("generator_phrasing",))
+    for number in range(HEARD + 20):
+        seen = await store.see(replace(loud, fingerprint=replace(loud.fingerprint, history=number + 1)))
+    record = seen.cohorts[0][0]
+    assert record.calls == before.calls + HEARD + 20
+    assert (record.heard, record.deep, record.phrased) == (before.heard + HEARD, HEARD, HEARD)
+    assert (record.checked, record.repeated) == (before.checked + HEARD, HEARD - 1)
+
+
+async def test_a_new_day_lets_an_account_be_heard_again(store):
+    await send(store, FIVE, A)
+    await send(store, ["loud"] * HEARD, A)
+    before = (await store.cohorts())[0].heard
+    seen = await send(store, ["loud"] * HEARD, A, at_s=MONDAY_S + DAY_S)
+    assert seen.cohorts[0][0].heard == before + HEARD // 2
+
+
+async def test_the_answers_of_an_account_are_heard_as_long_as_its_calls(store):
+    await send(store, FIVE, A)
+    for _ in range(HEARD + 9):
+        await store.see(call("loud", A))
+        await store.answered("loud", cohort_of(A), 10)
+    record = (await store.cohorts())[0]
+    assert (record.answers, record.answer_tokens, record.output_tokens) == (HEARD, HEARD * 10, (HEARD + 9) * 10)
+
+
+async def test_who_calls_how_often_is_counted_over_all_days(store):
+    await send(store, FIVE, A)
+    for day in range(6):
+        for number in range(10):
+            seen = await send(store, [f"tenant-{number}"] * (number + 1), A, at_s=MONDAY_S + day * DAY_S)
+    record, ever = seen.cohorts[0][0], [6 * (number + 1) for number in range(10)]
+    assert record.pairs == sum(n * (n - 1) for n in ever)
+    assert score.unevenness(record) > 5
+
+
+async def test_who_comes_and_goes_counts_once_and_is_heard_no_longer_than_others(store):
+    for template in TOO_MANY:
+        await send(store, others(20, str(template)), template)
+    before = {cohort.id: cohort for cohort in await store.cohorts()}
+    for _ in range(2 * HEARD):
+        for template in TOO_MANY:
+            await send(store, ["restless"], template)
+    after = await store.cohorts()
+    assert [one.id for one in after] == list(before)
+    assert max(one.accounts - before[one.id].accounts for one in after) == 1
+    assert max(one.heard - before[one.id].heard for one in after) <= HEARD
+
+
+async def test_cohorts_that_one_account_uses_in_turn_do_not_become_one(store):
+    for template in TOO_MANY:
+        await send(store, others(6, str(template)), template)
+    for _ in range(10):
+        for template in TOO_MANY:
+            await send(store, ["restless"], template)
+    assert len(await store.cohorts()) == len(TOO_MANY)
+
+
+async def test_where_another_takes_the_place_of_a_cohort_not_used_for_days_the_account_is_new_to_it(store):
+    *many, last = TOO_MANY
+    for template in TOO_MANY:
+        await send(store, others(20, str(template)), template)
+    for template in many:
+        await send(store, ["one"], template)
+    await send(store, ["one"], last, at_s=MONDAY_S + DAY_S)
+    assert (await accounts_by_cohort(store))[cohort_of(last)] == 21
+
+
+async def test_a_few_accounts_can_not_teach_a_cohort_without_end(store):
+    said = [tuple(range(start, start + 60)) for start in range(1_000, 1_600, 60)]
+    await send(store, FIVE, A)
+    for phrases in said:
+        await send(store, FIVE, A, phrases)
+    taught = [phrases for phrases in said if cohort_of(A) in (await send(store, ["somebody"], phrases)).matched]
+    assert len(taught) == LEARNED // 60
+
+
+async def test_what_was_heard_long_ago_gives_way_to_what_is_heard_now(start):
+    store = start(worn=400)
+    await send(store, FIVE, A)
+    for number in range(200):
+        await store.see(call(f"first-{number}", A, item=1))
+    assert score.repeated_share((await store.cohorts())[0]) > 0.9
+    shares = []
+    for number in range(1_500):
+        seen = await store.see(call(f"then-{number}", A))
+        shares.append(score.repeated_share(seen.cohorts[0][0]))
+    assert shares[300] > 0.2
+    assert shares[-1] < 0.1
+
+
+async def test_conversation_counts_however_many_there_have_been(start):
+    store = start(worn=400)
+    await send(store, FIVE, system=A)
+    for number in range(2_000):
+        seen = await store.see(
+            call(f"tenant-{number % 200}", system=A, at_s=MONDAY_S + 600 * number, history=next(numbers))
+        )
+    record = seen.cohorts[0][0]
+    assert record.deep > 0.7 * record.heard
 
 
 async def test_work_is_disjoint_or_repeated_over_all_accounts(store):

@@ -13,16 +13,18 @@ CAMPAIGN = CohortRecord(
     1_772_490_000,
     accounts=100,
     calls=400,
+    pairs=1_200,
+    heard=400,
     in_message=400,
     checked=400,
-    pairs=1_200,
     answers=400,
+    answer_tokens=240_000,
     output_tokens=240_000,
     tiers={"none": 3, "basic": 97},
     countries={"": 4, "US": 40, "DE": 56},
     template=(3, 5, 8),
 )
-FRAMEWORK = replace(CAMPAIGN, id="00beef000000", deep=400, output_tokens=1, template=(1, 2, 4))
+FRAMEWORK = replace(CAMPAIGN, id="00beef000000", deep=400, answer_tokens=1, template=(1, 2, 4))
 
 
 def test_the_most_suspicious_comes_first_with_all_that_is_known():

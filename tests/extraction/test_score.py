@@ -13,10 +13,20 @@ from modelfence.extraction.evidence import CohortRecord, Seen, Tally
 from modelfence.extraction.weights import SIGNALS, SUSPICIOUS, WEIGHTS, Scope, Weight
 
 CAMPAIGN = CohortRecord(
-    "c", 0, 0, accounts=100, calls=400, in_message=400, checked=400, pairs=1_200, answers=400, output_tokens=240_000
+    "c",
+    0,
+    0,
+    accounts=100,
+    calls=400,
+    pairs=1_200,
+    heard=400,
+    in_message=400,
+    checked=400,
+    answers=400,
+    answer_tokens=240_000,
 )
 """Four calls of each account, every one something else, with long answers."""
-FRAMEWORK = replace(CAMPAIGN, in_message=0, deep=300, output_tokens=80_000, repeated=20)
+FRAMEWORK = replace(CAMPAIGN, in_message=0, deep=300, answer_tokens=80_000, repeated=20)
 PROBE = Reading("chat", logprobs=True, logit_bias=1, output_tokens=1)
 
 
@@ -115,7 +125,7 @@ def test_no_account_passes_by_phrases_and_length_alone():
         (FRAMEWORK, "disjoint_work", 0, 0),
         (replace(CAMPAIGN, phrased=400), "cohort_generator", 0.9, 1),
         (replace(CAMPAIGN, phrased=120), "cohort_generator", 0, 0),
-        (replace(CAMPAIGN, calls=5, phrased=5), "cohort_generator", 0.3, 0.4),
+        (replace(CAMPAIGN, heard=5, phrased=5), "cohort_generator", 0.3, 0.4),
         (CAMPAIGN, "even_volumes", 0.8, 1),
         (replace(CAMPAIGN, pairs=20_000), "even_volumes", 0, 0),
         (CAMPAIGN, "long_work", 0.9, 1),
@@ -123,7 +133,7 @@ def test_no_account_passes_by_phrases_and_length_alone():
         (FRAMEWORK, "conversation", 1, 1),
         (replace(FRAMEWORK, deep=60), "conversation", 0.5, 0.5),
         (CAMPAIGN, "conversation", 0, 0),
-        (FRAMEWORK, "repeated_items", 0.7, 0.8),
+        (FRAMEWORK, "repeated_items", 0.8, 0.9),
         (CAMPAIGN, "repeated_items", 0, 0),
         (replace(CAMPAIGN, pairs=20_000, checked=10), "uneven_volumes", 0.8, 0.9),
         (replace(CAMPAIGN, pairs=20_000, checked=3_000), "uneven_volumes", 0.4, 0.5),
@@ -148,8 +158,8 @@ def test_a_campaign_is_suspicious_and_a_framework_is_not():
 
 
 def test_a_template_alone_is_no_campaign():
-    fresh = CohortRecord("c", 0, 0, accounts=25_000, calls=1)
-    assert points(score.of_cohort(replace(fresh, calls=25_000))) < SUSPICIOUS
+    fresh = CohortRecord("c", 0, 0, accounts=25_000, calls=25_000, heard=25_000)
+    assert points(score.of_cohort(fresh)) < SUSPICIOUS
     assert points(score.of_cohort(CohortRecord("c", 0, 0))) < SUSPICIOUS
 
 
@@ -169,9 +179,10 @@ def test_unevenness_is_one_by_chance_and_zero_by_quota(calls, pairs, least, most
 
 def test_repetition_is_corrected_for_bits_that_others_set():
     assert score.repeated_share(CohortRecord("c", 0, 0)) == 0
-    # 32,768 different items meet 7,100 set bits of 65,536 by chance.
-    crowded = replace(CAMPAIGN, checked=32_768, repeated=6_980)
-    assert score.repeated_share(crowded) < 0.01
+    # Of 1,000 items, each looked up while 16,384 of the 65,536 bits were set, 250 are known by chance if all are new.
+    crowded = replace(CAMPAIGN, checked=1_000, by_chance=1_000 * 16_384)
+    assert score.repeated_share(replace(crowded, repeated=250)) == 0
+    assert score.repeated_share(replace(crowded, repeated=625)) == pytest.approx(0.5)
     assert score.repeated_share(replace(CAMPAIGN, repeated=200)) == pytest.approx(0.5, abs=0.01)
 
 
@@ -214,10 +225,10 @@ COUNTS = st.integers(0, 1_000_000)
 
 
 @given(
-    st.builds(CohortRecord, st.just("c"), st.just(0), st.just(0), *([COUNTS] * 11)),
+    st.builds(CohortRecord, st.just("c"), st.just(0), st.just(0), *([COUNTS] * 15)),
     st.builds(Tally, *([COUNTS] * 9), st.integers(0, 0xFFFFFF), st.integers(0, 0xFFFFFF)),
 )
 def test_whatever_was_counted_shares_stay_between_zero_and_one(cohort, tally):
-    cohort = replace(cohort, in_message=min(cohort.calls, cohort.in_message))
+    cohort = replace(cohort, in_message=min(cohort.heard, cohort.in_message))
     for share in (*score.of_cohort(cohort).values(), *score.of_account(tally).values()):
         assert 0 <= share <= 1

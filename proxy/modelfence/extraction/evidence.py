@@ -16,9 +16,17 @@ What every store does with a call, in this order:
 4. Ripe shingles become part of the first matched cohort that has no more than LEARNS accounts. Where there is none, and
    they are SHARED or more, they are a new cohort, which the call matches as well. Those that began it are counted as if
    each had made one call like this.
-5. In each cohort that it matches the call is counted. An account that is new to it is counted, too, and if it is in
-   other cohorts as well, which this call does not match, these overlap by one more. Two cohorts one of which has
-   ACCOUNTS accounts or more in common with the other, and half of all that are in either, are one: the older.
+5. In each cohort that it matches the call is counted. What it shows is heard of an account's first HEARD calls with the
+   template only (a new day halves their number), so that no account speaks for the others, or against them, by calling
+   more often. An account that is new to it is counted, too, and if it is in other cohorts as well, which this call
+   does not match, these overlap by one more. Two cohorts one of which has ACCOUNTS accounts or more in common with the
+   other, and half of all that are in either, are one: the older.
+6. An account is in at most COHORTS_OF_AN_ACCOUNT cohorts. In one more it takes the place that it has in the one it
+   used least, and as many of its calls there count as heard (Space-Saving: Metwally et al., "Efficient computation of
+   frequent and top-k elements in data streams", 2005). It is not counted as new, either: it may have been there before,
+   and who came and went again and again would count as many.
+7. When half of a cohort's bitmap is set (`Bounds.worn`), all that was heard is halved, and the bitmap begins anew:
+   what a cohort is, its latest tens of thousands of calls say, not its first.
 
 So the variants of a template, which one call has one of, find together; and a campaign on top of a framework's
 scaffold, whose calls have both, is a cohort of its own, and does not draw the framework's other users in.
@@ -44,6 +52,11 @@ MATCHES = 3
 LEARNS = 2 * ACCOUNTS
 """Up to so many accounts a cohort learns its template: of what is ripe by then, half of its accounts have sent it. What
 ripens later are phrases of some of those who use it, or the template of a campaign among them."""
+LEARNED = 240
+"""And so many shingles, as many as one call has at most: a few accounts could teach it what others say, without end."""
+HEARD = 32
+"""Of an account's calls with a cohort's template, those by which the cohort is judged: a little more than the 25 a day
+that campaigns were reported to send from each."""
 RECENT_ITEMS = 64
 """Of an account, by which what it asks again is known."""
 RECENT_SHINGLES = 128
@@ -55,7 +68,8 @@ OWN_SHINGLES = 16
 RECURS = 3
 """So often must a shingle have been met to be the account's template's, and TEMPLATED of them make a call one of it."""
 TEMPLATED = 2
-COHORTS_OF_AN_ACCOUNT = 4
+COHORTS_OF_AN_ACCOUNT = 8
+"""Variants of a template find together by accounts that are counted in the cohort of each."""
 OVERLAPS = 16
 """Of a cohort with others, that are counted."""
 RECENT_COUNTRIES = 8
@@ -68,9 +82,7 @@ CONTROLS = 32
 TEMPLATE = 32
 """Of a cohort's shingles, the smallest, that tell its fingerprint."""
 ITEM_BITS = 1 << 16
-"""Of the bitmap by which a cohort's items are known again (linear counting: Whang et al., 1990)."""
-ITEMS_CHECKED = 1 << 15
-"""So many of a cohort's items are looked up; after that the bitmap is half full, and the share is known."""
+"""Of the bitmap by which a cohort's items and histories are known again."""
 DAY_S = 86_400
 HOUR_S = 3_600
 SHORT = 1 << 32
@@ -84,6 +96,9 @@ class Bounds:
     accounts: int = 100_000
     shingles: int = 400_000
     cohorts: int = 1_000
+    worn: int = ITEM_BITS // 2
+    """Bits of a cohort's bitmap that are set when it begins anew: of what is new, every other would then be taken for
+    known."""
     expires_s: int = 7 * DAY_S
     """Without a call for so long, an account, a shingle or a cohort is forgotten."""
 
@@ -176,8 +191,12 @@ class CohortRecord:
     verified: int = 0
     calls: int = 0
     """That had the template."""
+    pairs: int = 0
+    """Ordered pairs of calls of one account, over all accounts: the sum of n (n - 1)."""
+    heard: int = 0
+    """Of these calls, those that are judged: at most HEARD of an account."""
     in_message: int = 0
-    """Of these, those that had it in the user's last message."""
+    """Of these, those that had the template in the user's last message."""
     deep: int = 0
     """Of these, those with a history that was new to the cohort, and the template not in their last message."""
     phrased: int = 0
@@ -185,9 +204,14 @@ class CohortRecord:
     """Of these, those whose item was looked up."""
     repeated: int = 0
     """Of those, the ones whose item the bitmap knew."""
-    pairs: int = 0
-    """Ordered pairs of calls of one account, over all accounts: the sum of n (n - 1)."""
+    by_chance: int = 0
+    """How many bits were set at each look-up, summed up: an item that is new meets one of them by chance."""
+    bits: int = 0
+    """Of the bitmap, that are set; a little more or less after two have become one."""
     answers: int = 0
+    """To calls that drew on the cohort, at most about HEARD of an account."""
+    answer_tokens: int = 0
+    """Of those."""
     output_tokens: int = 0
     """Of all calls that drew on the cohort."""
     tiers: Mapping[str, int] = field(default_factory=dict)
@@ -199,9 +223,13 @@ class CohortRecord:
     """Accounts that have the commonest payer, contact domain or signup batch of all: at least so many."""
 
 
+AGED = (
+    "heard", "in_message", "deep", "phrased", "checked", "repeated", "by_chance", "answers", "answer_tokens",
+)  # fmt: skip
+"""The fields of a cohort that are halved when its bitmap is worn."""
 COUNTED = (
-    "accounts", "verified", "calls", "in_message", "deep", "phrased", "checked", "repeated", "pairs", "answers",
-    "output_tokens",
+    "accounts", "verified", "calls", "pairs", "heard", "in_message", "deep", "phrased", "checked", "repeated",
+    "by_chance", "bits", "answers", "answer_tokens", "output_tokens",
 )  # fmt: skip
 """The fields of a cohort that are counts."""
 HALVED = (

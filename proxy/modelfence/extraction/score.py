@@ -91,18 +91,18 @@ def of_account(tally: Tally) -> Shares:
 
 def of_cohort(cohort: CohortRecord) -> Shares:
     """Return what a cohort's use of its template shows."""
-    calls, accounts = max(1, cohort.calls), max(1, cohort.accounts)
+    heard, accounts = max(1, cohort.heard), max(1, cohort.accounts)
     checked, compared = _trust(cohort.checked, _CHECKED), _trust(accounts, _ACCOUNTS_TO_COMPARE)
     repeated, uneven = repeated_share(cohort), unevenness(cohort)
     verified = min(1.0, 2 * cohort.verified / accounts)
     return {
         "shared_template": 0.75 + 0.25 * min(1.0, math.log(max(1.0, accounts / ACCOUNTS)) / math.log(_HUNDREDFOLD)),
-        "template_in_message": cohort.in_message / calls,
+        "template_in_message": cohort.in_message / heard,
         "disjoint_work": checked * (1 - min(1.0, repeated / _DISJOINT)),
-        "cohort_generator": _rise(cohort.phrased / calls, 0.3, 1.0) * _trust(calls, _CALLS_OF_A_HABIT),
+        "cohort_generator": _rise(cohort.phrased / heard, 0.3, 1.0) * _trust(heard, _CALLS_OF_A_HABIT),
         "even_volumes": compared * (1 - min(1.0, uneven / _EVEN)),
-        "long_work": _length(cohort.output_tokens, cohort.answers) * _trust(cohort.answers, _CALLS_OF_A_HABIT),
-        "conversation": min(1.0, cohort.deep / calls / _TALKING),
+        "long_work": _length(cohort.answer_tokens, cohort.answers) * _trust(cohort.answers, _CALLS_OF_A_HABIT),
+        "conversation": min(1.0, cohort.deep / heard / _TALKING),
         "repeated_items": checked * min(1.0, repeated / _REPEATING),
         "uneven_volumes": compared
         * _rise(uneven, _EVEN, _UNEVEN)
@@ -142,14 +142,12 @@ _STEPS = 20
 def repeated_share(cohort: CohortRecord) -> float:
     """Return which share of the items had been asked before, without those whose bit another had set.
 
-    Linear counting (Whang et al., 1990): where b of m bits are set, about -m ln(1 - b / m) different ones were met.
+    An item that is new meets a bit that is set with a chance of b in m, where b of the m are set. So of n items, of
+    which a share s had been asked before, s n + (1 - s) c are known, where c is the sum of these chances.
     """
-    if not cohort.checked:
-        return 0.0
-    histories = min(cohort.deep, ITEM_BITS // 4)
-    bits = min(cohort.checked - cohort.repeated + histories, ITEM_BITS - 1)
-    different = -ITEM_BITS * math.log1p(-bits / ITEM_BITS) - histories
-    return min(1.0, max(0.0, 1 - different / cohort.checked))
+    by_chance = cohort.by_chance / ITEM_BITS
+    new_or_known = max(1.0, cohort.checked - by_chance)
+    return min(1.0, max(0.0, (cohort.repeated - by_chance) / new_or_known))
 
 
 def weighed(shares: Shares, weights: Mapping[str, Weight] = WEIGHTS) -> Contributions:

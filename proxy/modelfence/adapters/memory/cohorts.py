@@ -6,17 +6,48 @@ from dataclasses import dataclass, field
 from modelfence.adapters.evidence_bounds import SEEDS
 from modelfence.extraction.evidence import (
     ACCOUNTS,
+    AGED,
     CONTROLS,
     COUNTED,
     COUNTRIES,
     ITEM_BITS,
-    ITEMS_CHECKED,
+    LEARNED,
+    LEARNS,
     OVERLAPS,
     TEMPLATE,
     Bounds,
     CohortRecord,
     Sighting,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """What an account has done in a cohort, in calls."""
+
+    calls: int = 0
+    """That had the template; a new day halves them."""
+    ever: int = 0
+    """The same, never halved."""
+    elsewhere: int = 0
+    """That count as heard here, too, because it had them in those whose place this one took (6); halved likewise."""
+
+    @property
+    def heard(self) -> int:
+        """Return how many count as heard."""
+        return self.calls + self.elsewhere
+
+    def one_more(self) -> "Membership":
+        """Return it with one more call."""
+        return Membership(self.calls + 1, self.ever + 1, self.elsewhere)
+
+    def halved(self, days: int) -> "Membership":
+        """Return what is left of it after so many days."""
+        return Membership(self.calls >> days, self.ever, self.elsewhere >> days)
+
+    def with_that_of(self, other: "Membership") -> "Membership":
+        """Return what the two come to, when their cohorts have become one."""
+        return Membership(self.calls + other.calls, self.ever + other.ever, self.elsewhere + other.elsewhere)
 
 
 @dataclass(slots=True)
@@ -31,14 +62,20 @@ class Cohort:
     accounts: int = 0
     verified: int = 0
     calls: int = 0
+    pairs: int = 0
+    heard: int = 0
     in_message: int = 0
     deep: int = 0
     phrased: int = 0
     checked: int = 0
     repeated: int = 0
-    pairs: int = 0
+    by_chance: int = 0
+    bits: int = 0
     answers: int = 0
+    answer_tokens: int = 0
     output_tokens: int = 0
+    learned: int = 0
+    """Shingles that have become part of its template."""
     tiers: Mapping[str, int] = field(default_factory=dict)
     """Never changed, but replaced by another, like the next: records hold them, too."""
     countries: Mapping[str, int] = field(default_factory=dict)
@@ -57,13 +94,17 @@ class Cohort:
             self.accounts,
             self.verified,
             self.calls,
+            self.pairs,
+            self.heard,
             self.in_message,
             self.deep,
             self.phrased,
             self.checked,
             self.repeated,
-            self.pairs,
+            self.by_chance,
+            self.bits,
             self.answers,
+            self.answer_tokens,
             self.output_tokens,
             self.tiers,
             self.countries,
@@ -71,24 +112,44 @@ class Cohort:
             max(self.controls.values(), default=0),
         )
 
-    def learn(self, shingles: Iterable[int]) -> None:
-        """Take shingles in as part of the template."""
-        self.template = tuple(sorted({*self.template, *shingles})[:TEMPLATE])
+    @property
+    def learns(self) -> bool:
+        """Say whether its template is not known in full yet."""
+        return self.accounts <= LEARNS and self.learned < LEARNED
 
-    def count(self, sighting: Sighting, before: int, *, in_message: bool) -> None:
+    def learn(self, shingles: Sequence[int]) -> Sequence[int]:
+        """Take shingles in as part of the template, as long as there are not too many; return those."""
+        taken = shingles[: LEARNED - self.learned]
+        self.learned += len(taken)
+        self._know_template(taken)
+        return taken
+
+    def count(self, sighting: Sighting, before: int) -> None:
         """Count a call of an account that had made so many."""
-        print_ = sighting.fingerprint
-        times = 1 if self.calls else ACCOUNTS
         self.last_at_s = max(self.last_at_s, sighting.at_s)
-        self.calls += times
         self.pairs += 2 * before
+        self.calls += 1 if self.calls else ACCOUNTS
+
+    def hear(self, sighting: Sighting, *, in_message: bool) -> None:
+        """Take into account what a call shows of the use of the template."""
+        print_ = sighting.fingerprint
+        times = 1 if self.heard else ACCOUNTS
+        self.heard += times
         self.in_message += times * in_message
         self.phrased += times * sighting.asks_for_data
         if print_.history and not in_message and not self._knows(print_.history):
             self.deep += times
-        if print_.item and self.checked < ITEMS_CHECKED:
+        if print_.item:
             self.checked += 1
+            self.by_chance += self.bits
             self.repeated += self._knows(print_.item)
+
+    def age(self) -> None:
+        """Let what was heard count half, and begin a new bitmap."""
+        for name in AGED:
+            setattr(self, name, getattr(self, name) >> 1)
+        self.bits = 0
+        self.bitmap = bytearray(ITEM_BITS // 8)
 
     def welcome(self, sighting: Sighting) -> None:
         """Count an account that is new to it."""
@@ -118,9 +179,15 @@ class Cohort:
             self._come_from(country, accounts * fresh // of_them)
         for control, accounts in other.controls.items():
             self._are_controlled(control, accounts * fresh // of_them)
-        self.learn(other.template)
+        # Where one bit in so many is set in both, of those that the other adds as many are known.
+        self.bits -= (self.bits - other.bits) * other.bits // ITEM_BITS
+        self.learned += other.learned
+        self._know_template(other.template)
         self.seeds = list(dict.fromkeys([*self.seeds, *other.seeds]))[:SEEDS]
         self.bitmap = bytearray(a | b for a, b in zip(self.bitmap, other.bitmap, strict=True))
+
+    def _know_template(self, shingles: Iterable[int]) -> None:
+        self.template = tuple(sorted({*self.template, *shingles})[:TEMPLATE])
 
     def _have_tier(self, tier: str, accounts: int) -> None:
         self.tiers = {**self.tiers, tier: self.tiers.get(tier, 0) + accounts}
@@ -148,6 +215,7 @@ class Cohort:
         at, bit = divmod(item % ITEM_BITS, 8)
         known = bool(self.bitmap[at] >> bit & 1)
         self.bitmap[at] |= 1 << bit
+        self.bits += not known
         return known
 
 
@@ -168,13 +236,13 @@ class Cohorts:
             name = self._taken_in[name]
         return name
 
-    def of_roots(self, calls: Mapping[str, int]) -> dict[str, int]:
-        """Return the same calls by the cohorts that are kept."""
-        found: dict[str, int] = {}
-        for name, count in calls.items():
+    def of_roots(self, memberships: Mapping[str, Membership]) -> dict[str, Membership]:
+        """Return the same by the cohorts that are kept."""
+        found: dict[str, Membership] = {}
+        for name, one in memberships.items():
             root = self.root(name)
             if root in self.by_id:
-                found[root] = found.get(root, 0) + count
+                found[root] = found[root].with_that_of(one) if root in found else one
         return found
 
     def begin(self, shingle: int, tags: Sequence[int], at_s: int) -> Cohort:
@@ -193,11 +261,8 @@ class Cohorts:
             del self.by_id[min(others, key=lambda one: (one.last_at_s, one.id)).id]
         return cohort
 
-    def overlap(self, cohort: Cohort, others: Iterable[str]) -> Cohort:
-        """Count that an account of these others is in this one, too; those that overlap by half become one.
-
-        Returns the one it has become part of, or itself.
-        """
+    def overlap(self, cohort: Cohort, others: Iterable[str]) -> None:
+        """Count that an account of these others is in this one, too; those that overlap by half become one."""
         for name in others:
             other = self.by_id[self.root(name)]
             if other is cohort:
@@ -210,7 +275,6 @@ class Cohorts:
                 cohort, gone = sorted((cohort, other), key=lambda one: (one.first_at_s, one.id))
                 cohort.take_in(gone, both)
                 self._is_part_of(gone, cohort)
-        return cohort
 
     def forget(self, now_s: int) -> None:
         """Drop the cohorts that have expired."""

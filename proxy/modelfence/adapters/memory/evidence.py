@@ -8,15 +8,15 @@ from array import array
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelfence.adapters.memory.cohorts import Cohort, Cohorts
+from modelfence.adapters.memory.cohorts import Cohort, Cohorts, Membership
 from modelfence.adapters.memory.index import MemoryIndex, Shingle
 from modelfence.extraction.evidence import (
     ACCOUNTS,
     COHORTS_OF_AN_ACCOUNT,
     DAY_S,
     HALVED,
+    HEARD,
     HOUR_S,
-    LEARNS,
     MATCHES,
     RECENT_COUNTRIES,
     RECENT_ITEMS,
@@ -34,6 +34,7 @@ from modelfence.extraction.evidence import (
 )
 
 _BOUNDS = Bounds()
+_STRANGER = Membership()
 
 type Met = Mapping[int, Shingle]
 """Those of a call's shingles that several accounts have sent, with what is known of each."""
@@ -50,8 +51,7 @@ class _Account:
     """Shingles met once, oldest first."""
     recurring: dict[int, int] = field(default_factory=dict)
     """How often shingles were met that were met more than once."""
-    cohorts: dict[str, int] = field(default_factory=dict)
-    """In how many calls it had the template of each of its cohorts."""
+    cohorts: dict[str, Membership] = field(default_factory=dict)
     countries: dict[str, int] = field(default_factory=dict)
     """The second of the last call from each country, of the last hour."""
 
@@ -87,21 +87,23 @@ class MemoryEvidence:
         return Seen(
             tally=account.tally.copy(),
             matched=tuple(dict.fromkeys(self._cohorts.root(cohort.id) for cohort in matched)),
-            cohorts=[(self._cohorts.by_id[name].record(), calls) for name, calls in account.cohorts.items()],
+            cohorts=[(self._cohorts.by_id[name].record(), one.calls) for name, one in account.cohorts.items()],
             countries=tuple(sorted(account.countries)),
         )
 
     async def answered(self, caller: str, cohort: str, output_tokens: int) -> None:
         """Take into account what a call was answered with; `cohort` is empty when it drew on none."""
         account = self._accounts.get(caller)
-        counting: tuple[Tally | Cohort | None, ...] = (
-            account.tally if account else None,
-            self._cohorts.by_id.get(self._cohorts.root(cohort)),
-        )
-        for one in counting:
-            if one is not None:
-                one.answers += 1
-                one.output_tokens += output_tokens
+        if account is not None:
+            account.tally.answers += 1
+            account.tally.output_tokens += output_tokens
+        drawn_on = self._cohorts.by_id.get(self._cohorts.root(cohort))
+        if drawn_on is not None:
+            drawn_on.output_tokens += output_tokens
+            memberships = self._cohorts.of_roots(account.cohorts) if account else {}
+            if memberships.get(drawn_on.id, _STRANGER).heard <= HEARD:
+                drawn_on.answers += 1
+                drawn_on.answer_tokens += output_tokens
 
     async def cohorts(self) -> Sequence[CohortRecord]:
         """Return the cohorts that are kept, by id."""
@@ -137,15 +139,14 @@ class MemoryEvidence:
         alike = sorted((name for name in shared if shared[name] >= SHARED), key=lambda name: (-shared[name], name))
         matched = [self._cohorts.by_id[name] for name in alike[:MATCHES]]
         ripe = [shingle for shingle, known in met.items() if len(known.tags) == ACCOUNTS]
-        growing = next((cohort for cohort in matched if cohort.accounts <= LEARNS), None)
+        growing = next((cohort for cohort in matched if cohort.learns), None)
         if growing is None and len(ripe) >= SHARED:
             growing = self._cohorts.begin(ripe[0], met[ripe[0]].tags, at_s)
             matched = [cohort for cohort in matched if cohort.id in self._cohorts.by_id and cohort is not growing]
             matched.append(growing)
         if growing is not None:
-            for shingle in ripe:
+            for shingle in growing.learn(ripe):
                 met[shingle].become_part_of(growing.id)
-            growing.learn(ripe)
         return matched
 
     def _join(self, account: _Account, cohort: Cohort, met: Met, sighting: Sighting, *, also: Container[str]) -> None:
@@ -154,18 +155,23 @@ class MemoryEvidence:
         `also` are all that it matches.
         """
         account.cohorts = self._cohorts.of_roots(account.cohorts)
-        before = account.cohorts.get(cohort.id)
-        theirs = [known.cohort for shingle in sighting.fingerprint.last if (known := met.get(shingle))]
+        known = account.cohorts.get(cohort.id)
+        mine, is_new = known or _STRANGER, known is None
+        if is_new and len(account.cohorts) >= COHORTS_OF_AN_ACCOUNT:
+            least = min(account.cohorts, key=lambda name: (account.cohorts[name].heard, name))
+            mine = Membership(elsewhere=account.cohorts.pop(least).heard)
+        theirs = [one.cohort for shingle in sighting.fingerprint.last if (one := met.get(shingle))]
         shared = sum(theirs.count(name) for name in {*theirs} if self._cohorts.root(name) == cohort.id)
-        cohort.count(sighting, before or 0, in_message=shared >= SHARED)
-        account.cohorts[cohort.id] = (before or 0) + 1
-        if before is None:
+        cohort.count(sighting, mine.ever)
+        if mine.heard < HEARD:
+            if cohort.bits >= self._bounds.worn:
+                cohort.age()
+            cohort.hear(sighting, in_message=shared >= SHARED)
+        account.cohorts[cohort.id] = mine.one_more()
+        # Where it takes the place of one that it has not used for days, it has left that for good.
+        if is_new and not mine.elsewhere:
             cohort.welcome(sighting)
-            joined = self._cohorts.overlap(cohort, [name for name in account.cohorts if name not in also])
-            account.cohorts = self._cohorts.of_roots(account.cohorts)
-            if len(account.cohorts) > COHORTS_OF_AN_ACCOUNT:
-                others = (name for name in account.cohorts if name != joined.id)
-                del account.cohorts[min(others, key=lambda name: (account.cohorts[name], name))]
+            self._cohorts.overlap(cohort, [name for name in account.cohorts if name not in also])
 
 
 def _halve(account: _Account, days: int) -> None:
@@ -174,7 +180,7 @@ def _halve(account: _Account, days: int) -> None:
         setattr(tally, name, getattr(tally, name) >> days)
     tally.hours, tally.hours_before = 0, tally.hours if days == 1 else 0
     # One that comes to nothing stays: the account is no new one there when it comes back.
-    account.cohorts = {name: calls >> days for name, calls in account.cohorts.items()}
+    account.cohorts = {name: one.halved(days) for name, one in account.cohorts.items()}
 
 
 def _come_from(account: _Account, sighting: Sighting) -> None:

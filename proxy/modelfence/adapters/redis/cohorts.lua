@@ -5,7 +5,7 @@
 local ids = redis.call('ZRANGE', KEYS[1], ARGV[3], ARGV[4])
 local answer = {now, 1, #ids}
 for _, id in ipairs(ids) do
-  local record = redis.call('GET', ARGV[2] .. 'cohort:' .. id)
+  local record = redis.call('GET', ARGV[2] .. 'cohort:2:' .. id)
   if record then
     table.insert(answer, id)
     table.insert(answer, record)

@@ -4,13 +4,15 @@ The script `see.lua` is `MemoryEvidence` once more, and answers the same: time i
 script came too late, and the lifetime of keys, go by the server's clock. It reads what it needs, counts, and then
 writes. All keys hold `{extraction}`, so that in a Redis Cluster all of them lie in one slot, on one master:
 
-    PREFIX:{extraction}:account:NAME     an account's record; NAME is a digest of the caller's
+    PREFIX:{extraction}:account:2:NAME   an account's record; NAME is a digest of the caller's
     PREFIX:{extraction}:accounts         the accounts in the order in which they go when there are too many
-    PREFIX:{extraction}:cohort:ID        a cohort's record, or the name of the one that has taken it in
-    PREFIX:{extraction}:items:ID         the bitmap by which its items are known again
+    PREFIX:{extraction}:cohort:2:ID      a cohort's record, or the name of the one that has taken it in
+    PREFIX:{extraction}:items:2:ID       the bitmap by which its items are known again
     PREFIX:{extraction}:cohorts          the cohorts by their last call
     PREFIX:{extraction}:taken            those that were taken in, in the order in which they go
     PREFIX:{extraction}:shingles:SHARD   a part of the index: each field is a shingle
+
+The 2 is of how these records are packed: those of a fence that packs it otherwise are let lie, and expire.
 
 Why hashes of few fields for the index: Redis keeps them as one list, in the order in which fields were added, which
 takes a third of the room and tells which shingle is the oldest. It does so while a hash has no more fields than
@@ -24,7 +26,7 @@ from modelfence.adapters.evidence_bounds import Shards
 from modelfence.adapters.redis.evidence_records import account_name, asked, cohort, cohort_name, constants, seen
 from modelfence.adapters.redis.scripts import RedisScripts
 from modelfence.adapters.redis.servers import Circuit, RedisServers
-from modelfence.extraction.evidence import Bounds, CohortRecord, Seen, Sighting
+from modelfence.extraction.evidence import HEARD, Bounds, CohortRecord, Seen, Sighting
 
 _BOUNDS = Bounds()
 _COHORTS_AT_ONCE = 50
@@ -68,7 +70,7 @@ class RedisEvidence:
 
     async def answered(self, caller: str, cohort: str, output_tokens: int) -> None:
         """Take into account what a call was answered with; `cohort` is empty when it drew on none."""
-        arguments = (self._keys, cohort_name(cohort), output_tokens)
+        arguments = (self._keys, cohort_name(cohort), output_tokens, HEARD)
         await self._scripts.run("answered.lua", (self._account(caller),), arguments)
 
     async def cohorts(self) -> Sequence[CohortRecord]:
@@ -87,4 +89,4 @@ class RedisEvidence:
         await self._servers.close()
 
     def _account(self, caller: str) -> str:
-        return f"{self._keys}account:{account_name(caller)}"
+        return f"{self._keys}account:2:{account_name(caller)}"

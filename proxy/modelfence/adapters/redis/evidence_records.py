@@ -4,11 +4,12 @@ All numbers are big-endian. A hash has six bytes, an account's tag and a hash th
 cohort is the six bytes of its first shingle. A list is packed without its length where all entries have the same size.
 
     account   day i4, last_at_s i8, the tally as in `_TALLY`, then, each after its size I2: items (4 each), shingles met
-              once (4 each), shingles met more often (4, times I4), cohorts (6, calls I4); and countries without a size
-              (last call i8, size I4, name): a record that an earlier version wrote ends before them
-    cohort    first_at_s i8, last_at_s i8, the counts as in COUNTED, I8 each, then, each after its size I4: tiers and
-              countries (accounts I4, size I4, name), template (6 each), seeds (4 each), overlaps (6, accounts I4);
-              and who is behind its accounts (4, accounts I4), without a size as above
+              once (4 each), shingles met more often (4, times I4), cohorts (6, and what it has done there as in
+              `Membership` of adapters/memory/cohorts.py, I4 each); and countries without a
+              size (last call i8, size I4, name)
+    cohort    first_at_s i8, last_at_s i8, the counts as in COUNTED and the shingles learned, I8 each, then, each after
+              its size I4: tiers and countries (accounts I4, size I4, name), template (6 each), seeds (4 each),
+              overlaps (6, accounts I4); and who is behind its accounts (4, accounts I4), without a size
     shingle   day i3, then the tags of accounts (4 each), or the cohort (6)
     taken in  a cohort whose record is the name of the one that has taken it in
 
@@ -30,9 +31,10 @@ from modelfence.extraction.evidence import (
     COUNTED,
     COUNTRIES,
     DAY_S,
+    HEARD,
     HOUR_S,
     ITEM_BITS,
-    ITEMS_CHECKED,
+    LEARNED,
     LEARNS,
     MATCHES,
     OVERLAPS,
@@ -52,7 +54,7 @@ from modelfence.extraction.evidence import (
 )
 
 _TALLY = struct.Struct(">8IQ2I")
-_COHORT = struct.Struct(f">2q{len(COUNTED)}Q")
+_COHORT = struct.Struct(f">2q{len(COUNTED)}Q8x")
 _SIZE = struct.Struct(">I")
 _NAMED = struct.Struct(">II")
 _CONTROL = struct.Struct(">II")
@@ -67,9 +69,21 @@ def constants(bounds: Bounds) -> bytes:
     """Return what the script must know of `modelfence.extraction.evidence`, in the order of its own first lines."""
     shards = Shards.of(bounds)
     return struct.pack(
-        ">25I",
-        *(ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED),
-        *(COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS),
+        ">27I",
+        *(
+            ACCOUNTS,
+            SHARED,
+            MATCHES,
+            LEARNS,
+            LEARNED,
+            HEARD,
+            RECENT_ITEMS,
+            RECENT_SHINGLES,
+            RECURRING_SHINGLES,
+            RECURS,
+            TEMPLATED,
+        ),
+        *(COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, bounds.worn, DAY_S, HOUR_S, SEEDS),
         *(RECENT_COUNTRIES, CONTROLS, bounds.accounts, bounds.cohorts, bounds.expires_s, shards.most, shards.stay),
     )
 

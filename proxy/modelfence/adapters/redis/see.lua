@@ -10,18 +10,18 @@
 -- the last hour as its record lists them, and for each cohort of the account its name, the account's calls in it, and its
 -- record.
 local call, sub, unpacked = redis.call, string.sub, struct.unpack
-local ACCOUNTS, SHARED, MATCHES, LEARNS, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS, TEMPLATED,
-  COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, ITEMS_CHECKED, DAY_S, HOUR_S, SEEDS,
+local ACCOUNTS, SHARED, MATCHES, LEARNS, LEARNED, HEARD, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS,
+  TEMPLATED, COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, WORN, DAY_S, HOUR_S, SEEDS,
   RECENT_COUNTRIES, CONTROLS, MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD, STAY =
-  unpacked('>' .. string.rep('I4', 25), ARGV[3])
+  unpacked('>' .. string.rep('I4', 27), ARGV[3])
 local at_s, tag, tier, country = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local is_verified, is_probe, has_phrases =
   sub(ARGV[8], 1, 1) == '1', sub(ARGV[8], 2, 2) == '1', sub(ARGV[8], 3, 3) == '1'
 local item, history, shingles, marks, controls = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-local cohort_key, items_key, shard_key = ARGV[2] .. 'cohort:', ARGV[2] .. 'items:', ARGV[2] .. 'shingles:'
+local cohort_key, items_key, shard_key = ARGV[2] .. 'cohort:2:', ARGV[2] .. 'items:2:', ARGV[2] .. 'shingles:'
 local NONE = string.rep('\0', 6)
 local ACCOUNT, TALLY_AT, TALLY_SIZE = '>i4i8I4I4I4I4I4I4I4I4I8I4I4I2c0I2c0I2c0I2c0', 13, 48
-local COHORT = '>i8i8I8I8I8I8I8I8I8I8I8I8I8I4c0I4c0I4c0I4c0I4c0'
+local COHORT = '>i8i8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I4c0I4c0I4c0I4c0I4c0'
 -- An hour more than the sightings' time gives: what expires does so by that.
 local life = (EXPIRES_S + HOUR_S) * 1000
 local day = math.floor(at_s / DAY_S)
@@ -63,12 +63,12 @@ if stored then
     end
     local days = day - known.day
     is_first_of_day = days > 0
-    for at = 1, #cohorts, 10 do
-      local id, calls = unpacked('>c6I4', cohorts, at)
+    for at = 1, #cohorts, 18 do
+      local id, calls, ever, elsewhere = unpacked('>c6I4I4I4', cohorts, at)
       if is_first_of_day then
-        calls = math.floor(calls / 2 ^ days)
+        calls, elsewhere = math.floor(calls / 2 ^ days), math.floor(elsewhere / 2 ^ days)
       end
-      table.insert(known.cohorts, {id = id, calls = calls})
+      table.insert(known.cohorts, {id = id, calls = calls, ever = ever, elsewhere = elsewhere})
     end
     if is_first_of_day then
       for _, name in ipairs({'calls', 'deep', 'repeated', 'templated', 'phrased', 'probes', 'repeated_probes',

@@ -6,8 +6,10 @@ local function of_roots(calls)
     local cohort = root(one.id)
     if cohort and at[cohort] then
       at[cohort].calls = at[cohort].calls + one.calls
+      at[cohort].ever = at[cohort].ever + one.ever
+      at[cohort].elsewhere = at[cohort].elsewhere + one.elsewhere
     elseif cohort then
-      at[cohort] = {id = cohort.id, calls = one.calls}
+      at[cohort] = {id = cohort.id, calls = one.calls, ever = one.ever, elsewhere = one.elsewhere}
       table.insert(found, at[cohort])
     end
   end
@@ -23,25 +25,44 @@ local function knows(cohort, hash)
   end
   if not known then
     cohort.bits[at] = true
+    cohort.set = cohort.set + 1
   end
   return known
 end
 
-local function count(cohort, before, in_message)
-  local times = cohort.calls > 0 and 1 or ACCOUNTS
+local function count(cohort, before)
   cohort.last = math.max(cohort.last, at_s)
-  cohort.calls = cohort.calls + times
   cohort.pairs = cohort.pairs + 2 * before
+  cohort.calls = cohort.calls + (cohort.calls > 0 and 1 or ACCOUNTS)
+  cohort.is_changed = true
+end
+
+-- What has been heard is halved, and the bitmap begins anew.
+local function age(cohort)
+  for _, name in ipairs({'heard', 'in_message', 'deep', 'phrased', 'checked', 'repeated', 'by_chance', 'answers',
+                         'answer_tokens'}) do
+    cohort[name] = math.floor(cohort[name] / 2)
+  end
+  cohort.set, cohort.bits, cohort.bitmaps, cohort.is_cleared = 0, {}, {}, true
+end
+
+-- What a call shows of the use of the template.
+local function hear(cohort, in_message)
+  if cohort.set >= WORN then
+    age(cohort)
+  end
+  local times = cohort.heard > 0 and 1 or ACCOUNTS
+  cohort.heard = cohort.heard + times
   cohort.in_message = cohort.in_message + plus(in_message, times)
   cohort.phrased = cohort.phrased + plus(has_phrases, times)
   if history ~= NONE and not in_message and not knows(cohort, history) then
     cohort.deep = cohort.deep + times
   end
-  if item ~= NONE and cohort.checked < ITEMS_CHECKED then
+  if item ~= NONE then
     cohort.checked = cohort.checked + 1
+    cohort.by_chance = cohort.by_chance + cohort.set
     cohort.repeated = cohort.repeated + plus(knows(cohort, item), 1)
   end
-  cohort.is_changed = true
 end
 
 local function welcome(cohort)
@@ -66,10 +87,13 @@ local function take_in(cohort, other, both)
     return math.floor(accounts * math.max(other.accounts - both, 0) / math.max(other.accounts, 1))
   end
   cohort.verified = cohort.verified + new(other.verified)
-  for _, name in ipairs({'accounts', 'calls', 'in_message', 'deep', 'phrased', 'checked', 'repeated',
-                         'pairs', 'answers', 'output_tokens'}) do
+  local set_in_both = math.floor(cohort.set * other.set / ITEM_BITS)
+  for _, name in ipairs({'accounts', 'calls', 'pairs', 'heard', 'in_message', 'deep', 'phrased', 'checked', 'repeated',
+                         'by_chance', 'set', 'answers', 'answer_tokens', 'output_tokens', 'learned'}) do
     cohort[name] = cohort[name] + other[name]
   end
+  -- Where one bit in so many is set in both, of those that the other adds as many are known.
+  cohort.set = cohort.set - set_in_both
   cohort.accounts = cohort.accounts - both
   cohort.last = math.max(cohort.last, other.last)
   for _, list in ipairs({'tiers', 'countries'}) do
@@ -88,7 +112,7 @@ local function take_in(cohort, other, both)
     local control, accounts = unpacked('>c4I4', other.controls, at)
     are_controlled(cohort, control, new(accounts))
   end
-  learn(cohort, other.template)
+  know_template(cohort, other.template)
   for at = 1, #other.seeds, 4 do
     local seed = sub(other.seeds, at, at + 3)
     if not find(cohort.seeds, seed, 4) then
@@ -141,45 +165,47 @@ local function overlap(cohort, others, also)
       end
     end
   end
-  return cohort
 end
 
 -- In each cohort that it matches the call is counted, and the account if it is new to it (5).
 local function join(cohort)
   account.cohorts = of_roots(account.cohorts)
-  local mine, in_message = nil, 0
-  for _, one in ipairs(account.cohorts) do
+  local mine, least, in_message = nil, nil, 0
+  for at, one in ipairs(account.cohorts) do
     mine = one.id == cohort.id and one or mine
+    local other = account.cohorts[least]
+    local fewer = other and one.calls + one.elsewhere - other.calls - other.elsewhere
+    if not other or fewer < 0 or (fewer == 0 and number('>I6', one.id) < number('>I6', other.id)) then
+      least = at
+    end
+  end
+  local is_new = not mine
+  if is_new then
+    local left = #account.cohorts >= COHORTS_OF_AN_ACCOUNT and table.remove(account.cohorts, least)
+    mine = {id = cohort.id, calls = 0, ever = 0, elsewhere = left and left.calls + left.elsewhere or 0}
+    table.insert(account.cohorts, mine)
   end
   for at, entry in ipairs(entries) do
     if string.byte(marks, at) % 2 == 1 and #entry.value == 6 and root(entry.value) == cohort then
       in_message = in_message + 1
     end
   end
-  count(cohort, mine and mine.calls or 0, in_message >= SHARED)
-  if mine then
-    mine.calls = mine.calls + 1
+  count(cohort, mine.ever)
+  if mine.calls + mine.elsewhere < HEARD then
+    hear(cohort, in_message >= SHARED)
+  end
+  mine.calls, mine.ever = mine.calls + 1, mine.ever + 1
+  -- Where it takes the place of one that it has not used for days, it has left that for good.
+  if not is_new or mine.elsewhere > 0 then
     return
   end
-  table.insert(account.cohorts, {id = cohort.id, calls = 1})
   welcome(cohort)
   local also = {}
   for _, one in ipairs(matched) do
     also[root(one.id).id] = true
   end
-  local joined = overlap(cohort, account.cohorts, also)
+  overlap(cohort, account.cohorts, also)
   account.cohorts = of_roots(account.cohorts)
-  if #account.cohorts > COHORTS_OF_AN_ACCOUNT then
-    local least
-    for at, one in ipairs(account.cohorts) do
-      local other = account.cohorts[least]
-      if one.id ~= joined.id and (not least or one.calls < other.calls or
-         (one.calls == other.calls and number('>I6', one.id) < number('>I6', other.id))) then
-        least = at
-      end
-    end
-    table.remove(account.cohorts, least)
-  end
 end
 
 local counted_in = {}

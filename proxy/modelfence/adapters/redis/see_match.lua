@@ -21,9 +21,9 @@ local function root(id)
     else
       found = {id = id, record = record, bitmaps = {items_key .. id}, bits = {}}
       local rest_at
-      found.first, found.last, found.accounts, found.verified, found.calls, found.in_message, found.deep,
-        found.phrased, found.checked, found.repeated, found.pairs, found.answers, found.output_tokens,
-        found.tiers, found.countries, found.template, found.seeds, found.overlaps, rest_at = unpacked(COHORT, record)
+      found.first, found.last, found.accounts, found.verified, found.calls, found.pairs, found.heard, found.in_message,
+        found.deep, found.phrased, found.checked, found.repeated, found.by_chance, found.set, found.answers,
+        found.answer_tokens, found.output_tokens, found.learned, found.tiers, found.countries, found.template, found.seeds, found.overlaps, rest_at = unpacked(COHORT, record)
       found.controls = sub(record, rest_at)
       found.was = found.last
     end
@@ -133,7 +133,7 @@ local function are_controlled(cohort, control, accounts)
   end
 end
 
-local function learn(cohort, learned)
+local function know_template(cohort, learned)
   local all, sorted = {}, {}
   for _, list in ipairs({cohort.template, learned}) do
     for at = 1, #list, 6 do
@@ -157,8 +157,8 @@ local function begin(id, seeds)
     return found
   end
   found = {id = id, is_new = true, bitmaps = {}, bits = {}, first = at_s, last = at_s, accounts = #seeds / 4,
-    verified = 0, calls = 0, in_message = 0, deep = 0, phrased = 0, checked = 0, repeated = 0, pairs = 0, answers = 0,
-    output_tokens = 0, tiers = '', countries = '', template = '', seeds = seeds, overlaps = '', controls = ''}
+    verified = 0, calls = 0, pairs = 0, heard = 0, in_message = 0, deep = 0, phrased = 0, checked = 0, repeated = 0,
+    by_chance = 0, set = 0, answers = 0, answer_tokens = 0, output_tokens = 0, learned = 0, tiers = '', countries = '', template = '', seeds = seeds, overlaps = '', controls = ''}
   cohorts[id] = found
   if call('ZCARD', KEYS[3]) - expired + 1 > MOST_COHORTS then
     local oldest, next_oldest = unpack(call('ZRANGE', KEYS[3], expired, expired + 1))
@@ -177,15 +177,14 @@ end
 
 -- Ripe shingles become part of one of them, or a new one (4).
 do
-  local ripe, names, growing = {}, {}, nil
+  local ripe, growing = {}, nil
   for _, entry in ipairs(entries) do
     if #entry.value == 4 * ACCOUNTS then
       table.insert(ripe, entry)
-      table.insert(names, entry.shingle)
     end
   end
   for _, cohort in ipairs(matched) do
-    if not growing and cohort.accounts <= LEARNS then
+    if not growing and cohort.accounts <= LEARNS and cohort.learned < LEARNED then
       growing = cohort
     end
   end
@@ -201,9 +200,12 @@ do
     table.insert(matched, growing)
   end
   if growing then
-    for _, entry in ipairs(ripe) do
-      entry.value = growing.id
+    local taken = {}
+    for at = 1, math.min(#ripe, LEARNED - growing.learned) do
+      ripe[at].value = growing.id
+      taken[at] = ripe[at].shingle
     end
-    learn(growing, table.concat(names))
+    growing.learned = growing.learned + #taken
+    know_template(growing, table.concat(taken))
   end
 end

@@ -5,7 +5,7 @@ for shingle, met in pairs(account.recurring) do
   table.insert(recurring, shingle .. struct.pack('>I4', met))
 end
 for _, one in ipairs(account.cohorts) do
-  table.insert(its_cohorts, one.id .. struct.pack('>I4', one.calls))
+  table.insert(its_cohorts, one.id .. struct.pack('>I4I4I4', one.calls, one.ever, one.elsewhere))
 end
 recurring, its_cohorts = table.concat(recurring), table.concat(its_cohorts)
 local record = struct.pack('>i4i8I4I4I4I4I4I4I4I4I8I4I4', account.day, account.last, account.calls, account.deep,
@@ -40,9 +40,10 @@ end
 for _, cohort in pairs(cohorts) do
   if cohort and cohort.is_changed and not cohort.into and not cohort.is_dropped then
     local bitmap = items_key .. cohort.id
-    cohort.record = struct.pack('>i8i8I8I8I8I8I8I8I8I8I8I8I8', cohort.first, cohort.last, cohort.accounts,
-      cohort.verified, cohort.calls, cohort.in_message, cohort.deep, cohort.phrased, cohort.checked, cohort.repeated,
-      cohort.pairs, cohort.answers, cohort.output_tokens)
+    cohort.record = struct.pack('>i8i8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8I8', cohort.first, cohort.last, cohort.accounts,
+      cohort.verified, cohort.calls, cohort.pairs, cohort.heard, cohort.in_message, cohort.deep, cohort.phrased,
+      cohort.checked, cohort.repeated, cohort.by_chance, cohort.set, cohort.answers, cohort.answer_tokens,
+      cohort.output_tokens, cohort.learned)
     for _, list in ipairs({cohort.tiers, cohort.countries, cohort.template, cohort.seeds, cohort.overlaps}) do
       cohort.record = cohort.record .. struct.pack('>I4', #list) .. list
     end
@@ -50,13 +51,18 @@ for _, cohort in pairs(cohorts) do
     call('SET', cohort_key .. cohort.id, cohort.record, 'PX', life)
     if cohort.is_new then
       call('ZREM', KEYS[4], cohort.id)
+    end
+    if cohort.is_cleared then
+      call('UNLINK', bitmap)
+    end
+    if cohort.is_new or cohort.is_cleared then
       call('SETBIT', bitmap, ITEM_BITS - 1, 0)  -- the whole at once: one that grows is given twice the room
     end
     if cohort.was ~= cohort.last then
       call('ZADD', KEYS[3], cohort.last, cohort.id)
       call('PEXPIRE', KEYS[3], 2 * life)
     end
-    if cohort.bitmaps[1] and (cohort.bitmaps[2] or cohort.is_new) then
+    if cohort.bitmaps[1] and (cohort.bitmaps[2] or cohort.is_new or cohort.is_cleared) then
       call('BITOP', 'OR', bitmap, unpack(cohort.bitmaps))
     end
     for at in pairs(cohort.bits) do
