@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from modelfence.adapters.audit.reading import VerifiedChain, chains_in, files_of, lines_in, verified
+from modelfence.adapters.audit.reading import VerifiedChain, chains_in, files_of, verified
 from modelfence.adapters.key_file import KeyFileError, read_key
 from modelfence.adapters.recording.lines import UnreadableError
 from modelfence.audit.chain import Seals
@@ -85,9 +85,9 @@ def report_log(options: argparse.Namespace) -> int:
     report = Report(options.by, from_s=options.from_s, to_s=options.to_s)
     try:
         files = 0
-        for file in (file for chain in chains_in(options.paths) for file in files_of(chain, options.paths)):
+        for _, lines in (file for chain in chains_in(options.paths) for file in files_of(chain, options.paths)):
             files += 1
-            for line in lines_in(file):
+            for line in lines:
                 report.add(line)
     except UnreadableError as error:
         return _complain(str(error))

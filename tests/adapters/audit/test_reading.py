@@ -152,12 +152,46 @@ def test_files_that_are_set_aside_while_others_are_read_are_read_too_and_each_on
         file.write([b'"n":%d' % n])
     (chain,) = chains_in([tmp_path])
     read: list[bytes] = []
-    for path in files_of(chain, [tmp_path]):
-        read += path.read_bytes().splitlines()
+    for _, lines in files_of(chain, [tmp_path]):
+        read += lines
         if len(read) in {1, 2, 3}:
             file.write([b'"n":%d' % (10 + len(read))])
     file.close()
     assert [json.loads(line)["seq"] for line in read] == [1, 2, 3, 4, 5, 6]
+
+
+def test_files_that_are_set_aside_in_the_moment_before_one_is_opened_are_read_too_and_each_once(tmp_path, monkeypatch):
+    files = ChainFiles.of(tmp_path / "audit.jsonl", 0)
+    file, opened = AuditFile(files, SEALS, max_bytes=1, max_age_s=1e9), Path.open
+    file.write([b'"n":0'])
+
+    def open_after_two_more(path: Path, mode: str, buffering: int = -1) -> object:
+        if path == files.current:
+            monkeypatch.setattr(Path, "open", opened)
+            for n in (1, 2):
+                file.write([b'"n":%d' % n])
+        return opened(path, mode, buffering)
+
+    monkeypatch.setattr(Path, "open", open_after_two_more)
+    (chain,) = chains_in([tmp_path])
+    read = [line for _, lines in files_of(chain, [tmp_path]) for line in lines]
+    file.close()
+    assert [json.loads(line)["seq"] for line in read] == [1, 2, 3]
+
+
+def test_a_file_that_is_set_aside_before_it_is_opened_and_has_no_successor_yet_is_read(tmp_path, monkeypatch):
+    (tmp_path / "audit.w0.jsonl").write_bytes(b"".join(LOG[name] for name in NAMES))
+    (tmp_path / "audit.w0.head").write_bytes(LOG["audit.w0.head"])
+    opened = Path.open
+
+    def open_after_renaming(path: Path, mode: str, buffering: int = -1) -> object:
+        monkeypatch.setattr(Path, "open", opened)
+        path.rename(tmp_path / NAMES[0])
+        return opened(path, mode, buffering)
+
+    monkeypatch.setattr(Path, "open", open_after_renaming)
+    (chain,) = chains_in([tmp_path])
+    assert sum(1 for _, lines in files_of(chain, [tmp_path]) for _ in lines) == len(NAMES) * IN_A_FILE
 
 
 def test_a_file_that_is_deleted_before_it_is_opened_is_not_waited_for(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Audit logs as they lie about: which files make which chain, and their lines one after the other, plain or as gzip."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import chain as concatenated
 from itertools import islice
@@ -70,35 +71,52 @@ def verified(paths: Sequence[Path], seals: Seals) -> Iterator[VerifiedChain]:
         yield found
 
 
-def files_of(chain: FoundChain, paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield the files of a chain, the oldest first, and those that are set aside meanwhile. Raises UnreadableError.
+def files_of(chain: FoundChain, paths: Sequence[Path]) -> Iterator[tuple[Path, Iterator[bytes]]]:
+    """Yield the files of a chain with their lines, the oldest first. Raises UnreadableError.
 
-    Reading takes minutes where there is much: the file that is written to may be another one by then.
+    Reading takes minutes where there is much, and files are set aside meanwhile. The one that is written to is opened,
+    and then it is looked for them: where there are none it comes next, whatever becomes of its name.
     """
     seen: set[Path] = set()
     while True:
-        files = [file for file in _now(chain, paths).files if file not in seen]
-        full = [file for file in files if first_seq_of(file) is not None]
-        if not full:
-            break
+        with ExitStack() as opened:
+            current, failure = [], None
+            try:
+                for file in (file for file in _now(chain, paths).files if first_seq_of(file) is None):
+                    lines = opened.enter_context(closing(_opened(file)))
+                    current.append((file, _lines(file, lines)))
+            except UnreadableError as error:  # it may have been set aside in this moment
+                failure = error
+            full = [file for file in _now(chain, paths).files if first_seq_of(file) is not None and file not in seen]
+            if not full:
+                if failure is not None:
+                    raise failure
+                yield from current
+                return
         seen.update(full)
-        yield from full
-    yield from files
+        for file in full:
+            yield file, lines_in(file)
 
 
 def lines_in(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file, each with its end; an empty one for what is too long. Raises UnreadableError."""
+    with closing(_opened(path)) as lines:
+        yield from _lines(path, lines)
+
+
+def _opened(path: Path) -> RecordingLines:
     try:
-        lines = RecordingLines(path.open("rb", buffering=0), max_line_bytes=LONGEST_LINE_BYTES)
+        return RecordingLines(path.open("rb", buffering=0), max_line_bytes=LONGEST_LINE_BYTES)
     except OSError as error:
         raise UnreadableError(f"{path} can't be read: {error.strerror}") from None
+
+
+def _lines(path: Path, lines: RecordingLines) -> Iterator[bytes]:
     try:
         for line in lines:
             yield b"\n" if line is None else line
     except UnreadableError as error:
         raise UnreadableError(f"{path} can't be read: {error}") from None
-    finally:
-        lines.close()
 
 
 def _now(chain: FoundChain, paths: Sequence[Path]) -> FoundChain:
@@ -111,13 +129,13 @@ def _verify(chain: FoundChain, paths: Sequence[Path], seals: Seals) -> VerifiedC
     to_read = files_of(chain, paths)
     oldest = list(islice(to_read, 1))
     files: list[Path] = []
-    verification = Verification(seals, head=head, first_seq=first_seq_of(oldest[0]) if oldest else None)
+    verification = Verification(seals, head=head, first_seq=first_seq_of(oldest[0][0]) if oldest else None)
     if chain.head is not None and head is None:
         verification.note(f"there is no {chain.head.name}: whether the newest lines were removed can't be seen")
-    for path in concatenated(oldest, to_read):
+    for path, lines in concatenated(oldest, to_read):
         files.append(path)
         is_written_to = first_seq_of(path) is None
-        for number, line in enumerate(lines_in(path), 1):
+        for number, line in enumerate(lines, 1):
             if is_written_to and not line.endswith(b"\n"):
                 where = f"{path.name}:{number}"
                 verification.note(f"{where} is an unfinished line, as a crash leaves one behind; it is passed over")

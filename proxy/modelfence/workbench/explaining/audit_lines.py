@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modelfence.adapters.audit.reading import chains_in, files_of, lines_in
+from modelfence.adapters.audit.reading import chains_in, lines_in
 from modelfence.audit.lines import MODEL_CHARACTERS
 from modelfence.workbench.explaining.inquiry import InquiryError
 
@@ -75,7 +75,7 @@ def find_decision(decision: str, paths: Sequence[Path]) -> LoggedLine:
     wanted = json.dumps({"id": decision}, separators=(",", ":"))[1:-1].encode()
     looked_at = 0
     for chain in chains_in(paths):
-        for file in reversed(list(files_of(chain, paths))):
+        for file in reversed(chain.files):
             looked_at += 1
             for number, line in enumerate(lines_in(file), 1):
                 if wanted in line and (values := _object(line)).get("id") == decision:
