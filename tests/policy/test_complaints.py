@@ -18,7 +18,7 @@ def block(line: int, column: int, sentence: str) -> str:
         (
             block(1, 9, "undeclared reference to 'nowhere' (in container '')"),
             "a + b",
-            [Complaint(5, 1, "unknown-fact", "unknown fact `nowhere`")],
+            [Complaint(5, 1, "unknown-fact", "unknown fact `nowhere`", 'a text stands in quotes: `"nowhere"`')],
         ),
         (
             block(2, 3, "found no matching overload for '_+_' applied to '(map(string, int))'"),
@@ -33,7 +33,7 @@ def block(line: int, column: int, sentence: str) -> str:
                 )
             ),
             "a",
-            [Complaint(0, 1, "unknown-fact", "unknown fact `a`")],
+            [Complaint(0, 1, "unknown-fact", "unknown fact `a`", 'a text stands in quotes: `"a"`')],
         ),
         (
             "\n".join((block(1, 3, "Syntax error: extraneous input 'b' expecting <EOF>"), block(1, 1, "another"))),

@@ -23,6 +23,14 @@ MOST_FORMS = 4
 
 _BLOCK = re.compile(r"^(?:INVALID_ARGUMENT: )?ERROR: <input>:(-?\d+):(-?\d+): (.*?)(?: \[[A-Z_]+\])?$", re.MULTILINE)
 _TOO_LARGE = re.compile(r"recursion|codepoint limit")
+_PROTOBUF = re.compile(r"google\.protobuf\.(Timestamp|Duration)")
+"""What CEL calls its own types `timestamp` and `duration`."""
+_PAIRS = {
+    frozenset(("int", "double")): "write whole numbers as `1.0`, or convert with `double(…)`",
+    frozenset(("timestamp", "string")): 'a time is written `timestamp("2026-01-31T00:00:00Z")`',
+    frozenset(("duration", "string")): 'a length of time is written `duration("24h")`',
+}
+"""Hints for two types that do not go together, whichever stands first."""
 _OTHER_LANGUAGES = {"and": "&&", "or": "||", "not": "!", "=": "==", "&": "&&", "|": "||", "is": "=="}
 
 
@@ -51,7 +59,8 @@ def complaints(text: str, source: str, known: Iterable[str]) -> tuple[Complaint,
         offset = _offset(source, int(line), int(column))
         if sentence.startswith("Syntax error: "):  # those after it are mere consequences
             return (*found, _syntax(sentence.removeprefix("Syntax error: "), parts, offset))
-        found.append(_complaint(sentence, parts, offset, known))
+        words = _PROTOBUF.sub(lambda name: name[1].lower(), sentence)
+        found.append(_complaint(words, parts, offset, known))
     return tuple(found) or (Complaint(0, len(source), "condition-syntax", "this is not a condition CEL can read"),)
 
 
@@ -98,7 +107,8 @@ def _undeclared(name: str, parts: Sequence[Token], offset: int, known: Sequence[
             near = difflib.get_close_matches(rest, others, n=1)
             hint = f"did you mean `{prefix}{near[0]}`?" if near else None
             return Complaint(place.start, length, f"unknown-{kind}", f"unknown {kind} `{rest}`", hint)
-    return Complaint(place.start, length, "unknown-fact", f"unknown fact `{name}`", _near(name, known))
+    hint = _near(name, known) or (f'a text stands in quotes: `"{name}"`' if name.isidentifier() else None)
+    return Complaint(place.start, length, "unknown-fact", f"unknown fact `{name}`", hint)
 
 
 def _function_like(name: str) -> str | None:
@@ -132,11 +142,9 @@ def _hint_for(function: str, types: str, parts: Sequence[Token]) -> str | None:
         return "a part of a text is looked for by `text.contains(part)`"
     if function == "contains" and types.startswith("list("):
         return "an item of a list is looked for by `item in list`"
-    if types in ("int, double", "double, int"):
-        return "write whole numbers as `1.0`, or convert with `double(…)`"
     if types in ("int, string", "string, int") and "tier" in [token.text for token in parts]:
         return "compare tiers with `tier.NAME`"
-    return None
+    return _PAIRS.get(frozenset(types.split(", ")))
 
 
 def _listed(types: str) -> str:
