@@ -36,7 +36,7 @@ async def test_the_first_worker_starts_alone_and_then_the_others(supervisor, out
     assert slots(supervisor) == [(0, SERVING), (1, SERVING)]
 
 
-async def test_a_first_worker_that_cannot_start_ends_it_all_with_its_problems(supervisor, outside):
+async def test_a_first_worker_that_cannot_start_ends_it_all_with_its_problems(supervisor, outside, caplog):
     outside.serves_at_once = False
     starting = asyncio.create_task(supervisor.start())
     await settle()
@@ -44,13 +44,14 @@ async def test_a_first_worker_that_cannot_start_ends_it_all_with_its_problems(su
     with pytest.raises(CannotStartError) as raised:
         await starting
     assert raised.value.problems[0].column == 2
+    assert caplog.text == "", "an author who mends his policy need not hear how a process ended"
     assert supervisor.workers == []
     assert outside.failures == [Exit.UNSTARTED]
 
 
 @pytest.mark.parametrize("dies", [True, False])
 async def test_a_first_worker_that_dies_or_can_not_even_be_launched_ends_it_all_with_a_sentence(
-    supervisor, outside, dies
+    supervisor, outside, dies, caplog
 ):
     outside.serves_at_once = False
     if not dies:
@@ -61,6 +62,7 @@ async def test_a_first_worker_that_dies_or_can_not_even_be_launched_ends_it_all_
         process.die()
     with pytest.raises(CannotStartError, match="the first worker did not start: "):
         await starting
+    assert ("ended: unstarted" in caplog.text) is dies
     assert (supervisor.workers, outside.failures) == ([], [Exit.UNSTARTED])
 
 

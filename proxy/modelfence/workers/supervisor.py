@@ -81,6 +81,8 @@ class Worker:
     process: Process | None = None
     failing: Exit = Exit.CRASHED
     """What its end will be called, should it come now."""
+    has_said_why: bool = False
+    """It told why it can't start: whoever wanted it complains of that, and its end is no news."""
     ending: asyncio.Task[None] | None = None
     """Is done when the process has ended."""
 
@@ -272,7 +274,8 @@ class Supervisor:
             while files is not None and self.files is not None and files != self.files:  # exchanged while it started
                 files = self.files
                 await worker.ask("reload", within_s=RELOADS_WITHIN_S, bring=files.as_text())
-        except BaseException:
+        except BaseException as error:
+            worker.has_said_why = isinstance(error, CannotStartError)
             _kill(worker)
             await _end_of(worker)
             raise
@@ -305,7 +308,8 @@ class Supervisor:
             return
         if self.is_stopping and worker.phase is Phase.STARTING:
             return  # it was not to start any more
-        log.error("worker %s (process %s) ended: %s, %s", worker.slot, process.pid, worker.failing, _how(status))
+        if not worker.has_said_why:
+            log.error("worker %s (process %s) ended: %s, %s", worker.slot, process.pid, worker.failing, _how(status))
         self._watcher.failed(worker.failing)
 
     async def _drain(self, worker: Worker) -> None:
