@@ -677,6 +677,41 @@ async def test_shingles_that_were_not_met_for_long_begin_again(start):
     assert (await send(store, FIVE[4:], A, at_s=MONDAY_S + 3 * DAY_S)).matched == ()
 
 
+@pytest.mark.parametrize("flooding", [1, 4])
+async def test_who_sends_nothing_but_new_words_pushes_out_his_own(start, flooding):
+    store = start(shingles=640)
+    await send(store, FIVE[:4], A)
+    for number in range(200):
+        await store.see(call(f"flood-{number % flooding}", tuple(next(numbers) for _ in range(40))))
+    assert (await send(store, FIVE[4:], A)).matched == (cohort_of(A),)
+
+
+async def test_what_several_noisy_accounts_sent_is_theirs_alone(start):
+    store = start(shingles=640)
+    await send(store, FIVE[:4], A)
+    for _ in range(200):
+        noise = tuple(next(numbers) for _ in range(40))
+        await send(store, ["flood-0", "flood-1"], noise)
+    assert (await send(store, FIVE[4:], A)).matched == (cohort_of(A),)
+
+
+async def test_what_nobody_met_for_longest_goes_where_nobody_is_noisy(start):
+    store = start(shingles=640)
+    await send(store, FIVE[:4], A)
+    for number in range(400):
+        await store.see(call(f"visitor-{number}", tuple(next(numbers) for _ in range(10))))
+    assert (await send(store, FIVE[4:], A)).matched == ()
+
+
+async def test_a_few_accounts_that_begin_cohorts_do_not_push_out_those_of_many(start):
+    store = start(cohorts=20)
+    await send(store, others(8), A)
+    for start_at in range(10_000, 10_000 + 60 * 6, 6):
+        await send(store, FIVE, tuple(range(start_at, start_at + 6)))
+    assert (await send(store, ["one more"], A)).matched == (cohort_of(A),)
+    assert len(await store.cohorts()) == 20
+
+
 async def test_cohorts_that_nobody_calls_for_are_forgotten(start):
     store = start(expires_s=2 * DAY_S)
     await send(store, [*FIVE, *FIVE[4:] * 9], A)

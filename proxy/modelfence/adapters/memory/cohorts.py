@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
-from modelfence.adapters.evidence_bounds import SEEDS
+from modelfence.adapters.evidence_bounds import COHORTS_COMPARED, SEEDS
 from modelfence.extraction.evidence import (
     ACCOUNTS,
     AGED,
@@ -258,7 +259,8 @@ class Cohorts:
         self._earliest_s = min(self._earliest_s, at_s)
         if len(self.by_id) > self._bounds.cohorts:
             others = (one for one in self.by_id.values() if one is not cohort)
-            del self.by_id[min(others, key=lambda one: (one.last_at_s, one.id)).id]
+            idle = nsmallest(COHORTS_COMPARED, others, key=lambda one: (one.last_at_s, one.id))
+            del self.by_id[min(idle, key=lambda one: one.accounts).id]
         return cohort
 
     def overlap(self, cohort: Cohort, others: Iterable[str]) -> None:

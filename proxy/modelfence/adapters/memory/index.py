@@ -4,10 +4,12 @@ Why a number for a shingle that one account sent: nearly all are never sent by a
 of a call share takes a third of the room of an object for each.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 
-from modelfence.adapters.evidence_bounds import Shards
+from modelfence.adapters.evidence_bounds import NOISY_PART, Shards
 from modelfence.extraction.evidence import ACCOUNTS, DAY_S, SHORT, Bounds
 
 _NO_ACCOUNT = -1
@@ -105,6 +107,20 @@ class MemoryIndex:
         """Forget shingles of the shards that have become too large by those that were met; see `evidence_bounds`."""
         for shard in self._crowded:
             if len(shard) > self._cut.most:  # not cut for another shingle of the call already
-                in_use = {one: isinstance(known, Shingle) and bool(root(known.cohort)) for one, known in shard.items()}
-                for shingle in sorted(shard, key=in_use.__getitem__)[: len(shard) - self._cut.stay]:
+                for shingle in _by_worth(shard, root)[: len(shard) - self._cut.stay]:
                     del shard[shingle]
+
+
+def _by_worth(shard: Shard, root: Callable[[str], str]) -> list[int]:
+    """Return the shingles in the order in which they may go."""
+    tags = {one: known.tags if isinstance(known, Shingle) else (known % SHORT,) for one, known in shard.items()}
+    sent = Counter(chain.from_iterable(tags.values()))
+    noisy = {tag for tag, count in sent.items() if NOISY_PART * count > len(shard)}
+
+    def worth(shingle: int) -> int:
+        known = shard[shingle]
+        if isinstance(known, Shingle) and known.cohort and root(known.cohort):
+            return 2
+        return int(not noisy.issuperset(tags[shingle]))
+
+    return sorted(shard, key=worth)

@@ -22,7 +22,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 from typing import Any
 
-from modelfence.adapters.evidence_bounds import SEEDS, Shards
+from modelfence.adapters.evidence_bounds import COHORTS_COMPARED, NOISY_PART, SEEDS, Shards
 from modelfence.core.extraction import HASH_BITS
 from modelfence.extraction.evidence import (
     ACCOUNTS,
@@ -69,7 +69,7 @@ def constants(bounds: Bounds) -> bytes:
     """Return what the script must know of `modelfence.extraction.evidence`, in the order of its own first lines."""
     shards = Shards.of(bounds)
     return struct.pack(
-        ">27I",
+        ">29I",
         *(
             ACCOUNTS,
             SHARED,
@@ -84,7 +84,17 @@ def constants(bounds: Bounds) -> bytes:
             TEMPLATED,
         ),
         *(COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, bounds.worn, DAY_S, HOUR_S, SEEDS),
-        *(RECENT_COUNTRIES, CONTROLS, bounds.accounts, bounds.cohorts, bounds.expires_s, shards.most, shards.stay),
+        *(
+            RECENT_COUNTRIES,
+            CONTROLS,
+            NOISY_PART,
+            COHORTS_COMPARED,
+            bounds.accounts,
+            bounds.cohorts,
+            bounds.expires_s,
+            shards.most,
+            shards.stay,
+        ),
     )
 
 

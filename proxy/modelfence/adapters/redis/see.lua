@@ -12,8 +12,9 @@
 local call, sub, unpacked = redis.call, string.sub, struct.unpack
 local ACCOUNTS, SHARED, MATCHES, LEARNS, LEARNED, HEARD, RECENT_ITEMS, RECENT_SHINGLES, RECURRING_SHINGLES, RECURS,
   TEMPLATED, COHORTS_OF_AN_ACCOUNT, OVERLAPS, COUNTRIES, TEMPLATE, ITEM_BITS, WORN, DAY_S, HOUR_S, SEEDS,
-  RECENT_COUNTRIES, CONTROLS, MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD, STAY =
-  unpacked('>' .. string.rep('I4', 27), ARGV[3])
+  RECENT_COUNTRIES, CONTROLS, NOISY_PART, COHORTS_COMPARED, MOST_ACCOUNTS, MOST_COHORTS, EXPIRES_S, MOST_OF_A_SHARD,
+  STAY =
+  unpacked('>' .. string.rep('I4', 29), ARGV[3])
 local at_s, tag, tier, country = tonumber(ARGV[4]), ARGV[5], ARGV[6], ARGV[7]
 local is_verified, is_probe, has_phrases =
   sub(ARGV[8], 1, 1) == '1', sub(ARGV[8], 2, 2) == '1', sub(ARGV[8], 3, 3) == '1'

@@ -149,8 +149,22 @@ local function know_template(cohort, learned)
   cohort.is_changed = true
 end
 
--- A new cohort, or the one whose first shingle had been forgotten. When there are too many, that with the earliest last
--- call goes.
+-- Of some with the earliest last calls, but for this one, returns that of the fewest accounts.
+local function least_of_the_idle(id)
+  local least, its, compared = nil, nil, 0
+  for _, one in ipairs(call('ZRANGE', KEYS[3], expired, expired + COHORTS_COMPARED)) do
+    if one ~= id and compared < COHORTS_COMPARED then
+      local accounts = (root(one) or {accounts = 0}).accounts
+      compared = compared + 1
+      if not least or accounts < its then
+        least, its = one, accounts
+      end
+    end
+  end
+  return least
+end
+
+-- A new cohort, or the one whose first shingle had been forgotten. When there are too many, another goes.
 local function begin(id, seeds)
   local found = root(id)
   if found then
@@ -161,12 +175,11 @@ local function begin(id, seeds)
     by_chance = 0, set = 0, answers = 0, answer_tokens = 0, output_tokens = 0, learned = 0, tiers = '', countries = '', template = '', seeds = seeds, overlaps = '', controls = ''}
   cohorts[id] = found
   if call('ZCARD', KEYS[3]) - expired + 1 > MOST_COHORTS then
-    local oldest, next_oldest = unpack(call('ZRANGE', KEYS[3], expired, expired + 1))
-    oldest = oldest == id and next_oldest or oldest
-    if oldest then
-      local gone = root(oldest)
-      dropped[oldest] = true
-      cohorts[oldest] = false
+    local least = least_of_the_idle(id)
+    if least then
+      local gone = root(least)
+      dropped[least] = true
+      cohorts[least] = false
       if gone then
         gone.is_dropped = true
       end

@@ -115,20 +115,39 @@ local function is_kept(id)
   return kept[id]
 end
 
-for shard in pairs(too_large) do
-  local fields, gone, in_use = call('HGETALL', shard), {}, {}
-  local over = #fields / 2 - STAY
-  for at = 1, #fields, 2 do
-    local list = #fields[at + 1] == 9 and is_kept(sub(fields[at + 1], 4)) and in_use or gone
-    list[#list + 1] = fields[at]
-    if #gone == over then
-      break
+-- Adds what was sent only by accounts that have much of the shard, what was not, and what is a kept cohort's, to a list
+-- each.
+local function sort_by_worth(fields, noise, others, in_use)
+  local sent = {}
+  for at = 2, #fields, 2 do
+    for tag_at = 4, #fields[at] == 9 and 0 or #fields[at], 4 do
+      local its = sub(fields[at], tag_at, tag_at + 3)
+      sent[its] = (sent[its] or 0) + 1
     end
   end
-  for at = 1, over - #gone do
-    gone[#gone + 1] = in_use[at]
+  for at = 1, #fields, 2 do
+    local value, list = fields[at + 1], noise
+    if #value == 9 then
+      list = is_kept(sub(value, 4)) and in_use or noise
+    else
+      for tag_at = 4, #value, 4 do
+        list = NOISY_PART * sent[sub(value, tag_at, tag_at + 3)] <= #fields / 2 and others or list
+      end
+    end
+    list[#list + 1] = fields[at]
   end
-  call('HDEL', shard, unpack(gone))
+end
+
+for shard in pairs(too_large) do
+  local fields, gone, others, in_use = call('HGETALL', shard), {}, {}, {}
+  sort_by_worth(fields, gone, others, in_use)
+  local over = #fields / 2 - STAY
+  for _, list in ipairs({others, in_use}) do
+    for at = 1, over - #gone do
+      gone[#gone + 1] = list[at]
+    end
+  end
+  call('HDEL', shard, unpack(gone, 1, over))
 end
 
 local matched_ids, is_listed = {}, {}
