@@ -18,8 +18,8 @@ SHINGLES_OF_A_SHARD = 64
 """Small enough that Redis keeps a shard as one list without pointers."""
 FORGOTTEN_PART = 3
 NOISY_PART = 8
-"""Who has more than one in so many of a shard is noisy: no more than seven can be. A campaign has more accounts, each of
-which sends less; one of five to seven has made a cohort of its template by then."""
+"""Who has more than one in so many of a shard is noisy: no more than seven can be. A campaign has more accounts, each
+of which sends less; one of five to seven has made a cohort of its template by then."""
 COHORTS_COMPARED = 16
 """Of those that were not called for longest, of which one goes."""
 SEEDS = 64
