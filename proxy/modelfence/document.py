@@ -268,7 +268,9 @@ class Node:
     def items(self) -> "list[Node]":
         """Return a list's items."""
         if not isinstance(self.yaml, yaml.SequenceNode):
-            self.problem("wrong-type", f"a list is expected here, not {_KINDS[type(self.yaml)]}")
+            is_text = isinstance(self.yaml, yaml.ScalarNode) and self.yaml.value != ""
+            hint = "put square brackets around it" if is_text else None  # which is not repeated: it may be a secret
+            self.problem("wrong-type", f"a list is expected here, not {_KINDS[type(self.yaml)]}", hint=hint)
             return []
         return [Node(self.document, item) for item in self.yaml.value]
 
