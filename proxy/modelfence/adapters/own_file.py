@@ -42,6 +42,14 @@ def open_own(path: Path, flags: int = 0) -> int:
     return file
 
 
+def is_at(file: int, path: Path) -> bool:
+    """Say whether an open file has that name still, and was not removed, renamed or replaced. Raises OSError."""
+    try:
+        return os.path.samestat(path.lstat(), os.fstat(file))
+    except FileNotFoundError:
+        return False
+
+
 class OwnFile:
     """An open file of lines, to which more are appended."""
 
@@ -50,10 +58,7 @@ class OwnFile:
         self._write = write
         self._file = open_own(path, os.O_APPEND)
         try:
-            self.size = os.fstat(self._file).st_size
-            """In bytes, without what could not be taken back of an unfinished line."""
-            self.is_torn = self.size > 0 and os.pread(self._file, 1, self.size - 1) != _NEWLINE
-            """It ends in the beginning of a line."""
+            self._measure()
         except OSError:
             os.close(self._file)
             raise
@@ -82,10 +87,14 @@ class OwnFile:
 
     def is_at(self, path: Path) -> bool:
         """Say whether the file has that name still, and was not removed, renamed or replaced. Raises OSError."""
-        try:
-            return os.path.samestat(path.lstat(), os.fstat(self._file))
-        except FileNotFoundError:
+        return is_at(self._file, path)
+
+    def was_cut(self) -> bool:
+        """Say whether somebody has removed its end. What is left of it is then the file. Raises OSError."""
+        if os.fstat(self._file).st_size >= self.size:
             return False
+        self._measure()
+        return True
 
     def sync(self) -> None:
         """Have what was written on the disk. Raises OSError."""
@@ -94,6 +103,12 @@ class OwnFile:
     def close(self) -> None:
         """Close the file, once."""
         os.close(self._file)
+
+    def _measure(self) -> None:
+        self.size = os.fstat(self._file).st_size
+        """In bytes, without what could not be taken back of an unfinished line."""
+        self.is_torn = self.size > 0 and os.pread(self._file, 1, self.size - 1) != _NEWLINE
+        """It ends in the beginning of a line."""
 
     def _take_back(self, written: int) -> None:
         """Remove the beginning of a line whose rest found no room."""

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from tests.adapters.recording.test_file import room_for
@@ -161,6 +162,35 @@ def test_lines_go_on_in_a_file_that_was_put_in_the_place_of_theirs_and_verify_se
     assert log.numbers() == [0, 7, 2, 3, 4, 5]
     assert log.files.set_aside(1).exists()
     assert [(one.kind, one.seq) for one in log.verify().breaks] == [(Kind.CHANGED, 2)]
+
+
+@pytest.mark.parametrize("left_of_the_third", [0, 17])
+def test_a_file_whose_end_was_cut_off_is_gone_on_with_and_no_line_after_it_is_harmed(log, left_of_the_third, caplog):
+    file = log.open()
+    file.write(FIELDS[:3])
+    third = log.files.current.read_bytes().splitlines(keepends=True)[2]
+    os.truncate(log.files.current, log.files.current.stat().st_size - len(third) + left_of_the_third)
+    file.write(FIELDS[3:4])
+    file.write(FIELDS[4:5])
+    log.close()
+    assert log.numbers() == [0, 1, 3, 4]
+    assert [(one.kind, one.seq, one.last_seq) for one in log.verify().breaks] == [(Kind.REMOVED, 3, 3)]
+    assert len([one for one in caplog.messages if "was cut off" in one]) == 1
+
+
+@pytest.mark.parametrize(
+    "harm", [Path.unlink, lambda head: head.rename(head.with_suffix(".old"))], ids=["removed", "renamed"]
+)
+def test_a_note_that_was_taken_away_is_made_anew(log, harm, caplog):
+    file = log.open()
+    file.write(FIELDS[:1])
+    harm(log.files.head)
+    file.write(FIELDS[1:3])
+    log.close()
+    assert (log.verify().breaks, log.verify().notes) == ([], ())
+    os.truncate(log.files.current, 0)
+    assert [(one.kind, one.seq, one.last_seq) for one in log.verify().breaks] == [(Kind.REMOVED, 1, 3)]
+    assert "was taken away, and is made anew" in caplog.text
 
 
 def test_nothing_is_written_to_what_others_may_read_in_the_place_of_the_file(log):

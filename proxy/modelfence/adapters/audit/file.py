@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from modelfence.adapters.own_file import OwnFile, Write, check_folder, open_own
+from modelfence.adapters.own_file import OwnFile, Write, check_folder, is_at, open_own
 from modelfence.audit.chain import Link, Seals, read_line
 from modelfence.audit.files import HEAD_BYTES, ChainFiles, Head, read_head
 
@@ -68,6 +68,8 @@ class AuditFile:
         Lines are given by their fields, as JSON without braces. Raises OSError: none is in the file then.
         """
         file = self._open()
+        if file.was_cut():
+            log.error("the end of the audit log %s was cut off by somebody else", self._files.current)
         if file.is_torn:
             self._remove_torn_end(file)
         line, link = self._seals.next_line(self._head.link, waiting[0])
@@ -193,6 +195,11 @@ class AuditFile:
     def _write_head(self) -> None:
         """Write the note over. Where it can't be, it says less than there is, and nothing is lost by that."""
         try:
+            if not is_at(self._head_file, self._files.head):
+                new = open_own(self._files.head)
+                os.close(self._head_file)
+                self._head_file = new
+                log.error("the note %s was taken away, and is made anew", self._files.head)
             os.pwrite(self._head_file, self._head.as_bytes(), 0)
         except OSError as error:
             log.warning("the note %s can't be written: %s", self._files.head, error.strerror)
