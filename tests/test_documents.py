@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from modelfence.adapters.accounts.file import read_accounts
-from modelfence.adapters.metrics.calls import PrometheusMetrics
+from modelfence.adapters.metrics.calls import CUT_FOR, PrometheusMetrics
 from modelfence.adapters.metrics.shared_counts import SharedCounts
 from modelfence.adapters.metrics.states import StateMetrics
 from modelfence.core.dialect import Outgoing
@@ -46,6 +46,13 @@ def test_the_metrics_page_names_every_metric_with_its_labels(tmp_path):
     for family in StateMetrics().describe():
         exists[family.name] = ", ".join(family._labelnames)
     assert {name: labels.strip() for name, labels in documented.items()} == exists
+
+
+def test_the_metrics_page_names_all_that_connections_are_cut_for():
+    [row] = re.findall(
+        r"^\| `modelfence_connections_cut_total` .*$", (ROOT / "docs/metrics.md").read_text(), re.MULTILINE
+    )
+    assert set(re.findall(r"`(\w+)`", row)) - {"modelfence_connections_cut_total"} == set(CUT_FOR)
 
 
 def test_the_page_on_extraction_says_what_the_table_of_signals_says():

@@ -195,6 +195,6 @@ def _charges() -> Sequence[AnyPanel]:
                 " cut who should not be, raise the throttle's burst.",
                 "short", 7, 9,
             ),
-            Query(f"60 * {rate('streams_cut_total', by='throttle')}", "{{throttle}}"),
+            Query(f"60 * {rate('streams_cut_total', by='throttle')} > 0", "{{throttle}}"),
         ),
     ]  # fmt: skip

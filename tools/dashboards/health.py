@@ -269,7 +269,7 @@ def _processes() -> Sequence[AnyPanel]:
                 " attack or a broken client; many: the limit is too low for your callers.",
                 "short", 6,
             ),
-            Query(f"60 * {rate('connections_cut_total', by='reason')}", "{{reason}}"),
+            Query(f"60 * {rate('connections_cut_total', by='reason')} > 0", "{{reason}}"),
         ),
         over_time(
             About(

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.enforcement.outside import Unwary
 
 from modelfence.adapters.memory.buckets import MemoryBuckets
-from modelfence.adapters.metrics.calls import PrometheusMetrics
+from modelfence.adapters.metrics.calls import CUT_FOR, PrometheusMetrics
 from modelfence.core.account import UNKNOWN, Account, Check, Found
 from modelfence.core.call import Call, Credential, CredentialState, Reading, Usage
 from modelfence.core.canary import Canary
@@ -195,6 +195,7 @@ def test_what_the_policy_names_is_counted_from_zero_on(fence, metrics):  # noqa:
     }
     assert ("allow", "none") in shown(metrics, "requests_by_tier_total")
     assert ("shared_template",) in shown(metrics, "extraction_signals_total")
+    assert set(shown(metrics, "connections_cut_total")) == {(reason,) for reason in CUT_FOR}
     assert shown(metrics, "recorded_total") == {("written",): 0, ("dropped",): 0, ("failed",): 0}
     assert shown(metrics, "audit_lines_total") == {("written",): 0, ("failed",): 0, ("lost",): 0}
 

@@ -34,6 +34,11 @@ _JUDGED = (Effect.ALLOW, Effect.DENY, Effect.THROTTLE, Effect.ERROR)
 """What can become of a call that was judged."""
 _STATUSES = ("2xx", "3xx", "4xx", "5xx", "none")
 """How an upstream can have answered."""
+CUT_FOR = (
+    *("connections", "connections_per_address", "head_s", "body_s", "first_byte_s", "answer_s", "idle_s", "drain_s"),
+    *("held_bytes", "sent_ahead"),
+)
+"""What connections are cut for: limits, and requests that were sent ahead."""
 _EFFECT_OF_KIND = {
     RuleKind.DENY: Effect.DENY,
     RuleKind.ALLOW: Effect.ALLOW,
@@ -232,6 +237,7 @@ class PrometheusMetrics:
                 self._tiers.at(tier, effect)
         closed = (
             (self._credentials, Check),
+            (self._connections_cut, CUT_FOR),
             (self._signals, WEIGHTS),
             (self._recorded, recorder.Outcome),
             (self._audit_lines, audit_log.Outcome),
