@@ -240,6 +240,20 @@ def test_what_callers_wrote_steers_neither_a_terminal_nor_a_spreadsheet(capsys):
     assert """model,"'=HYPERLINK(""x"")",""" in out
 
 
+@pytest.mark.parametrize("sign", "=+-@\uff1d\uff0b\uff0d\uff20", ids=ascii)
+def test_no_sign_that_begins_a_formula_begins_a_cell(capsys, sign):
+    edit(CURRENT, lambda lines: lines.append(lines[1].replace(b"=HYPERLINK", json.dumps(sign)[1:-1].encode() + b"A1")))
+    _, out, _ = audit(capsys, "report", "log", "--by", "model", "--format", "csv")
+    assert f"model,\"'{sign}A1" in out
+
+
+def test_a_period_that_ends_before_it_begins_is_refused(capsys):
+    for begin in ("2026-05-29", "2026-05-28"):
+        status, out, err = audit(capsys, "report", "log", "--from", begin, "--to", "2026-05-28")
+        assert (status, out) == (2, "")
+        assert "`--from` has to be earlier than `--to`" in err
+
+
 def test_what_was_written_into_a_log_steers_no_terminal(capsys):
     CURRENT.write_text(CURRENT.read_text().replace('"policy":"', '"policy":"\\u001b[2J'))
     main(["audit", "report", str(LOG)])

@@ -81,7 +81,9 @@ def verify_log(options: argparse.Namespace) -> int:
 
 
 def report_log(options: argparse.Namespace) -> int:
-    """Return 0, or 2 when the log could not be read."""
+    """Return 0, or 2 when the log could not be read, or the period holds no time."""
+    if options.from_s >= options.to_s:
+        return _complain("no call can be in that period: `--from` has to be earlier than `--to`")
     report = Report(options.by, from_s=options.from_s, to_s=options.to_s)
     try:
         files = 0

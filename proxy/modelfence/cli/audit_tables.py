@@ -12,8 +12,11 @@ from modelfence.core.decision import Effect
 ROWS_SHOWN = 20
 _LONGEST_VALUE = 36
 _SAID = {Effect.ALLOW: "allowed", Effect.DENY: "denied", Effect.THROTTLE: "throttled", Effect.ERROR: "error"}
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a spreadsheet takes for the beginning of a formula. Callers write names of models as they like."""
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes for the beginning of a formula: the wide forms of the first four are of Asian keyboards.
+
+Callers write names of models as they like.
+"""
 _HEAD = ("decisions", "share", *_SAID.values(), "tokens in", "out", "accounts")
 _CSV_HEAD = (
     "by", "value", "decisions", *JUDGED, "in_shadow", "unsettled", "input_tokens", "output_tokens", "estimated",
