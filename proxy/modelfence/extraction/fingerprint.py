@@ -1,8 +1,9 @@
 """From the texts of a prompt to keyed hashes that are the same wherever the same words stand.
 
 A text is cut into shingles of five words (w-shingling: Broder, "On the resemblance and containment of documents", 1997)
-after folding case and digits. Of each end of a text the 40 shingles with the smallest hashes are kept, his bottom-k
-sketch: two prompts that share a passage share those of its shingles whose hashes are small, wherever in them it stands.
+after folding letters (`folding`) and digits. Of each end of a text the 40 shingles with the smallest hashes are kept,
+his bottom-k sketch: two prompts that share a passage share those of its shingles whose hashes are small, wherever in
+them it stands.
 
 Shingles that are ordinary language tell nothing and are left out before the choice, so that they crowd out none that
 do (`common_phrases`).
@@ -20,6 +21,7 @@ from hashlib import blake2b
 from itertools import islice
 
 from modelfence.core.extraction import HASH_BITS, Fingerprint, Prompt
+from modelfence.extraction.folding import folded
 from modelfence.extraction.phrases import phrases_in
 
 WORDS = 5
@@ -164,10 +166,11 @@ class _Words(dict[str, bytes]):
 
 
 def words_in(text: str) -> list[str]:
-    """Return the words of a text in lower case; each character of a script without spaces is one."""
-    if text.isascii():  # the same, several times as fast
-        return text.lower().translate(_WORD_BREAKS).split()
-    return _WORD.findall(text.lower())
+    """Return the words of a text, folded; each character of Chinese, Japanese and Korean is one."""
+    plain = folded(text)
+    if plain.isascii():  # the same, several times as fast
+        return plain.translate(_WORD_BREAKS).split()
+    return _WORD.findall(plain)
 
 
 def _ends(text: str) -> str:

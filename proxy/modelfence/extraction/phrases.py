@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modelfence.core.extraction import Prompt
+from modelfence.extraction.folding import folded
 
 LOOKED_AT = 1_000
 """Characters at each end of the system's text and of the user's last message."""
@@ -103,7 +104,7 @@ REQUEST_PHRASES = (*PHRASES, "training_schema")
 def phrases_in(prompt: Prompt) -> tuple[str, ...]:
     """Return the names of the signals whose phrases stand in the system's text or the user's last message."""
     texts = [*prompt.system[:1], *prompt.user[-1:]]
-    looked_at = "\n".join(part for text in texts for part in _ends(text)).lower()
+    looked_at = folded("\n".join(part for text in texts for part in _ends(text)))
     found = [
         name
         for name, phrase in PHRASES.items()
