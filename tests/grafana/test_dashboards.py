@@ -132,6 +132,14 @@ def test_what_viewers_read_has_one_colour_everywhere():
     assert {name: found for name, found in colours.items() if len(found) > 1} == {}
 
 
+def test_queries_follow_what_viewers_choose_wherever_their_metrics_tell_it_apart():
+    exists = documented()
+    for asked in queries():
+        for name, selector in re.findall(r"\b(modelfence_\w+)(\{[^}]*\})?", asked.expr):
+            for label in {"instance", *({"provider", "tier"} & exists[name])}:
+                assert f'{label}=~"${label}' in selector, (asked.name, name, label)
+
+
 def test_dashboards_know_each_other_and_the_same_variables():
     assert set(BOARDS) == {"overview", "campaigns", "health"}
     for board in BOARDS.values():

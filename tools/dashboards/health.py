@@ -22,7 +22,7 @@ from tools.dashboards.panels import (
     over_time,
     stacked,
 )
-from tools.dashboards.queries import Query, increase, metric, quantile, rate
+from tools.dashboards.queries import OF_PROVIDER, Query, increase, metric, quantile, rate
 
 _POLICY = metric("policy_info", 'mode!="candidate"')
 _AGE = f"time() - {metric('policy_loaded_timestamp_seconds')}"
@@ -199,8 +199,8 @@ def _doubt() -> Sequence[AnyPanel]:
                 " calls from everywhere: a client library changed; report it, with the message of the 400.",
                 "reqps", 8,
             ),
-            Query(f"{rate('requests_total', 'effect="reject"')} or vector(0)", "reject"),
-            Query(f"{rate('requests_total', 'effect="error"')} or vector(0)", "error"),
+            Query(f"{rate('requests_total', OF_PROVIDER, 'effect="reject"')} or vector(0)", "reject"),
+            Query(f"{rate('requests_total', OF_PROVIDER, 'effect="error"')} or vector(0)", "error"),
             names={"reject": EFFECTS["reject"], "error": EFFECTS["error"]},
         ),
     ]  # fmt: skip

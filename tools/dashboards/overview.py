@@ -22,11 +22,10 @@ from tools.dashboards.panels import (
     over_time,
     stacked,
 )
-from tools.dashboards.queries import Query, increase, metric, quantile, rate, share, shares
+from tools.dashboards.queries import OF_PROVIDER, Query, increase, metric, quantile, rate, share, shares
 from tools.dashboards.world import world
 
-_OF_PROVIDER, _OF_TIER = 'provider=~"$provider|none"', 'tier=~"$tier"'
-"""Calls that reached no upstream's path have the provider `none`; they are always shown."""
+_OF_TIER = 'tier=~"$tier"'
 _BY_COUNTRY = "requests_by_country_total"
 _STATUSES = {
     "2xx": ("2xx answered", GREEN),
@@ -51,12 +50,12 @@ def overview() -> Dashboard:
 
 
 def _at_a_glance() -> Sequence[AnyPanel]:
-    calls = rate("requests_total", _OF_PROVIDER)
+    calls = rate("requests_total", OF_PROVIDER)
 
     def part(title: str, effect: str, steps: Steps, says: str) -> AnyPanel:
         return number(
             About(title, says, "percentunit", 4, 4),
-            Query(share(rate("requests_total", _OF_PROVIDER, f'effect="{effect}"'), calls)),
+            Query(share(rate("requests_total", OF_PROVIDER, f'effect="{effect}"'), calls)),
             steps,
             none="no calls",
         )
@@ -92,7 +91,7 @@ def _at_a_glance() -> Sequence[AnyPanel]:
                 " the dashboard of policy and health, then at the log.",
                 "reqps", 4, 4,
             ),
-            Query(f"{rate('requests_total', 'effect="error"')} or vector(0)"), NONE_IS_FINE,
+            Query(f"{rate('requests_total', OF_PROVIDER, 'effect="error"')} or vector(0)"), NONE_IS_FINE,
         ),
         number(
             About(
@@ -115,7 +114,7 @@ def _effects() -> Sequence[AnyPanel]:
                 " than green grows, the rules, countries and tiers below say whose calls they are.",
                 "reqps", 12,
             ),
-            Query(rate("requests_total", _OF_PROVIDER, by="effect"), "{{effect}}"), EFFECTS,
+            Query(rate("requests_total", OF_PROVIDER, by="effect"), "{{effect}}"), EFFECTS,
         ),
         over_time(
             About(

@@ -6,6 +6,9 @@ Rates are over `$__rate_interval`, which is never too short for how often Promet
 
 from dataclasses import dataclass
 
+OF_PROVIDER = 'provider=~"$provider|none"'
+"""Calls that reached no upstream's path have the provider `none`; they are always shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
