@@ -12,12 +12,15 @@ from modelfence.adapters.metrics.calls import CUT_FOR, PrometheusMetrics
 from modelfence.adapters.metrics.shared_counts import SharedCounts
 from modelfence.adapters.metrics.states import StateMetrics
 from modelfence.core.dialect import Outgoing
+from modelfence.core.keys import Record
 from modelfence.core.problem import errors
 from modelfence.dialects.known import DIALECTS
 from modelfence.extraction.weights import WEIGHTS
 from modelfence.policy.compile import compile_policy
+from modelfence.policy.keys import POLICY_KEYS
 from modelfence.settings_reading import keys, load
 from modelfence.source_files import SourceFiles
+from modelfence.workbench.formatting import formatted
 from modelfence.workers.operators import WorkerMetrics
 
 ROOT = Path(__file__).parent.parent
@@ -73,6 +76,15 @@ def test_the_policies_shown_have_no_problems(document):
     for text in shown:
         files = SourceFiles(texts={Path("policy.yaml"): text.encode(), **beside})
         assert compile_policy(Path("policy.yaml"), files).problems == ()
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/policy.md", "docs/cases.md", "docs/throttles.md"])
+def test_the_policies_shown_are_in_one_form_but_for_empty_lines(document):
+    for text in fenced(document, "yaml"):
+        if text.startswith("version: 1"):
+            assert list(filter(None, formatted(text, Record(POLICY_KEYS)).splitlines())) == list(
+                filter(None, text.splitlines())
+            )
 
 
 def test_the_settings_shown_are_read_and_name_every_key(tmp_path):

@@ -110,6 +110,6 @@ PAGES = (
         "Such a condition would be unknown on every call: a deny would refuse them all, and an allow never apply. Where"
         " a time zone is rightly named, the machine has no database of time zones (Debian's package is `tzdata`).",
         wrong=_denying("""'request.model.matches("gpt-(4")'"""),
-        right=_denying("""'request.model.matches("gpt-(4|5)")'"""),
+        right=_denying('request.model.matches("gpt-(4|5)")'),
     ),
 )

@@ -88,9 +88,9 @@ access:
     help_url: https://example.com/regions
   - id: data-centres
     description: First we want to see how many customers this would turn away.
+    deny: client.hosting
     mode: shadow
     since: 2026-01-31
-    deny: client.hosting
   - id: active-customers
     allow: kyc.status == "active"
 """,
