@@ -8,6 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -105,9 +106,13 @@ class Files:
         """Return files that are still to be read; databases are copied to the folder."""
         return cls(geo=SourceFiles(folder))
 
-    def again(self) -> "Files":
-        """Return those that are as they were, and in place of the others files still to be read."""
-        return Files(**{one.name: getattr(self, one.name).again() for one in fields(self)})
+    def again(self, left_out: AbstractSet[Path] = frozenset()) -> "Files":
+        """Return those that are as they were, and in place of the others files still to be read.
+
+        Parts to which one of those files belongs that are left out count as they were.
+        """
+        parts = {one.name: getattr(self, one.name) for one in fields(self)}
+        return Files(**{name: part if part.stamps.keys() & left_out else part.again() for name, part in parts.items()})
 
     @property
     def stamps(self) -> Mapping[Path, Stamp]:

@@ -9,6 +9,7 @@ import random
 import socket
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -216,8 +217,10 @@ class Gateway:
         realtime = Realtime(self.fence, apis, realtime=REALTIME, message_bytes=limits.request_bytes)
         return Served(addon, realtime)
 
-    async def reload(self, files: Files | None = None) -> Reloaded:
+    async def reload(self, files: Files | None = None, *, left_out: AbstractSet[Path] = frozenset()) -> Reloaded:
         """Read again what has changed, as the files hold it or else on the disk, and go on with it.
+
+        From the disk no part is read to which one of those files belongs that are left out.
 
         What can't be used changes nothing. Calls go on meanwhile, and each is judged by one policy from its beginning
         to its end.
@@ -225,7 +228,8 @@ class Gateway:
         async with self._reloading:
             # What a broken file hides is not read either: it is not to be seen to change before it does once more.
             looked = await asyncio.to_thread(lambda: {path: stamp(path) for path in self.stamps})
-            reread = await asyncio.to_thread(reread_parts, self.settings, self.parts, files)
+            asked = await asyncio.to_thread(self.parts.files.again, left_out) if files is None else files
+            reread = await asyncio.to_thread(reread_parts, self.settings, self.parts, asked)
             self.parts = reread.parts
             if reread.changed:
                 self.fence.in_force = in_force_of(self.parts, self._accounts)
@@ -236,17 +240,15 @@ class Gateway:
             if "policy" in reread.changed:
                 self._loaded_s = time.time()
             changed, failures = list(reread.changed), {part: said(error) for part, error in reread.failures.items()}
-            tls = self.parts.files.tls.again() if files is None else files.tls
-            if not tls.hold_what(self.parts.files.tls):
+            if not asked.tls.hold_what(self.parts.files.tls):
                 try:
-                    await asyncio.to_thread(self._exchange_certificates, tls)
+                    await asyncio.to_thread(self._exchange_certificates, asked.tls)
                     changed.append("tls")
                 except CannotStartError as error:
                     failures["tls"] = str(error)
             warnings = tuple(problem.render() for problem in reread.parts.warnings) if reread.changed else ()
-            return Reloaded(
-                tuple(changed), failures, warnings, self.parts.files, {**looked, **reread.stamps, **tls.stamps}
-            )
+            stamps = {**looked, **reread.stamps, **asked.tls.stamps}
+            return Reloaded(tuple(changed), failures, warnings, self.parts.files, stamps)
 
     @property
     def stamps(self) -> Mapping[Path, Stamp]:

@@ -179,6 +179,27 @@ def test_a_database_that_is_written_over_in_place_ends_no_worker(fence, fetch, t
     assert fence.workers() == workers
 
 
+def test_a_database_that_takes_its_time_to_arrive_holds_no_policy_up(fence, fetch, tmp_path):
+    arrived = threading.Event()
+
+    def arrive() -> None:
+        with (tmp_path / "geo.mmdb").open("r+b") as file:
+            while not arrived.wait(0.05):
+                file.write(b"x")
+                file.flush()
+
+    arriving = threading.Thread(target=arrive)
+    arriving.start()
+    try:
+        (tmp_path / "policy.yaml").write_text(CLOSED)
+        until(lambda: Answers(fence, fetch).all_are(403))
+        assert counted(fence, "reloads_total")['part="geo",result="failed"'] == 0
+    finally:
+        arrived.set()
+        arriving.join(WITHIN_S)
+    until(lambda: counted(fence, "reloads_total")['part="geo",result="failed"'] == 1)
+
+
 def test_files_that_are_exchanged_by_a_symbolic_link_are_seen(start_modelfence, tmp_path, upstream, fetch):
     for name, text in (("old", POLICY), ("new", CLOSED)):
         (tmp_path / name).mkdir()

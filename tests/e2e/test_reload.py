@@ -91,6 +91,20 @@ async def test_an_included_file_that_a_broken_policy_hides_is_waited_for_and_not
     assert "US" in gateway.parts.policy.lists["embargoed"]
 
 
+async def test_a_part_that_is_left_out_stays_as_it_was_and_is_read_the_next_time(gateway):
+    settings, accounts = gateway.settings, gateway.parts.accounts
+    watch = Watch()
+    settings.policy.write_text(POLICY.replace("embargoed: [KP]", "embargoed: [KP, US]"))
+    settings.accounts.write_text("half of a directory")
+    reloaded = await gateway.reload(left_out={settings.accounts})
+    assert (reloaded.changed, reloaded.failures) == (("policy",), {})
+    assert gateway.parts.accounts is accounts
+    settings.accounts.write_text(ACCOUNTS.replace("id: acme", "id: acme-2"))
+    watch.expect(reloaded.stamps)
+    assert [watch.has_changed() for _ in range(2)] == [False, True]
+    assert (await gateway.reload()).changed == ("accounts",)
+
+
 async def test_a_suspended_account_is_out_and_a_new_one_is_in(gateway, client):
     assert await ask(client)
     accounts = ACCOUNTS.replace("id: acme", "id: acme-2").replace(key_digest("sk-acme"), key_digest("sk-fresh"))

@@ -61,7 +61,7 @@ async def test_a_worker_that_has_been_silent_for_a_while_is_not_the_one_to_read(
     silent.is_silent, heard.says = True, READ
     await outside.clock.pass_by(2)
     await reloading.reload()
-    assert (silent.asked[-1], heard.asked[-1], reloading.stale) == ("reload", "reload", {})
+    assert (silent.asked[-1], heard.asked[-1], reloading.stale) == ("reload", "read", {})
 
 
 async def test_a_reader_that_can_not_tell_what_it_read_is_replaced_by_one_that_runs_what_all_run(

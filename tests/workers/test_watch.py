@@ -34,6 +34,16 @@ def test_a_file_that_is_being_written_is_waited_for(watch, disk):
     assert seen == [False, False, False, True, True]
 
 
+def test_a_file_that_is_being_written_holds_up_no_other(watch, disk):
+    watch.has_changed()
+    disk[POLICY], disk[ACCOUNTS] = (2, 10, 7), (2, 10, 8)
+    assert not watch.has_changed()
+    disk[ACCOUNTS] = (2, 20, 8)
+    assert (watch.has_changed(), watch.restless) == (True, [ACCOUNTS])
+    watch.expect({**disk, ACCOUNTS: (1, 200, 8)})
+    assert (watch.has_changed(), watch.restless) == (True, [])
+
+
 def test_what_was_read_again_has_not_changed_since(watch, disk):
     disk[POLICY] = (2, 90, 7)
     assert [watch.has_changed(), watch.has_changed()] == [False, True]
@@ -53,6 +63,7 @@ def test_a_file_that_goes_and_one_that_comes_are_changes(watch, disk):
     assert [watch.has_changed(), watch.has_changed()] == [False, False]
     disk[Path("later.yaml")] = (5, 5, 5)
     assert [watch.has_changed(), watch.has_changed()] == [False, True]
+    watch.expect(dict(disk))
     del disk[ACCOUNTS]
     assert [watch.has_changed(), watch.has_changed()] == [False, True]
 

@@ -1,8 +1,9 @@
 """Files exchanged in all workers: one reads what has changed, and the others are handed what it found good."""
 
 import asyncio
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from modelfence.core.unavailable import UnavailableError
@@ -36,6 +37,7 @@ class Reloading:
     async def go_on(self) -> None:
         """Reload whenever it is time to, until cancelled."""
         while True:
+            restless: Collection[Path] = ()
             try:
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await self._told.wait()
@@ -43,14 +45,16 @@ class Reloading:
                 # A file system that hangs must not keep the workers from being looked after.
                 if not await asyncio.to_thread(self._supervisor.watch.has_changed):
                     continue
+                restless = self._supervisor.watch.restless
             self._told.clear()
             try:
-                await self.reload()
+                await self.reload(restless)
             except Exception:
                 log.exception("reloading failed; it is tried again when a file changes")
 
-    async def reload(self) -> None:
-        """Let one worker read what has changed, and the others take it over."""
+    async def reload(self, restless: Collection[Path] = ()) -> None:
+        """Let one worker read what has changed, and the others take it over. Parts with restless files are left out."""
+        left_out = json.dumps([str(path) for path in restless])
         supervisor = self._supervisor
         async with supervisor.changing:
             # Who was heard last is the least likely to hang.
@@ -58,7 +62,7 @@ class Reloading:
             if reader is None:
                 return  # whoever starts next reads nothing, and catches up with the next look
             try:
-                reloaded = Reloaded.told(await reader.ask("reload", within_s=RELOADS_WITHIN_S))
+                reloaded = Reloaded.told(await reader.ask("read", within_s=RELOADS_WITHIN_S, bring=left_out))
             except UnavailableError as error:
                 # It may have ended for another reason, so another one tries. After that none does before something
                 # changes: what a worker dies of would be the end of one after another.

@@ -5,13 +5,14 @@ When the line to the supervisor ends, the supervisor is gone: the worker serves 
 
 import asyncio
 import gc
+import json
 import logging
 import shutil
 import signal
 import socket
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from modelfence.adapters.metrics.shared_counts import share
 from modelfence.logs import log_as
@@ -21,9 +22,6 @@ from modelfence.wiring import Gateway
 from modelfence.workers.control import Answers, Orders, answer, open_line
 from modelfence.workers.handing_on import Handed, hand_on, taken
 from modelfence.workers.process import MODULE, as_answer, stamps_as_answer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 log = logging.getLogger(MODULE)  # run as a program, it is called something else
 
@@ -67,6 +65,7 @@ class _Worker:
             "state": self._state,
             "readiness": self._readiness,
             "cohorts": self._cohorts,
+            "read": self._read,
             "reload": self._reload,
             "drain": self._drain,
         }
@@ -103,16 +102,22 @@ class _Worker:
     async def _cohorts(self, _: None) -> object:
         return list(await self._serving.cohorts())
 
-    async def _reload(self, handed: str | None) -> object:
+    async def _read(self, left_out: str) -> object:
+        """Reload what has changed on the disk, and hand it on."""
         assert self._folder is not None  # noqa: S101 - nothing is asked before the start
-        reloaded = await self._serving.reload(None if handed is None else taken(Handed.of(handed)))
+        reloaded = await self._serving.reload(left_out=frozenset(map(Path, json.loads(left_out))))
         return {
             "changed": reloaded.changed,
             "failures": dict(reloaded.failures),
             "warnings": reloaded.warnings,
-            "files": handed or (await asyncio.to_thread(hand_on, reloaded.files, self._folder)).as_text(),
+            "files": (await asyncio.to_thread(hand_on, reloaded.files, self._folder)).as_text(),
             "stamps": stamps_as_answer(reloaded.stamps),
         }
+
+    async def _reload(self, handed: str) -> object:
+        """Take over what another worker has read."""
+        await self._serving.reload(taken(Handed.of(handed)))
+        return None
 
     async def _drain(self, _: None) -> None:
         self._stopping.set()
