@@ -8,6 +8,7 @@ What it changes, each because of something mitmproxy 12.2 does:
   waits for all of it.
 * A flow that is killed takes its upstream connection along; mitmproxy would give the next request the rest of its
   answer.
+* A call that ends while its upstream is connected to is not sent; mitmproxy sends it, for nobody.
 * A body is bounded while it arrives, also when it is chunked.
 * A failed or closed upstream connection is forgotten; mitmproxy answers every later request of that client with the
   first failure, and keeps a record of each connection for as long as the client stays.

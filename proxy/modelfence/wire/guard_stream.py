@@ -229,6 +229,15 @@ class GuardedStream(HttpStream):
                 return
         yield from super().state_consume_request_body(event)
 
+    def make_server_connection(self) -> layer.CommandGenerator[bool]:
+        """Find a connection to the upstream; none for a call that ended while it was made.
+
+        Its client has been answered, or has left: what the upstream would do now is done for nobody, and done again
+        when the client asks again.
+        """
+        made = yield from super().make_server_connection()
+        return made and not (yield from self.check_killed(True))
+
     def state_stream_response_body(self, event: events.Event) -> layer.CommandGenerator[None]:
         """Pass on a piece of the answer; then pay for the next step of a stream, or end it."""
         if self._client_left is not None:

@@ -107,6 +107,42 @@ async def test_an_upstream_that_does_not_begin_is_a_504_and_is_let_go(start_fenc
     assert (await fence.exchange(wire.post())).status == 200
 
 
+async def test_a_call_that_was_answered_while_it_was_judged_is_not_sent_after_all(start_fence, upstream, wire):
+    fence = await start_fence(bounds=bounds(first_byte_s=SOON_S))
+    fence.buckets.hangs = True
+    client = await fence.connect()
+    await client.send(wire.post())
+    assert (await client.answer()).status == 504
+    fence.buckets.released.set()
+    assert (await fence.watcher.settlement()).usage is None
+    client.close()
+    await fence.stop()
+    assert upstream.received == []
+
+
+async def test_a_call_that_was_answered_while_its_upstream_was_connected_to_is_not_sent_after_all(
+    start_fence, upstream, wire, monkeypatch
+):
+    fence = await start_fence(bounds=bounds(first_byte_s=SOON_S))
+    answered, connect = asyncio.Event(), asyncio.open_connection
+
+    async def connect_late(host, port, **options):
+        if port == upstream.port:
+            await answered.wait()
+        return await connect(host, port, **options)
+
+    client = await fence.connect()
+    monkeypatch.setattr(asyncio, "open_connection", connect_late)
+    await client.send(wire.post())
+    assert (await client.answer()).status == 504
+    answered.set()
+    assert (await fence.watcher.settlement()).usage is None
+    client.close()
+    await fence.stop()
+    assert upstream.requests == []
+    assert b"".join(upstream.received) == b""
+
+
 async def test_an_answer_that_does_not_end_is_cut_and_settled_by_what_passed(start_fence, upstream, wire):
     async def go_on(writer):
         writer.write(wire.STREAM_HEAD)
