@@ -45,8 +45,8 @@ def _at_a_glance() -> Sequence[AnyPanel]:
         number(
             About(
                 "Cohorts",
-                "Cohorts of accounts that look like campaigns. If there are any, `modelfence extraction cohorts` lists"
-                " them with their accounts; exempt in the policy what is a framework or a tool of honest callers.",
+                "Cohorts of accounts that look like campaigns. If there are any, `modelfence extraction cohorts` says"
+                " how large each is, from where, and what it used; exempt in the policy what honest callers share.",
                 "short", 4, 4,
             ),
             Query(_COHORTS), ((GREEN, None), (ORANGE, 1), (RED, 5)),
@@ -72,8 +72,8 @@ def _at_a_glance() -> Sequence[AnyPanel]:
         number(
             About(
                 "Tokens charged",
-                "Tokens charged to the buckets of all throttles over the time shown. If it is 0 while tokens are"
-                " served, no throttle of tokens applies to anyone: look at their `when`.",
+                "Tokens charged to the buckets of all throttles over the time shown: more than were served where"
+                " several count a call, or a `cost` weighs it. If 0 while tokens are served, look at the throttles' `when`.",
                 "short", 4, 4,
             ),
             Query(f"{increase('charged_total', _TOKENS)} or vector(0)"), NEUTRAL,
