@@ -73,7 +73,7 @@ def _at_a_glance() -> Sequence[AnyPanel]:
             About(
                 "Tokens charged",
                 "Tokens charged to the buckets of all throttles over the time shown: more than were served where"
-                " several count a call, or a `cost` weighs it. If 0 while tokens are served, look at the throttles' `when`.",
+                " several count a call, or a `cost` weighs it. If 0 though tokens are served, look at each `when`.",
                 "short", 4, 4,
             ),
             Query(f"{increase('charged_total', _TOKENS)} or vector(0)"), NEUTRAL,
