@@ -66,6 +66,17 @@ async def test_a_first_worker_that_dies_or_can_not_even_be_launched_ends_it_all_
     assert (supervisor.workers, outside.failures) == ([], [Exit.UNSTARTED])
 
 
+async def test_a_first_worker_that_is_told_to_end_before_it_serves_is_no_failure(supervisor, outside, caplog):
+    outside.serves_at_once = False
+    starting = asyncio.create_task(supervisor.start())
+    await settle()
+    supervisor.kill()
+    with pytest.raises(CannotStartError):
+        await starting
+    assert caplog.text == ""
+    assert (supervisor.workers, outside.failures) == ([], [])
+
+
 async def test_who_dies_is_replaced_at_once_in_the_same_slot_and_again_after_a_while(supervisor, outside):
     await supervisor.start()
     await settle()

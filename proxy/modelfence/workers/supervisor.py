@@ -228,7 +228,8 @@ class Supervisor:
         _kill(worker)
 
     def kill(self) -> None:
-        """End all workers at once."""
+        """End all workers at once, because the supervisor ends."""
+        self.is_stopping = True
         for worker in self.workers:
             _kill(worker)
 
