@@ -299,6 +299,15 @@ def test_an_upstream_takes_its_key_from_the_file_its_credential_names(tmp_path):
     assert load(tmp_path / "modelfence.yaml", {}, {}, with_secrets=False)[0].upstreams[0].secret is None
 
 
+def test_a_key_in_a_variable_may_have_an_end_of_line_as_one_in_a_file(tmp_path):
+    # A Secret of Kubernetes that was made from a file has one.
+    text = f"upstreams: [{UPSTREAM}credential: {{env: A_KEY}}}}]"
+    (tmp_path / "modelfence.yaml").write_text(text)
+    settings, problems = load(tmp_path / "modelfence.yaml", {"A_KEY": "sk-1\n"}, {})
+    assert problems == ()
+    assert settings.upstreams[0].secret == "sk-1"
+
+
 @pytest.mark.parametrize(
     ("held", "expected"),
     [

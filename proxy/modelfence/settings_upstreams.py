@@ -145,12 +145,13 @@ def secret_of(credential: str | Path, environment: Mapping[str, str]) -> str:
         where = "a file that"  # its name may be the key
         try:
             with credential.open("rb") as file:
-                secret = file.read(_MAX_KEY_BYTES + 1).decode("utf-8", "replace").removesuffix("\n")
+                secret = file.read(_MAX_KEY_BYTES + 1).decode("utf-8", "replace")
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is none"
             raise ValueError(f"{where} can't be read: {reason.lower()}") from None
         if len(secret) > _MAX_KEY_BYTES:
             raise ValueError(f"{where} is larger than {_MAX_KEY_BYTES >> 10} kB")
+    secret = secret.removesuffix("\n")
     if not re.fullmatch(r"[\x21-\x7e]+", secret):
         raise ValueError(f"{where} {'holds spaces or control characters' if secret else 'is empty'}")
     return secret
