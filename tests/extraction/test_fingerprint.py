@@ -182,3 +182,9 @@ def test_words_that_were_learned_are_forgotten_when_there_are_too_many():
 def test_no_text_is_too_odd(system, user):
     print_ = FINGERPRINTS.of(Prompt(tuple(system), tuple(user)))
     assert print_ == FINGERPRINTS.of(Prompt(tuple(system), tuple(user)))
+
+
+def test_what_is_asked_is_the_same_at_another_time_of_day():
+    morning, evening = (asked("what now", f"It is 2026-03-02 {time}. Be brief.") for time in ("9:05", "21:40"))
+    assert morning.item == evening.item
+    assert asked("what is 2 and 3", "Be brief.").item != asked("what is 2 and 4", "Be brief.").item

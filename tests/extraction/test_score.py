@@ -206,6 +206,15 @@ def test_an_account_belongs_to_a_cohort_with_a_tenth_of_its_calls(matched, calls
     assert score.belongs_to(seen) == ([CAMPAIGN] if belongs else [])
 
 
+@pytest.mark.parametrize(
+    ("matched", "calls", "of_all", "belongs"),
+    [((), 1, 199, False), ((), 1, 200, True), ((), 2, 199, True), (("c",), 1, 199, True)],
+)
+def test_an_account_that_tried_once_what_all_tried_once_does_not_belong_to_them(matched, calls, of_all, belongs):
+    tried = replace(CAMPAIGN, accounts=100, calls=of_all)
+    assert score.belongs_to(Seen(Tally(calls=3), matched, [(tried, calls)])) == ([tried] if belongs else [])
+
+
 def test_every_signal_is_in_the_table_once_and_its_row_says_why():
     shown = {
         *score.of_call(

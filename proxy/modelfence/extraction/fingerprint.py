@@ -37,6 +37,7 @@ PUBLISHED_KEY = b"modelfence"
 _IDEOGRAMS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _WORD_BREAKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalnum()})
 _WORD = re.compile(rf"[{_IDEOGRAMS}]|[^\W_{_IDEOGRAMS}]+")
+_NUMBER = re.compile(r"\d+")
 _BYTES = HASH_BITS // 8
 _LANE = 8
 """Bytes that the hash of a word or a shingle has for itself in one number that holds those of a whole text."""
@@ -80,7 +81,8 @@ class Fingerprints:
             earlier=self._earlier(before) if before else (),
             last=self._known_sketch(last),
             # What is new may stand anywhere: before a last message that is always the same, or in the system's text.
-            item=self._hash(f"{_ends(system)}\n{_ends(asked)}") if system or asked else 0,
+            # There numbers are no matter: applications write the time into it.
+            item=self._hash(f"{_NUMBER.sub('0', _ends(system))}\n{_ends(asked)}") if system or asked else 0,
             history=self._history([*before, *prompt.replies]),
             phrases=phrases_in(prompt),
         )
