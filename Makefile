@@ -67,6 +67,8 @@ clean:                  ## remove what was set up
 $(READY): requirements.lock pyproject.toml
 	@python=$$(tools/find-python $(VERSION)) && echo "setting up $(VENV) with $$python (once; about a minute)" && \
 	    "$$python" -m venv --clear $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock || { \
+	    echo "pip did not get the packages: they come from the internet, or from the index that PIP_INDEX_URL names" >&2; \
+	    exit 1; }
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
