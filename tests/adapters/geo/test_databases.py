@@ -303,6 +303,16 @@ def test_a_file_that_is_no_whole_database_is_refused(write, part):
         GeoDatabases(country=path)
 
 
+def test_a_file_whose_tree_leads_back_into_itself_is_refused_and_ends_no_process(write):
+    path = write("GeoLite2-Country", {"8.8.0.0/16": US})
+    with maxminddb.open_database(path) as reader:
+        last = reader.metadata().node_count - 1
+    whole, node_bytes = path.read_bytes(), 6
+    path.write_bytes(whole[: last * node_bytes] + last.to_bytes(3) + whole[last * node_bytes + 3 :])
+    with pytest.raises(GeoDatabaseError, match="is no MaxMind DB file, or a damaged one"):
+        GeoDatabases(country=path)
+
+
 @pytest.mark.parametrize("name", ["country", "asn", "anonymous"])
 def test_a_folder_is_refused(tmp_path, name):
     with pytest.raises(GeoDatabaseError, match=f"{tmp_path} .* under `geo.{name}`"):

@@ -25,6 +25,8 @@ BUNDLED = Path(__file__).parent / "bundled" / "country.mmdb"
 REMEMBERED = 8_192
 """Locations kept for callers that come back: a lookup takes tens of microseconds, remembering one less than a tenth."""
 _SAMPLE = 1_000
+_DAMAGES = (maxminddb.InvalidDatabaseError, ValueError, TypeError, RecursionError)
+"""What reading a damaged file raises."""
 _UNKNOWN = Location()
 _IPV4 = 4
 _PRIVATE = [
@@ -181,11 +183,12 @@ def open_database(name: str, path: Path, files: SourceFiles | None = None) -> Da
     files = files or SourceFiles()
     remedy = f"name a .mmdb file of that kind under `geo.{name}`"
     try:
-        reader = maxminddb.open_database(files.database(path))
-        says = _said_by(reader)
+        mapped = files.database(path)
+        says = _said_by(mapped)
+        reader = maxminddb.open_database(mapped)
     except OSError as error:
         raise GeoDatabaseError(f"can't open the {name} database {path}: {error.strerror}; {remedy}") from None
-    except (maxminddb.InvalidDatabaseError, ValueError):
+    except _DAMAGES:
         raise GeoDatabaseError(f"{path} is no MaxMind DB file, or a damaged one; {remedy}") from None
     if _FITTING[name].isdisjoint(says):
         kind = reader.metadata().database_type
@@ -193,9 +196,13 @@ def open_database(name: str, path: Path, files: SourceFiles | None = None) -> Da
     return Database(name, path, reader, says)
 
 
-def _said_by(reader: maxminddb.Reader) -> frozenset[str]:
-    """Return what the first records say."""
-    records = [record for _network, record in itertools.islice(reader, _SAMPLE) if isinstance(record, dict)]
+def _said_by(path: Path) -> frozenset[str]:
+    """Return what the first records say. Raises OSError, and _DAMAGES.
+
+    They are read in Python: the library's C code follows a damaged tree beyond its own memory, and the process ends.
+    """
+    with maxminddb.open_database(path, maxminddb.MODE_MMAP) as reader:
+        records = [record for _network, record in itertools.islice(reader, _SAMPLE) if isinstance(record, dict)]
     return frozenset(
         name for record in records for read in (place_of, network_of, anonymity_of) for name in read(record)
     )
