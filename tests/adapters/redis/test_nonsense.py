@@ -60,10 +60,20 @@ async def answering():
         listener.close()
 
 
-@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
-@pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
-async def test_what_no_script_answers_is_a_store_that_does_not_serve(answering, caplog, answer, scheme):
-    buckets = RedisBuckets(f"{scheme}://127.0.0.1:{await answering(answer)}")
+NODES = {
+    "a sentinel's port that is none": ("redis+sentinel", b"*2\r\n$1\r\na\r\n$1\r\nb\r\n"),
+    "a sentinel's host that is none": ("redis+sentinel", b"*2\r\n$1\r\n\xff\r\n$1\r\n1\r\n"),
+    "a node's host that is none": ("redis+cluster", b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$1\r\n\xff\r\n:1\r\n"),
+    "a node's port beyond all": ("redis+cluster", b"*1\r\n*3\r\n:0\r\n:16383\r\n*2\r\n$0\r\n\r\n:99999\r\n"),
+}
+SCHEMES = ("redis", "redis+cluster", "redis+sentinel")
+CASES = {f"{scheme}: {name}": (scheme, answer) for scheme in SCHEMES for name, answer in ANSWERS.items()} | NODES
+
+
+@pytest.mark.parametrize(("scheme", "answer"), CASES.values(), ids=CASES)
+async def test_what_no_script_answers_is_a_store_that_does_not_serve(answering, caplog, scheme, answer):
+    path = "/buckets" if scheme == "redis+sentinel" else ""
+    buckets = RedisBuckets(f"{scheme}://127.0.0.1:{await answering(answer)}{path}")
     begun_s = time.monotonic()
     async with asyncio.timeout(WITHIN_S):
         for _ in range(3):

@@ -73,7 +73,7 @@ class SentinelServers:
         command = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._url.master)
         answer = await ask_once(connection, command, within_s=max(ANSWER_S, self._known.deadline_s))
         match answer:
-            case [bytes(host), bytes(port)]:
+            case [bytes(host), bytes(port)] if host.isascii() and port.isdigit():
                 return host.decode(), int(port)
             case _:
                 raise RedisError("the sentinels know no master of that name")
