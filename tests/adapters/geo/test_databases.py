@@ -315,7 +315,7 @@ def test_a_file_whose_tree_leads_back_into_itself_is_refused_and_ends_no_process
 
 @pytest.mark.parametrize("name", ["country", "asn", "anonymous"])
 def test_a_folder_is_refused(tmp_path, name):
-    with pytest.raises(GeoDatabaseError, match=f"{tmp_path} .* under `geo.{name}`"):
+    with pytest.raises(GeoDatabaseError, match=f"{tmp_path}: Is a directory; .* under `geo.{name}`"):
         GeoDatabases(**{name: tmp_path})
 
 
