@@ -127,7 +127,8 @@ def _owners(answer: object, asked: HostAndPort) -> Owners:
     for slots in answer if isinstance(answer, list) else ():
         match slots:
             case [int(first), int(last), [(bytes() | None) as host, int(port), *_], *_] if host != b"?":
-                owners[first : last + 1] = [(host.decode(errors="replace") if host else asked[0], port)] * (last + 1 - first)
+                owner = (host.decode(errors="replace") if host else asked[0], port)
+                owners[first : last + 1] = [owner] * (last + 1 - first)
     if not any(owners):
         raise RedisError("the server belongs to no cluster that holds slots")
     return owners
