@@ -12,6 +12,7 @@ import pytest
 from tests.workers.conftest import BODY, HEADERS, KEY, WITHIN_S, until
 
 from modelfence.logs import JsonLines
+from modelfence.workers.process import MODULE
 
 PASSWORD = "the-password-of-redis"
 INJECTED = "sk-of-the-fence"
@@ -74,6 +75,15 @@ def test_what_python_says_by_itself_is_a_line_too():
         assert says in line["message"]
     for line, says in zip(lines[2:], ("on its way out", "in a thread", "at the end"), strict=True):
         assert says in line["exception"]
+    assert ended.returncode == 1
+
+
+def test_a_worker_that_fails_before_it_has_its_orders_says_so_in_a_line():
+    command = [sys.executable, "-m", MODULE, "998", "999", "json", "2"]  # of sockets that are not open
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=WITHIN_S, check=False)  # noqa: S603 - our own
+    [line] = [json.loads(line) for line in ended.stderr.splitlines()]
+    assert (line["level"], line["worker"]) == ("CRITICAL", 2)
+    assert "Bad file descriptor" in line["exception"]
     assert ended.returncode == 1
 
 

@@ -97,7 +97,7 @@ class WorkerProcess:
         own, other = socket.socketpair()
         try:
             with other:
-                process = await _execute(listening.fileno(), other.fileno())
+                process = await _execute(listening.fileno(), other.fileno(), orders)
             return cls(process, Asker(*await open_line(own)), orders)
         except BaseException:
             own.close()  # a process that has begun sees it, and ends
@@ -133,15 +133,18 @@ class WorkerProcess:
             self._process.kill()
 
 
-async def _execute(*descriptors: int) -> asyncio.subprocess.Process:
+async def _execute(listening: int, line: int, orders: Orders) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-P",  # nothing is imported from the folder in which an operator happens to be
         "-m",
         MODULE,
-        *map(str, descriptors),
+        str(listening),
+        str(line),
+        orders.settings.log_format,  # before all other orders, so that whatever fails is told in that form
+        str(orders.slot),
         stdin=asyncio.subprocess.DEVNULL,
-        pass_fds=descriptors,
+        pass_fds=(listening, line),
         process_group=0,  # what is typed on a terminal is for the supervisor
     )
 

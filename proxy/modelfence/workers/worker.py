@@ -34,7 +34,9 @@ def main() -> int:
     # The supervisor tells when to stop; a terminal, or whoever signals a whole group, must not do it before.
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(ignored, signal.SIG_IGN)
-    listening, control = (socket.socket(fileno=int(number)) for number in sys.argv[1:])
+    *descriptors, form, slot = sys.argv[1:]
+    log_as(form, worker=int(slot))
+    listening, control = (socket.socket(fileno=int(number)) for number in descriptors)
     listening.setblocking(False)
     asyncio.run(_Worker(listening).work(control))
     return 0
@@ -72,7 +74,6 @@ class _Worker:
 
     async def _start(self, packed: str) -> object:
         orders = Orders.unpack(packed)
-        log_as(orders.settings.log_format, worker=orders.slot)
         self._folder = orders.folder
         files = Files.on_disk(orders.folder) if orders.files is None else taken(orders.files)
         try:
