@@ -4,6 +4,8 @@ Commands of calls in the same turn of the event loop leave in one write, a singl
 their order, and each goes to its caller. A caller that gives up before its command was written takes it back; after
 that, its answer is thrown away when it comes. Commands given while the connection is being made wait for it.
 
+An answer that can't be the one that is due ends the connection before anybody gets another's.
+
 Rule: whatever ends the connection, every caller is told, and told truly: NotSentError when its command was not written,
 ConnectionError when it was. A pipe that ended is not used again.
 
@@ -43,6 +45,7 @@ _SILENCE_S = 0.5
 _LOOKS = 5
 """So often in that time it is looked whether it said something: this process may be held up itself meanwhile."""
 _CLOSE_S = 1.0
+_SCRIPTS = ("EVALSHA", "EVAL")
 
 
 class NotSentError(RedisError):
@@ -59,6 +62,8 @@ class _Asked:
     packed: bytes
     answers: int
     """How many will come; the last is the one that is wanted."""
+    is_script: bool
+    """One of ours, which answers a list."""
     answer: asyncio.Future[object]
 
 
@@ -74,7 +79,8 @@ class Pipe:
         self._connect_s = max(_CONNECT_S, deadline_s)
         self._look_s = max(_SILENCE_S, 2 * deadline_s) / _LOOKS
         self._unwritten: deque[_Asked] = deque()
-        self._waiting: deque[asyncio.Future[object] | None] = deque()
+        self._waiting: deque[tuple[asyncio.Future[object] | None, bool]] = deque()
+        """Who gets each answer that is to come, None for nobody; and whether it is a script's."""
         self._reading = hiredis.Reader(protocolError=InvalidResponse, replyError=BaseParser.parse_error)
         self._answers = 0
         self._writing: asyncio.Task[None] | None = None
@@ -116,7 +122,7 @@ class Pipe:
         packed = b"".join(hiredis.pack_command(command) for command in commands)  # type: ignore[arg-type]  # one item
         loop = asyncio.get_running_loop()
         answer = loop.create_future()
-        self._unwritten.append(_Asked(packed, len(commands), answer))
+        self._unwritten.append(_Asked(packed, len(commands), commands[-1][0] in _SCRIPTS, answer))
         if len(self._unwritten) == 1 and self.is_connected and self._writing is None:
             # There is no other way to ask; an event loop without this gathers always.
             if getattr(loop, "_ready", True):
@@ -127,7 +133,7 @@ class Pipe:
 
     async def close(self, *, patience_s: float = 0) -> None:
         """End the connection; within `patience_s`, those who wait for answers still get them."""
-        waiting = [answer for answer in self._waiting if answer is not None]
+        waiting = [answer for answer, _ in self._waiting if answer is not None]
         waiting += [asked.answer for asked in self._unwritten]
         if waiting and patience_s:
             await asyncio.wait(waiting, timeout=patience_s)
@@ -164,8 +170,8 @@ class Pipe:
         if not asked or writer is None:
             return
         for one in asked:
-            self._waiting.extend([None] * (one.answers - 1))
-            self._waiting.append(one.answer)
+            self._waiting.extend([(None, False)] * (one.answers - 1))
+            self._waiting.append((one.answer, one.is_script))
         if self._look is None:
             self._look_later(_LOOKS)
         writer.write(b"".join([one.packed for one in asked]))
@@ -192,7 +198,11 @@ class Pipe:
         self._answers += 1
         if not self._waiting:
             raise ConnectionError("the server sent what nobody had asked for")
-        waiting = self._waiting.popleft()
+        waiting, is_script = self._waiting[0]
+        if is_script and not isinstance(answer, list | RedisError):
+            # All answers behind it may be one caller's for another: nobody gets them.
+            raise InvalidResponse("the server answered a script with what no script answers")
+        self._waiting.popleft()
         if waiting is None:
             return
         if waiting.done():
@@ -206,7 +216,7 @@ class Pipe:
         self.is_broken, self.is_connected = True, False
         if self._look is not None:
             self._look.cancel()
-        for waiting in self._waiting:
+        for waiting, _ in self._waiting:
             if waiting is not None and not waiting.done():
                 waiting.set_exception(ConnectionError(f"the connection was lost: {reason}"))
         for asked in self._unwritten:
