@@ -17,6 +17,7 @@ from modelfence.workers.handing_on import Handed, own_folder
 from modelfence.workers.operators import Overview, WorkerMetrics
 from modelfence.workers.process import Process, Started, WorkerProcess
 from modelfence.workers.reloading import Reloading
+from modelfence.workers.signals import when_sent
 from modelfence.workers.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -63,11 +64,10 @@ class _Service:
         self._is_starting = True
 
     async def serve(self, read_again: ReadSettings, on_started: Callable[[Started], None]) -> None:
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGUSR2, self._rolling.set)
-        loop.add_signal_handler(signal.SIGHUP, self._reloading.now)
+        when_sent(signal.SIGUSR2, self._rolling.set)
+        when_sent(signal.SIGHUP, self._reloading.now)
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop)
+            when_sent(number, self._stop)
         try:
             started = await self._supervisor.start()
         except CannotStartError:
@@ -91,7 +91,8 @@ class _Service:
         await asyncio.wait(changing)
         await self._supervisor.stop(before_draining=self._customers.close)
         await admin.stop()
-        _ignore(loop, signal.SIGHUP, signal.SIGUSR2)
+        for number in (signal.SIGHUP, signal.SIGUSR2):
+            signal.signal(number, signal.SIG_IGN)  # Python gives back what is handled as it ends
 
     async def _launch(self, settings: Settings, slot: int, files: Handed | None) -> Process:
         return await WorkerProcess.launch(self._customers, Orders(settings, slot, self._folder, files))
@@ -122,12 +123,3 @@ class _Service:
 
     def _on_our_ports(self, settings: Settings) -> Settings:
         return replace(settings, listen=address_of(self._customers), admin=address_of(self._operators))
-
-
-def _ignore(loop: asyncio.AbstractEventLoop, *numbers: signal.Signals) -> None:
-    """Ignore signals for good. As it closes, the loop would give them back, and end what has ended well by default."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)  # for a moment they are given back here, too
-    for number in numbers:
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)

@@ -22,6 +22,7 @@ from modelfence.wiring import Gateway
 from modelfence.workers.control import Answers, Orders, answer, open_line
 from modelfence.workers.handing_on import Handed, hand_on, taken
 from modelfence.workers.process import MODULE, as_answer, stamps_as_answer
+from modelfence.workers.signals import when_sent
 
 log = logging.getLogger(MODULE)  # run as a program, it is called something else
 
@@ -50,7 +51,7 @@ class _Worker:
         self._stopping = asyncio.Event()
 
     async def work(self, control: socket.socket) -> None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._stopping.set)
+        when_sent(signal.SIGTERM, self._stopping.set)
         answering = asyncio.create_task(answer(*await open_line(control), self._answers()))
         answering.add_done_callback(lambda _: self._stopping.set())
         await self._stopping.wait()
