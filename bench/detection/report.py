@@ -96,6 +96,19 @@ GAPS = (
         "only both ends of a text are looked at, so that its cost has a bound",
         "a budget for input tokens, which the padding uses up",
     ),
+    Gap(
+        "evades-by-noise",
+        "a needless word after every few of the template, another each time",
+        "no five words in a row stay the same; a model reads past it",
+        "as for prompts without a template",
+    ),
+    Gap(
+        "evades-with-a-decoy",
+        "a campaign of few accounts, and one more that asks one thing a thousand times, for a token of answer",
+        "repetition speaks for people; of no account more than twice as much is heard as of the others, so it takes "
+        "one in forty of the accounts, and a campaign of a thousand gains nothing by one",
+        "suspend the account that repeats itself; a rule of your own for `extraction.cohort_accounts`",
+    ),
 )
 
 
@@ -248,9 +261,14 @@ And what is caught and should not be:
 
 * **A group that shares a prompt, asks nothing twice and writes it into the user's message**: pupils with their
   teacher's prompt (`benign:hard-class-of-pupils`), tenants of a framework that nobody knows
-  (`benign:hard-nothing-twice`). In form they are a campaign. Find the cohort, see who they are, and exempt the template
-  by its fingerprint (`extraction: {exempt: […]}`), or verify the accounts. What popular frameworks ship is left out of
+  (`benign:hard-nothing-twice`), all who translate with one wording (`benign:hard-translations`). In form they are a
+  campaign. Find the cohort, see who they are, and exempt the template by its fingerprint (`extraction: {exempt: […]}`),
+  or verify the accounts. What popular frameworks ship is left out of
   fingerprints from the start.
+* **Completions in an editor** (`benign:hard-completions`): a scaffold in the system prompt, answers longer than in
+  conversation, never two alike, and no conversation that would speak for them. Exempt the editor's template.
+* **A prompt that all pass on** and fill with something of their own (`benign:hard-passed-on`). Those calls are charged;
+  the other calls of who tried it once are not.
 * **The first half hour.** With few calls nobody knows yet whether people repeat themselves, or how uneven they are. A
   framework that has just arrived can lose a call or two."""
 

@@ -215,6 +215,11 @@ def test_an_account_that_tried_once_what_all_tried_once_does_not_belong_to_them(
     assert score.belongs_to(Seen(Tally(calls=3), matched, [(tried, calls)])) == ([tried] if belongs else [])
 
 
+def test_an_account_that_sent_several_shared_templates_belongs_to_those_who_share_them():
+    tried = [replace(CAMPAIGN, id=name, accounts=100, calls=100) for name in "ab"]
+    assert score.belongs_to(Seen(Tally(calls=9), (), [(one, 1) for one in tried])) == tried
+
+
 def test_every_signal_is_in_the_table_once_and_its_row_says_why():
     shown = {
         *score.of_call(

@@ -16,11 +16,12 @@ What every store does with a call, in this order:
 4. Ripe shingles become part of the first matched cohort that has no more than LEARNS accounts. Where there is none, and
    they are SHARED or more, they are a new cohort, which the call matches as well. Those that began it are counted as if
    each had made one call like this.
-5. In each cohort that it matches the call is counted. What it shows is heard of an account's first HEARD calls with the
-   template only (a new day halves their number), so that no account speaks for the others, or against them, by calling
-   more often. An account that is new to it is counted, too, and if it is in other cohorts as well, which this call
-   does not match, these overlap by one more. Two cohorts one of which has ACCOUNTS accounts or more in common with the
-   other, and half of all that are in either, are one: the older.
+5. In each cohort that it matches the call is counted. What it shows is heard of an account's first calls with the
+   template only: of one more than twice as many as are heard of an account on average, and of HEARD at most (a new day
+   halves their number). So no account speaks for the others, or against them, by calling more often. An account that
+   is new to it is counted, too, and if it is in other cohorts as well, which this call does not match, these overlap by
+   one more. Two cohorts one of which has ACCOUNTS accounts or more in common with the other, and half of all that are
+   in either, are one: the older.
 6. An account is in at most COHORTS_OF_AN_ACCOUNT cohorts. In one more it takes the place that it has in the one it
    used least, and as many of its calls there count as heard (Space-Saving: Metwally et al., "Efficient computation of
    frequent and top-k elements in data streams", 2005). It is not counted as new, either: it may have been there before,

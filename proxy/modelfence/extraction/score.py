@@ -19,7 +19,8 @@ BELONGS = 0.1
 """An account belongs to a cohort with all its calls when so many of them had the template: an evening with somebody
 else's prompt is soon outweighed, a campaign hidden in nine tenths of ordinary chat is not."""
 BELONGS_FROM = 2
-"""Calls with the template, of this account or on average of all: what all try once, everybody tries that day."""
+"""Calls with a template that is shared, of this account, or on average of all who share this one: who tries once what
+all try once has no habit."""
 USUAL_TOKENS = 211
 """Of an answer in conversation, on average: Azure LLM inference trace 2023."""
 
@@ -165,11 +166,12 @@ def total(contributions: Contributions) -> float:
 
 def belongs_to(seen: Seen) -> list[CohortRecord]:
     """Return the cohorts whose template the call has, or whose account the caller is with all its calls."""
+    sent = sum(calls for _, calls in seen.cohorts)
     return [
         cohort
         for cohort, calls in seen.cohorts
         if cohort.id in seen.matched
-        or (calls >= BELONGS * seen.tally.calls and max(calls, cohort.calls / max(1, cohort.accounts)) >= BELONGS_FROM)
+        or (calls >= BELONGS * seen.tally.calls and max(sent, cohort.calls / max(1, cohort.accounts)) >= BELONGS_FROM)
     ]
 
 

@@ -11,6 +11,7 @@ from modelfence.extraction.evidence import (
     CONTROLS,
     COUNTED,
     COUNTRIES,
+    HEARD,
     ITEM_BITS,
     LEARNED,
     LEARNS,
@@ -130,6 +131,10 @@ class Cohort:
         self.last_at_s = max(self.last_at_s, sighting.at_s)
         self.pairs += 2 * before
         self.calls += 1 if self.calls else ACCOUNTS
+
+    def hears(self, before: int) -> bool:
+        """Say whether a call is heard of an account of which so many were."""
+        return not self.heard or before < min(HEARD, 1 + 2 * self.heard // max(1, self.accounts))
 
     def hear(self, sighting: Sighting, *, in_message: bool) -> None:
         """Take into account what a call shows of the use of the template."""

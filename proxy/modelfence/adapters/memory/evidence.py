@@ -15,7 +15,6 @@ from modelfence.extraction.evidence import (
     COHORTS_OF_AN_ACCOUNT,
     DAY_S,
     HALVED,
-    HEARD,
     HOUR_S,
     MATCHES,
     RECENT_COUNTRIES,
@@ -101,7 +100,7 @@ class MemoryEvidence:
         if drawn_on is not None:
             drawn_on.output_tokens += output_tokens
             memberships = self._cohorts.of_roots(account.cohorts) if account else {}
-            if memberships.get(drawn_on.id, _STRANGER).heard <= HEARD:
+            if drawn_on.hears(memberships.get(drawn_on.id, _STRANGER).heard - 1):
                 drawn_on.answers += 1
                 drawn_on.answer_tokens += output_tokens
 
@@ -163,7 +162,7 @@ class MemoryEvidence:
         theirs = [one.cohort for shingle in sighting.fingerprint.last if (one := met.get(shingle))]
         shared = sum(theirs.count(name) for name in {*theirs} if self._cohorts.root(name) == cohort.id)
         cohort.count(sighting, mine.ever)
-        if mine.heard < HEARD:
+        if cohort.hears(mine.heard):
             if cohort.bits >= self._bounds.worn:
                 cohort.age()
             cohort.hear(sighting, in_message=shared >= SHARED)

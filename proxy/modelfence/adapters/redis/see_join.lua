@@ -191,7 +191,8 @@ local function join(cohort)
     end
   end
   count(cohort, mine.ever)
-  if mine.calls + mine.elsewhere < HEARD then
+  local twice_the_usual = math.floor(2 * cohort.heard / math.max(cohort.accounts, 1))
+  if cohort.heard == 0 or mine.calls + mine.elsewhere < math.min(HEARD, 1 + twice_the_usual) then
     hear(cohort, in_message >= SHARED)
   end
   mine.calls, mine.ever = mine.calls + 1, mine.ever + 1
