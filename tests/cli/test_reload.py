@@ -107,6 +107,19 @@ def test_a_policy_that_is_written_is_live_in_all_workers(fence, fetch, tmp_path)
     assert counted(fence, "policy_reloads_total") == {'result="ok"': 2, 'result="failed"': 0}
 
 
+def test_what_workers_can_not_hand_each_other_is_live_in_none_until_they_can(fence, fetch, tmp_path):
+    answers = Answers(fence, fetch)
+    (folder,) = (tmp_path / "temporary").iterdir()
+    folder.rename(away := tmp_path / "away")
+    (tmp_path / "policy.yaml").write_text(CLOSED)
+    until(lambda: "hand each other nothing" in get(f"{fence.admin}/readyz"))
+    assert answers.all_are(200)
+    away.rename(folder)
+    fence.process.send_signal(signal.SIGHUP)
+    until(lambda: answers.all_are(403))
+    assert {*counted(fence, "worker_exits_total").values()} == {0}
+
+
 def test_what_a_changed_policy_warns_of_is_told_once(fence, fetch, tmp_path):
     (tmp_path / "policy.yaml").write_text(CLOSED.replace("deny: 'true'", "deny: client.region == 'UA-43'"))
     until(lambda: Answers(fence, fetch).all_are(403))

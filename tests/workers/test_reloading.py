@@ -6,6 +6,7 @@ import pytest
 from tests.workers.outside import ON_DISK, settle
 
 from modelfence.adapters.metrics.shared_counts import SharedCounts
+from modelfence.workers.handing_on import Handed
 from modelfence.workers.operators import WorkerMetrics
 from modelfence.workers.reloading import Reloading
 
@@ -15,7 +16,7 @@ def reloading(supervisor, tmp_path) -> Reloading:
     return Reloading(supervisor, WorkerMetrics(SharedCounts(tmp_path)), tmp_path)
 
 
-READ = {"changed": ["policy"], "failures": {}, "warnings": [], "files": ON_DISK.as_text(), "stamps": []}
+READ = {"changed": ["policy"], "failures": {}, "warnings": [], "files": Handed(Path("new")).as_text(), "stamps": []}
 
 
 @pytest.fixture

@@ -74,6 +74,8 @@ class Reloading:
                 self._tell((), {"policy": f"the worker that was to read the files did not: {error}"})
                 return
             self._tried = None
+            if reloaded.files == supervisor.files:  # which the others run already
+                others = []
             supervisor.take(reloaded.files, reloaded.stamps)
             told = await asyncio.gather(
                 *(one.ask("reload", within_s=RELOADS_WITHIN_S, bring=reloaded.files.as_text()) for one in others),

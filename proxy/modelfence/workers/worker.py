@@ -11,7 +11,7 @@ import shutil
 import signal
 import socket
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from modelfence.adapters.metrics.shared_counts import share
@@ -47,6 +47,8 @@ class _Worker:
     def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
         self._folder: Path | None = None
+        self._handed: Handed | None = None
+        """What all workers run, as far as it is known here."""
         self._gateway: Gateway | None = None
         self._stopping = asyncio.Event()
 
@@ -81,6 +83,7 @@ class _Worker:
             _share(orders)
             self._gateway = Gateway(orders.settings, slot=orders.slot, files=files)
             await self._gateway.serve(self._listening)
+            self._handed = orders.files or _hand_on_first(files, orders.folder)
             _collect_seldom()
         except CannotStartError as error:
             return {"cannot_start": str(error), "problems": [as_answer(one) for one in error.problems]}
@@ -91,7 +94,7 @@ class _Worker:
             "banner": self._gateway.banner(),
             "problems": [as_answer(one) for one in self._gateway.parts.warnings],
             "state": await self._state(None),
-            "files": (orders.files or hand_on(files, orders.folder)).as_text(),
+            "files": self._handed.as_text(),
             "stamps": stamps_as_answer(self._gateway.stamps),
         }
 
@@ -105,20 +108,30 @@ class _Worker:
         return list(await self._serving.cohorts())
 
     async def _read(self, left_out: str) -> object:
-        """Reload what has changed on the disk, and hand it on."""
+        """Reload what has changed on the disk, and hand it on. What can't be handed on changes nothing."""
         assert self._folder is not None  # noqa: S101 - nothing is asked before the start
+        assert self._handed is not None  # noqa: S101 - likewise
+        before = self._serving.parts.files
         reloaded = await self._serving.reload(left_out=frozenset(map(Path, json.loads(left_out))))
+        try:
+            self._handed = await asyncio.to_thread(hand_on, reloaded.files, self._folder)
+        except OSError as error:
+            await self._serving.reload(before)
+            words = f"{_not_handed(self._folder, error)}: make room, then SIGHUP"
+            failures = {**dict.fromkeys(reloaded.changed, words), **reloaded.failures}
+            reloaded = replace(reloaded, changed=(), failures=failures, warnings=())
         return {
             "changed": reloaded.changed,
             "failures": dict(reloaded.failures),
             "warnings": reloaded.warnings,
-            "files": (await asyncio.to_thread(hand_on, reloaded.files, self._folder)).as_text(),
+            "files": self._handed.as_text(),
             "stamps": stamps_as_answer(reloaded.stamps),
         }
 
     async def _reload(self, handed: str) -> object:
         """Take over what another worker has read."""
-        await self._serving.reload(taken(Handed.of(handed)))
+        self._handed = Handed.of(handed)
+        await self._serving.reload(taken(self._handed))
         return None
 
     async def _drain(self, _: None) -> None:
@@ -135,6 +148,17 @@ def _collect_seldom() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER)
+
+
+def _hand_on_first(files: Files, folder: Path) -> Handed:
+    try:
+        return hand_on(files, folder)
+    except OSError as error:
+        raise CannotStartError(f"{_not_handed(folder, error)}; choose another TMPDIR") from None
+
+
+def _not_handed(folder: Path, error: OSError) -> str:
+    return f"workers can hand each other nothing through {folder} ({error.strerror})"
 
 
 def _share(orders: Orders) -> None:
