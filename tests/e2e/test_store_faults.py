@@ -14,7 +14,7 @@ FAULT_S = 0.6
 BACK_WITHIN_S = 2.0
 SLOWEST_S = 3.0
 """The store's deadline is 50 ms; the rest is this machine, on which load, fence and API share one event loop."""
-RATE, BURST = 100, 10
+RATE, BURST = 50, 10
 POLICY = f"""\
 version: 1
 access:
@@ -99,10 +99,12 @@ async def test_a_store_that_fails_under_load(start, start_redis, policy, fault, 
                 caller.cancel()
             await asyncio.wait(callers)
     during = load.statuses(after=failed, before=mended)
+    # A bucket that is empty refuses without being written to.
+    without_fault = {429} if fault is make_read_only else set()
     if mode == "deny":
-        assert set(during) == {503}
+        assert set(during) - without_fault == {503}
     elif mode == "allow":
-        assert set(during) == {200}
+        assert set(during) - without_fault == {200}
     else:
         assert set(during) <= {200, 429}
         assert load.statuses(after=failed, before=mended).count(200) <= BURST + RATE * (mended - failed) + 2 * CALLERS
