@@ -4,7 +4,6 @@ import os
 import platform
 import statistics
 import subprocess
-import sysconfig
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,8 +15,6 @@ from bench.proxy.results import Latency, Measured, Pace, Plan, Result
 from bench.proxy.subjects import BARE, DIRECT, FENCE
 
 _NONE = "-"
-_IS_OPTIMISED = "--enable-optimizations" in str(sysconfig.get_config_var("CONFIG_ARGS"))
-_BUILD = f"{'with' if _IS_OPTIMISED else 'without'} profile-guided optimisation"
 
 _PAGE = """# What the fence costs
 
@@ -111,7 +108,7 @@ def _machine(result: Result) -> str:
     lines = [
         f"{datetime.now(UTC):%Y-%m-%d}, modelfence at {commit}",
         f"{cpu or platform.machine()}, {os.cpu_count()} cores; Linux {platform.release()}",
-        f"Python {platform.python_version()}, built {_BUILD}; mitmproxy {version('mitmproxy')}; {redis}",
+        f"Python {platform.python_version()}, mitmproxy {version('mitmproxy')}; {redis}",
         f"load average of the machine {before:.1f} before, {after:.1f} at the end; the run itself makes up to 2",
     ]
     return "\n".join(f"* {line}" for line in lines)

@@ -77,7 +77,7 @@ class Request:
     def answer(self, now_us: int, numbers: Sequence[int]) -> "Answer":
         """Return what the script's answer says. Raises ValueError for what is no answer to this."""
         count = len(self.after)
-        if len(numbers) != count + 2 * len(self.takings) or not all(isinstance(number, int) for number in numbers):
+        if len(numbers) != count + 2 * len(self.takings) or not {*map(type, numbers)} <= {int}:
             raise ValueError("what was answered is no answer to what was asked")
         return Answer(self, now_us, numbers[:count], numbers[count::2], numbers[count + 1 :: 2])
 
