@@ -23,6 +23,7 @@ FINGERPRINTS = Fingerprints(b"a key")
         lambda text: "".join(f"{char}\u0301\ufe0f" if char.isalpha() else char for char in text),
         lambda text: "".join(chr(ord(char) + 0xFEE0) if char.isalpha() else char for char in text),
         lambda text: "".join(chr(ord(char) + 0x1D41A - 0x61) if char.isalpha() else char for char in text),
+        lambda text: "".join(chr(ord(char) + 0x1D400 - 0x61) if char.isalpha() else char for char in text),
         lambda text: text.translate(
             str.maketrans("aceopxysij", "\u0430\u0441\u0435\u043e\u0440\u0445\u0443\u0455\u0456\u0458")
         ),
@@ -30,7 +31,18 @@ FINGERPRINTS = Fingerprints(b"a key")
             str.maketrans("ABEHKMOPTXYN", "\u0391\u0392\u0395\u0397\u039a\u039c\u039f\u03a1\u03a4\u03a7\u0423N")
         ),
     ],
-    ids=["case", "zero-width", "soft-hyphens", "tags", "marks", "full-width", "mathematical", "cyrillic", "greek"],
+    ids=[
+        "case",
+        "zero-width",
+        "soft-hyphens",
+        "tags",
+        "marks",
+        "full-width",
+        "mathematical",
+        "mathematical-capitals",
+        "cyrillic",
+        "greek",
+    ],
 )
 def test_a_disguised_text_is_the_plain_one(disguise):
     assert disguise(PLAIN) != PLAIN
