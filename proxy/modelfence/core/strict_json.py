@@ -17,6 +17,8 @@ from modelfence.core.dialect import Json, MalformedRequestError
 MAX_DEPTH = 128
 MAX_VALUES = 100_000
 """Objects and arrays. A body of 20 MB has room for millions, and reading them would hold up every other call."""
+MAX_NAMES = 2 * MAX_VALUES
+"""Of all objects together, for the same reason."""
 MAX_DIGITS = 18
 """An integer of so many digits fits into 64 bits, signed."""
 _BOM = b"\xef\xbb\xbf"
@@ -32,9 +34,8 @@ def parse(body: bytes) -> Json:
         message = "The request body begins with a byte order mark; send plain UTF-8."
         raise MalformedRequestError(message)
     brackets = _brackets_in(body)
-    if brackets > MAX_VALUES and _brackets_in(_TEXT.sub(b"", body)) > MAX_VALUES:
-        message = f"The request body holds more than {MAX_VALUES} JSON objects and arrays."
-        raise MalformedRequestError(message, status=413)
+    if brackets > MAX_VALUES or body.count(b":") > MAX_NAMES:
+        _refuse_too_many(_TEXT.sub(b"", body))
     try:
         value: Json = _decoder_for(body).decode(body.decode())
     except UnicodeDecodeError as error:
@@ -56,6 +57,16 @@ def parse(body: bytes) -> Json:
 
 def _brackets_in(body: bytes) -> int:
     return body.count(b"[") + body.count(b"{")
+
+
+def _refuse_too_many(body: bytes) -> None:
+    """Refuse a body, given without its texts, that would take too long to read."""
+    for count, most, what in (
+        (_brackets_in(body), MAX_VALUES, "objects and arrays"),
+        (body.count(b":"), MAX_NAMES, "names in objects"),
+    ):
+        if count > most:
+            raise MalformedRequestError(f"The request body holds more than {most} JSON {what}.", status=413)
 
 
 def _object(pairs: Sequence[tuple[str, Json]]) -> dict[str, Json]:
