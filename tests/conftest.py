@@ -1,5 +1,6 @@
 """Real servers for tests. Each is ended by its own process, never by name."""
 
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -12,6 +13,8 @@ from tests.tls_front import Authority, TlsFront
 # others, run it with `--hypothesis-profile=default`.
 hypothesis.settings.register_profile("same-each-time", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("same-each-time")
+# Who is started in the background may have been told to ignore Ctrl-C, and tells it to all whom he starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
